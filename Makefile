@@ -1,0 +1,36 @@
+# Tripost. `make` alone lists what there is to do.
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+
+.PHONY: help setup run test check fmt bench docs lock clean
+
+help: ## Say what each target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 10
+
+setup: ## Make .venv with all that is needed, from the hash-locked requirements
+	@scripts/setup
+
+run: setup ## Start the whole cluster in the foreground; Ctrl-C stops it
+	@exec .venv/bin/tripost-cluster
+
+test: setup ## Run all tests, with real servers
+	@$(PYTHON) -m pytest
+
+check: setup ## Lint, types, layers, and that generated pages are up to date
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
+
+fmt: setup ## Format the code and mend what the linter can
+	@.venv/bin/ruff check --fix --quiet || true
+	@.venv/bin/ruff format --quiet
+
+bench: setup ## Measure the running product against Postfix in alternating rounds
+	@$(PYTHON) -m bench
+
+lock: ## Resolve the requirements anew (needs uv)
+	@scripts/lock
+
+clean: ## Remove .venv and caches; state in ./var stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

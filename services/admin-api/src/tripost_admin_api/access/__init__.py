@@ -1,0 +1,1 @@
+"""Operators, tokens, audit: who may do what."""

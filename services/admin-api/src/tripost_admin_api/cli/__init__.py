@@ -1,0 +1,1 @@
+"""The command tripost: a client of the REST API."""

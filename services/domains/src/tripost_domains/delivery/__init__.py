@@ -1,0 +1,1 @@
+"""The mailbox agent and the relay agent."""

@@ -1,0 +1,1 @@
+"""Domains, mailboxes, aliases, passwords, relay rules: where a recipient leads."""

@@ -1,0 +1,1 @@
+"""Deferred deliveries: model, transitions, back-off, scheduler."""

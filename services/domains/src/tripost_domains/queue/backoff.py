@@ -1,0 +1,1 @@
+"""When a deferred delivery is tried again; pure."""

@@ -1,0 +1,1 @@
+"""Facts become rows that operators can search."""

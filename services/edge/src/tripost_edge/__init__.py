@@ -1,0 +1,1 @@
+"""Edge: guards connections and protocols. See app.py for how its parts are joined."""

@@ -1,0 +1,1 @@
+"""The SMTP session as one table of states and events; pure."""

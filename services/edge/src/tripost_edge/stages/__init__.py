@@ -1,0 +1,1 @@
+"""One module per SMTP command: what is decided there."""

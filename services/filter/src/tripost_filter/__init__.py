@@ -1,0 +1,1 @@
+"""Filter: judges mail. See app.py for how its parts are joined."""

@@ -1,0 +1,1 @@
+"""The typed configuration snapshot, watched through the KV bucket CONFIG."""

@@ -1,0 +1,65 @@
+"""The content store as services see it."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from tripost_shared.mail.content import Content
+
+
+class ContentMissing(Exception):
+    """The store has no such object, or not all of it."""
+
+
+class ContentUnavailable(Exception):
+    """The store did not answer."""
+
+
+class StoredObject(msgspec.Struct, frozen=True):
+    """What the store knows of an object."""
+
+    name: str
+    size_octets: int
+    stored_at: datetime
+
+
+class ContentWriter(Protocol):
+    """An object that is being written; readable only after `commit`."""
+
+    async def write(self, octets: bytes) -> None:
+        """Append; waits when too much is on the way. Raises ContentUnavailable."""
+        ...
+
+    async def commit(self) -> Content:
+        """Make it readable and durable; gives the reference. Raises ContentUnavailable."""
+        ...
+
+    async def abort(self) -> None:
+        """Forget what was written."""
+        ...
+
+
+class ContentStore(Protocol):
+    """Named, immutable runs of octets."""
+
+    def writer(self, name: str) -> ContentWriter:
+        """Begin an object; an existing one of that name is replaced at `commit`."""
+        ...
+
+    def open(self, content: Content) -> AsyncIterator[bytes]:
+        """Give the octets in chunks, inline ones in one; iterating raises ContentMissing or ContentUnavailable."""
+        ...
+
+    async def read(self, content: Content) -> bytes:
+        """Give all octets at once."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Remove the object; none of that name is no error. Raises ContentUnavailable."""
+        ...
+
+    async def list(self) -> list[StoredObject]:
+        """List what is stored. Raises ContentUnavailable."""
+        ...

@@ -1,0 +1,83 @@
+"""What edge asks domains: where a recipient leads, who a login is, and what it may send as."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from tripost_shared.contracts.subject import Subject
+
+
+class RecipientKind(StrEnum):
+    """What a recipient's address is to us."""
+
+    LOCAL = "local"  # a mailbox, alias or catch-all of ours
+    RELAY = "relay"  # a domain that we relay for, whoever the client is
+    FOREIGN = "foreign"  # not ours: for trusted clients only
+    UNKNOWN = "unknown"  # a domain of ours without such a recipient
+    DISABLED = "disabled"  # known, but takes no mail now
+
+
+class ResolveQuestion(msgspec.Struct, frozen=True):
+    """Which of these recipients (as given at RCPT, canonical text) may mail be taken for?"""
+
+    recipients: tuple[str, ...]
+
+
+class ResolveAnswer(msgspec.Struct, frozen=True):
+    """One kind per recipient, in the order of the question."""
+
+    kinds: tuple[RecipientKind, ...]
+
+
+class AuthenticateQuestion(msgspec.Struct, frozen=True):
+    """Is this the password of this login? `mechanism` is the SASL name the client used ("PLAIN", "LOGIN")."""
+
+    session_id: str
+    client_address: str
+    mechanism: str
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"AuthenticateQuestion(session_id={self.session_id!r}, username={self.username!r}, password=…)"
+
+
+class AuthenticateAnswer(msgspec.Struct, frozen=True):
+    """`login` is the canonical mailbox address when accepted, else "": unknown and wrong look the same."""
+
+    accepted: bool
+    login: str = ""
+
+
+class MaySendQuestion(msgspec.Struct, frozen=True):
+    """May this login use this reverse-path (canonical text, not the null one)?"""
+
+    login: str
+    reverse_path: str
+
+
+class MaySendAnswer(msgspec.Struct, frozen=True):
+    """`because` names what allows it: "mailbox", "alias", "grant"; or "" when it may not."""
+
+    allowed: bool
+    because: str = ""
+
+
+DOMAINS_QUEUE: Final = "domains"
+
+RESOLVE: Final = Subject(
+    "domains.v1.resolve", ResolveQuestion, ResolveAnswer, DOMAINS_QUEUE, timedelta(seconds=5), timedelta(seconds=2)
+)
+AUTHENTICATE: Final = Subject(
+    "domains.v1.authenticate",
+    AuthenticateQuestion,
+    AuthenticateAnswer,
+    DOMAINS_QUEUE,
+    timedelta(seconds=10),
+    timedelta(seconds=4),
+)
+MAY_SEND: Final = Subject(
+    "domains.v1.may_send", MaySendQuestion, MaySendAnswer, DOMAINS_QUEUE, timedelta(seconds=5), timedelta(seconds=2)
+)

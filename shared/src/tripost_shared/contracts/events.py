@@ -1,0 +1,65 @@
+"""Facts about sessions, messages and deliveries; tracking and the ledger are built from them alone."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from tripost_shared.contracts.filter import Finding
+
+EVENTS_SUBJECT: Final = "events.v1"  # followed by `.` and the service's name
+
+
+class Fact(StrEnum):
+    """What happened."""
+
+    REFUSED = "refused"  # edge answered 4yz or 5yz to a connection, a command or the message
+    ACCEPTED = "accepted"  # edge answered 250 to the message
+    DELIVERED = "delivered"  # in a mailbox
+    RELAYED = "relayed"  # the next hop took it
+    DEFERRED = "deferred"  # an attempt failed for now
+    FAILED = "failed"  # given up for this recipient
+    BOUNCED = "bounced"  # a DSN was spooled; `related` is its id
+    EXPANDED = "expanded"  # an alias was replaced by its targets; `detail` names them
+    DISCARDED = "discarded"  # accepted and dropped, by a verdict or by an operator
+    HELD = "held"
+    RELEASED = "released"
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One fact. `id` is unique per fact, so that writing it twice changes nothing.
+
+    `message_id` is that of the message, or the session's id where no transaction had begun. `reply` is the reply that
+    we gave (edge) or that the next hop gave (domains), as text. `detail` is a short text for people. For ACCEPTED and
+    REFUSED: `client`, `helo`, `login`, `reverse_path`, `recipients`, `size_octets`, `findings`, `subject`.
+    """
+
+    id: str
+    message_id: str
+    at: datetime
+    fact: Fact
+    service: str
+    stage: str = ""  # connect, hello, auth, mail, rcpt, data, delivery, queue, bounce
+    recipient: str = ""
+    next_hop: str = ""
+    reply: str = ""
+    detail: str = ""
+    related: str = ""
+    direction: str = ""
+    client: str = ""
+    helo: str = ""
+    login: str = ""
+    reverse_path: str | None = None
+    recipients: tuple[str, ...] = ()
+    size_octets: int = 0
+    subject: str = ""
+    tls: str = ""
+    score: float = 0.0
+    findings: tuple[Finding, ...] = ()
+
+
+class EventBatch(msgspec.Struct, frozen=True):
+    """What travels: several facts in one durable message."""
+
+    events: tuple[Event, ...]

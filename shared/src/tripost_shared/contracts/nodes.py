@@ -1,0 +1,24 @@
+"""What admin-api asks every running instance: who are you, and how do you do?"""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+NODES_SUBJECT: Final = "nodes.v1.status"  # every instance answers, so the asker collects for a while
+
+
+class NodeQuestion(msgspec.Struct, frozen=True):
+    """It says nothing but that an answer is wanted."""
+
+
+class NodeStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One instance. `details` holds what is worth seeing, as short texts: sessions open, checks degraded, …."""
+
+    service: str
+    instance: str
+    version: str
+    started_at: datetime
+    ready: bool
+    config_revision: int = 0
+    details: dict[str, str] = msgspec.field(default_factory=dict)

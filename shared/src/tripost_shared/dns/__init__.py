@@ -1,0 +1,1 @@
+"""DNS look-ups: a port, a caching resolver, and a zone table for tests."""

@@ -1,0 +1,25 @@
+"""The envelope of a message (RFC 5321 §2.3.1, RFC 3461 for the DSN parameters)."""
+
+import msgspec
+
+
+class Recipient(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One recipient as the client gave it.
+
+    `notify` holds RFC 3461 §4.1 keywords in upper case; empty means the default. `original` is ORCPT as given ("").
+    """
+
+    address: str
+    notify: tuple[str, ...] = ()
+    original: str = ""
+
+
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who sends to whom. `reverse_path` is "" for the null one. `ret` is "FULL", "HDRS" or ""; `envid` as given."""
+
+    reverse_path: str
+    recipients: tuple[Recipient, ...]
+    smtputf8: bool = False
+    eight_bit: bool = False  # BODY=8BITMIME (RFC 6152)
+    ret: str = ""
+    envid: str = ""

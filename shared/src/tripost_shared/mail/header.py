@@ -1,0 +1,79 @@
+"""Header fields as octets (RFC 5322 §2.2), without a MIME parse."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+_FIELD_NAME: Final = re.compile(rb"[\x21-\x39\x3b-\x7e]+")
+_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f]")
+FOLD_AT_COLUMN: Final = 78  # RFC 5322 §2.1.1
+
+
+def split_message(octets: bytes) -> tuple[bytes, bytes]:
+    """Give the header with the CRLF of its last field, and the body after the empty line."""
+    if octets.startswith(b"\r\n"):
+        return b"", octets[2:]
+    end = octets.find(b"\r\n\r\n")
+    if end < 0:
+        return octets, b""
+    return octets[: end + 2], octets[end + 4 :]
+
+
+def fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Give each field as (name as written, raw value after the colon, folds and final CRLF kept).
+
+    A line that is no field (no colon, or a bad name) is given with an empty name.
+    """
+    for raw in raw_fields(header):
+        name, colon, value = raw.partition(b":")
+        stripped = name.rstrip(b" \t")
+        if colon and _FIELD_NAME.fullmatch(stripped):
+            yield stripped, value
+        else:
+            yield b"", raw
+
+
+def raw_fields(header: bytes) -> Iterator[bytes]:
+    """Give each field whole: its first line and the folded ones after it, CRLF included."""
+    start = 0
+    length = len(header)
+    while start < length:
+        end = header.find(b"\r\n", start)
+        while end >= 0 and header[end + 2 : end + 3] in (b" ", b"\t"):
+            end = header.find(b"\r\n", end + 2)
+        stop = length if end < 0 else end + 2
+        yield header[start:stop]
+        start = stop
+
+
+def values(header: bytes, name: str) -> list[bytes]:
+    """Give the raw values of all fields of that name, first one first."""
+    wanted = name.lower().encode("ascii")
+    return [value for field, value in fields(header) if field.lower() == wanted]
+
+
+def unfold(value: bytes) -> bytes:
+    """Undo folding (RFC 5322 §2.2.3) and strip white space at both ends."""
+    return value.replace(b"\r\n", b"").strip(b" \t")
+
+
+def printable(text: str) -> str:
+    """Make any text safe for one header line or log line: control characters become `?`."""
+    return _UNSAFE.sub("?", text)
+
+
+def fold(name: str, words: Iterable[str]) -> bytes:
+    """Write a field from words, a folded line begun where the next word would pass column 78; CRLF at the end.
+
+    Control characters in the words become `?`, so that nothing a client said can begin another field.
+    """
+    lines: list[str] = []
+    line = f"{name}:"
+    for word in map(printable, words):
+        if len(line) + 1 + len(word) > FOLD_AT_COLUMN and line.strip():
+            lines.append(line)
+            line = "\t" + word
+        else:
+            line += " " + word
+    lines.append(line)
+    return ("\r\n".join(lines) + "\r\n").encode("utf-8")

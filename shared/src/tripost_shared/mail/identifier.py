@@ -1,0 +1,49 @@
+"""The one id by which a session and its messages are tracked from connection to final DSN.
+
+A session's id has 16 characters of lower-case Crockford base 32: nine of time (milliseconds since 1970) and seven
+random ones, so ids sort by time. The n-th transaction of the session adds `.n`: `1k3v9q2m8f0abcde.1`. A message that
+we compose ourselves (a DSN) has a session of its own.
+"""
+
+import re
+import secrets
+from datetime import UTC, datetime
+from typing import Final
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_SESSION: Final = re.compile(r"[0-9a-hjkmnp-tv-z]{16}")
+_MESSAGE: Final = re.compile(r"[0-9a-hjkmnp-tv-z]{16}\.[1-9][0-9]{0,6}")
+
+
+def new_session_id(now: datetime) -> str:
+    """Make a session's id; two made in one millisecond differ by 35 random bits."""
+    number = (int(now.timestamp() * 1000) << 35) | secrets.randbits(35)
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(75, -1, -5))
+
+
+def message_id_of(session_id: str, transaction: int) -> str:
+    """Name the session's n-th transaction, counted from 1."""
+    return f"{session_id}.{transaction}"
+
+
+def session_of(identifier: str) -> str:
+    """Give the session's id of a message's or a session's id."""
+    return identifier.partition(".")[0]
+
+
+def time_of(identifier: str) -> datetime:
+    """Give the moment at which the session began, to the millisecond."""
+    milliseconds = 0
+    for character in identifier[:9]:
+        milliseconds = (milliseconds << 5) | _ALPHABET.index(character)
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def is_session_id(text: str) -> bool:
+    """Tell whether the text has the form of a session's id."""
+    return _SESSION.fullmatch(text) is not None
+
+
+def is_message_id(text: str) -> bool:
+    """Tell whether the text has the form of a message's id."""
+    return _MESSAGE.fullmatch(text) is not None

@@ -1,0 +1,117 @@
+"""Settings from the environment: what must be known before any configuration can be read.
+
+Names: `TRIPOST_<NAME>` for what all services share, `TRIPOST_<SERVICE>_<NAME>` for one service's own. Everything that
+an administrator changes while the cluster runs is configuration (`tripost_shared.config`), not a setting.
+`docs/settings.md` is generated from these classes, so each field has a description with its unit.
+"""
+
+import socket
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting cannot be used; the message names it and says what is accepted."""
+
+
+class Listen(str):
+    """An address to listen on: `192.0.2.1:25` or `[2001:db8::1]:25`."""
+
+    @property
+    def host(self) -> str:
+        """The address without brackets."""
+        return self.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        return int(self.rpartition(":")[2])
+
+    @classmethod
+    def parse(cls, text: str) -> "Listen":
+        """Check `address:port`; raises ValueError."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isdigit() or not 0 <= int(port) <= 65535:
+            raise ValueError(f"{text!r} is not address:port, such as 127.0.0.1:2525 or [::1]:2525")
+        try:
+            ip_address(host.strip("[]"))
+        except ValueError as error:
+            raise ValueError(f"{host!r} is not an IPv4 or [IPv6] address") from error
+        return cls(text)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let pydantic check fields of this type."""
+        from pydantic_core import core_schema  # noqa: PLC0415 (needed here only)
+
+        return core_schema.no_info_plain_validator_function(lambda value: cls.parse(str(value)))
+
+
+class CommonSettings(BaseSettings):
+    """Settings that all services share."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIPOST_", extra="ignore")
+
+    home: Path = Field(Path("var"), description="Folder of the embedded cluster's state, mode 0700.")
+    hostname: str = Field(
+        default_factory=socket.getfqdn,
+        description="This host's name in SMTP greetings, Received fields and as authserv-id (RFC 8601 §2.5).",
+    )
+    dns_servers: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="The only resolvers that any service uses, `address:port`, comma-separated; port 53 if left out. "
+        "Empty: those of /etc/resolv.conf.",
+    )
+    nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas.")
+    nats_user: str = Field("", description="This service's NATS user; empty for none.")
+    nats_password_file: Path | None = Field(None, description="File that holds the NATS user's password.")
+    spool_partitions: int = Field(4, ge=1, le=64, description="Number of JetStream streams that make up SPOOL.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["json", "console"] = Field(
+        "json", description="`json`: one object a line; `console`: for people."
+    )
+    run_user: str = Field(
+        "nobody", description="User that a service started as root becomes once it has bound its ports."
+    )
+
+    @field_validator("dns_servers", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    def nats_password(self) -> str:
+        """Read the NATS password; "" when no file is set. Raises SettingsError."""
+        if self.nats_password_file is None:
+            return ""
+        try:
+            return self.nats_password_file.read_text().strip()
+        except OSError as error:
+            raise SettingsError(f"TRIPOST_NATS_PASSWORD_FILE: {error.strerror}: {self.nats_password_file}") from error
+
+
+class DatabaseSettings(BaseSettings):
+    """Settings of the services that hold database credentials (domains, admin-api)."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIPOST_", extra="ignore")
+
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        description="`postgresql+asyncpg://user:password@host/name` or `sqlite+aiosqlite:////absolute/path`. "
+        "Empty: SQLite in `$TRIPOST_HOME/tripost.sqlite`.",
+    )
+    database_url_file: Path | None = Field(
+        None, description="File that holds the database URL, instead of TRIPOST_DATABASE_URL."
+    )
+
+    def url(self, home: Path) -> str:
+        """Give the database's URL, secrets included. Raises SettingsError."""
+        if self.database_url_file is not None:
+            try:
+                return self.database_url_file.read_text().strip()
+            except OSError as error:
+                raise SettingsError(f"TRIPOST_DATABASE_URL_FILE: {error.strerror}: {self.database_url_file}") from error
+        return self.database_url.get_secret_value() or f"sqlite+aiosqlite:///{(home / 'tripost.sqlite').absolute()}"

@@ -1,0 +1,100 @@
+"""SPOOL and the event log as services see them."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from tripost_shared.contracts.events import Event
+from tripost_shared.contracts.spool import SpooledMessage
+
+
+class SpoolFull(Exception):
+    """The spool takes no more now (RFC 5321: 452)."""
+
+
+class SpoolUnavailable(Exception):
+    """The spool did not acknowledge in time: the message may or may not be on disk."""
+
+
+class Spool(Protocol):
+    """Where edge puts accepted mail, and domains its bounces."""
+
+    async def publish(self, message: SpooledMessage) -> None:
+        """Put the message on disk; returns once the server says that it is there.
+
+        Raises SpoolFull or SpoolUnavailable. The same id again within two minutes is kept once only.
+        """
+        ...
+
+
+class SpoolDelivery(Protocol):
+    """A message taken from the spool and not yet done with."""
+
+    @property
+    def message(self) -> SpooledMessage:
+        """The message."""
+        ...
+
+    @property
+    def times_delivered(self) -> int:
+        """1 at first; more when an earlier taker did not finish."""
+        ...
+
+    async def done(self) -> None:
+        """Remove it from the spool. Not waited for: after a crash it may come once more."""
+        ...
+
+    async def keep_alive(self) -> None:
+        """Tell that work on it goes on, so that nobody else gets it."""
+        ...
+
+    async def put_back(self, delay: timedelta) -> None:
+        """Let it come again after the delay."""
+        ...
+
+
+class SpoolReader(Protocol):
+    """Where domains takes mail from; replicas share the work."""
+
+    async def fetch(self, at_most: int, wait: timedelta) -> Sequence[SpoolDelivery]:
+        """Take up to so many messages from any partition; an empty list when none came in the time.
+
+        Raises SpoolUnavailable.
+        """
+        ...
+
+
+class EventLog(Protocol):
+    """Where every service writes facts."""
+
+    def record(self, event: Event) -> None:
+        """Note a fact; it is written soon, with others. Never raises, never blocks.
+
+        The buffer is bounded: when the log is unreachable for long, the oldest facts go, and are counted.
+        """
+        ...
+
+    async def flush(self) -> None:
+        """Wait until all recorded so far is on disk; raises SpoolUnavailable when it cannot be."""
+        ...
+
+
+class EventBatchDelivery(Protocol):
+    """Facts taken from the log and not yet done with."""
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """The facts, in the order recorded."""
+        ...
+
+    async def done(self) -> None:
+        """Remove them from the log."""
+        ...
+
+
+class EventReader(Protocol):
+    """Where the tracking takes facts from."""
+
+    async def fetch(self, at_most: int, wait: timedelta) -> Sequence[EventBatchDelivery]:
+        """Take up to so many batches; raises SpoolUnavailable."""
+        ...
