@@ -1,0 +1,43 @@
+"""Replies (RFC 5321 §4.2) and ids."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tripost_shared.mail import identifier
+from tripost_shared.mail.reply import SmtpReply
+
+
+def test_each_line_of_a_reply_has_the_enhanced_code() -> None:
+    """RFC 2034 §4."""
+    reply = SmtpReply(550, "5.1.1", "No such recipient\nSee the documentation")
+    assert reply.encoded() == b"550-5.1.1 No such recipient\r\n550 5.1.1 See the documentation\r\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "positive", "transient", "permanent"),
+    [(250, True, False, False), (354, True, False, False), (451, False, True, False), (550, False, False, True)],
+)
+def test_a_reply_is_of_one_kind(code: int, *, positive: bool, transient: bool, permanent: bool) -> None:
+    """2yz and 3yz go on, 4yz may help later, 5yz is final."""
+    reply = SmtpReply(code, "", "x")
+    assert (reply.is_positive, reply.is_transient, reply.is_permanent) == (positive, transient, permanent)
+
+
+def test_session_ids_sort_by_time_and_tell_it() -> None:
+    """The nine leading characters are milliseconds."""
+    early, late = datetime(2026, 1, 2, 3, 4, 5, 678000, UTC), datetime(2026, 1, 2, 3, 4, 5, 679000, UTC)
+    first, second = identifier.new_session_id(early), identifier.new_session_id(late)
+    assert first < second
+    assert identifier.time_of(first) == early
+    assert identifier.is_session_id(first)
+
+
+def test_a_message_id_names_session_and_transaction() -> None:
+    """`session.n`, n from 1."""
+    session = identifier.new_session_id(datetime(2026, 1, 1, tzinfo=UTC))
+    message = identifier.message_id_of(session, 3)
+    assert identifier.is_message_id(message)
+    assert identifier.session_of(message) == session
+    assert not identifier.is_message_id(f"{session}.0")
+    assert not identifier.is_session_id(message)
