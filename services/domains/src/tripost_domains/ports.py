@@ -1,0 +1,70 @@
+"""What is outside of directory and tracking: the database, and the threads that verify passwords."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from tripost_domains.directory.model import CredentialRecord, DomainRecord, LocalPartRecord, Resolution, SenderRecord
+from tripost_shared.contracts.events import Event
+
+
+class DirectoryUnavailable(Exception):
+    """The directory's records could not be read now; the message is for the log."""
+
+
+class DirectoryRecords(Protocol):
+    """Where the directory's records are read. All raise DirectoryUnavailable."""
+
+    async def load(
+        self, domain: str, local_parts: Collection[str]
+    ) -> tuple[DomainRecord, Mapping[str, LocalPartRecord]]:
+        """Read a domain and some of its local parts (lower case) at once; a local part that is none has no record."""
+        ...
+
+    async def load_credential(self, domain: str, local_part: str) -> CredentialRecord | None:
+        """Read a mailbox as a login; None when there is none."""
+        ...
+
+    async def load_sender(self, domain: str, local_part: str) -> SenderRecord | None:
+        """Read a mailbox as a sender; None when there is none."""
+        ...
+
+    async def first_domain(self) -> str:
+        """Name the domain of ours that was made first; "" when there is none."""
+        ...
+
+
+class RecipientResolver(Protocol):
+    """What delivery asks of the directory."""
+
+    async def resolve(self, recipient: str) -> Resolution:
+        """Say where a recipient's address leads; raises TransientFailure when that cannot be known now."""
+        ...
+
+
+class TooBusy(Exception):
+    """So many passwords wait for their verification that one more would not be done in time."""
+
+
+class PasswordVerifier(Protocol):
+    """Verifies passwords off the event loop."""
+
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        """Compare; None (nobody can log in) takes as long as a hash and never matches. Raises TooBusy."""
+        ...
+
+
+class TrackingUnavailable(Exception):
+    """Facts could not be written now; nothing of them was."""
+
+
+class TrackingStore(Protocol):
+    """Where facts become rows. All raise TrackingUnavailable."""
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Write facts and their messages' statuses in one transaction; what was written before stays as it is."""
+        ...
+
+    async def purge(self, before: datetime, at_most: int) -> int:
+        """Forget up to so many messages first seen before that time, with their facts; gives how many."""
+        ...
