@@ -1,0 +1,81 @@
+"""The content store in memory, for tests."""
+
+from collections.abc import AsyncIterator
+
+from tripost_shared.clock import Clock, SystemClock
+from tripost_shared.content.port import ContentMissing, ContentUnavailable, StoredObject
+from tripost_shared.mail.content import Content
+
+
+class MemoryContentStore:
+    """Objects in a dictionary; `is_unavailable` lets a test make every call fail."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.is_unavailable = False
+        self._clock = clock or SystemClock()
+        self._objects: dict[str, tuple[bytes, StoredObject]] = {}
+
+    def writer(self, name: str) -> "MemoryContentWriter":
+        """Begin an object."""
+        return MemoryContentWriter(self, name)
+
+    def put(self, name: str, octets: bytes) -> Content:
+        """Keep an object whole."""
+        self.require_available()
+        self._objects[name] = (octets, StoredObject(name, len(octets), self._clock.now()))
+        return Content(size_octets=len(octets), stored=name)
+
+    async def open(self, content: Content) -> AsyncIterator[bytes]:
+        """Give the octets in one chunk."""
+        if content.inline is not None:
+            yield content.inline
+            return
+        self.require_available()
+        if content.stored not in self._objects:
+            raise ContentMissing(content.stored)
+        octets, _ = self._objects[content.stored]
+        if len(octets) != content.size_octets:
+            raise ContentMissing(f"{content.stored}: {len(octets)} of {content.size_octets} octets")
+        if octets:
+            yield octets
+
+    async def read(self, content: Content) -> bytes:
+        """Give all octets at once."""
+        return b"".join([chunk async for chunk in self.open(content)])
+
+    async def delete(self, name: str) -> None:
+        """Remove the object, if there is one."""
+        self.require_available()
+        self._objects.pop(name, None)
+
+    async def list(self) -> list[StoredObject]:
+        """List what is stored."""
+        self.require_available()
+        return [stored for _, stored in self._objects.values()]
+
+    def require_available(self) -> None:
+        """Raise ContentUnavailable when the test says so."""
+        if self.is_unavailable:
+            raise ContentUnavailable("told to be unavailable")
+
+
+class MemoryContentWriter:
+    """An object that is being written."""
+
+    def __init__(self, store: MemoryContentStore, name: str) -> None:
+        self._store = store
+        self._name = name
+        self._octets = bytearray()
+
+    async def write(self, octets: bytes) -> None:
+        """Append."""
+        self._store.require_available()
+        self._octets += octets
+
+    async def commit(self) -> Content:
+        """Make it readable."""
+        return self._store.put(self._name, bytes(self._octets))
+
+    async def abort(self) -> None:
+        """Forget what was written."""
+        self._octets.clear()
