@@ -1,21 +1,79 @@
 """Giving root up: a service that was started as root binds its ports, then becomes an unprivileged user."""
 
+import ctypes
 import os
 import pwd
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from tripost_shared.settings import SettingsError
 
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+_PR_GET_PDEATHSIG: Final = 2
+_prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)  # Linux alone has it
+
+
+@dataclass(frozen=True, slots=True)
+class RunUser:
+    """The unprivileged user that services become. It has no groups but its own."""
+
+    name: str
+    uid: int
+    gid: int
+
+    @classmethod
+    def named(cls, name: str) -> "RunUser":
+        """Find the user. Raises SettingsError when there is none, or when it is root."""
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError as error:
+            raise SettingsError(f"TRIPOST_RUN_USER: there is no user {name!r} on this machine") from error
+        if entry.pw_uid == 0:
+            raise SettingsError("TRIPOST_RUN_USER: root is what is to be given up; name another user")
+        return cls(name, entry.pw_uid, entry.pw_gid)
+
+    def may(self, wanted: int, path: Path) -> bool:
+        """Whether the mode bits of `path` itself allow all of `wanted` (os.R_OK | os.X_OK); the folders above may not."""
+        status = path.stat()
+        shift = 6 if status.st_uid == self.uid else 3 if status.st_gid == self.gid else 0
+        return (status.st_mode >> shift) & wanted == wanted
+
+    def become(self) -> None:
+        """Be this user for good. A wish to die with the parent outlasts it, which the kernel alone would forget."""
+        dies_by = ctypes.c_int(0)
+        if _prctl is not None:
+            _prctl(_PR_GET_PDEATHSIG, ctypes.byref(dies_by), 0, 0, 0)
+        os.setgroups([])
+        os.setresgid(self.gid, self.gid, self.gid)
+        os.setresuid(self.uid, self.uid, self.uid)
+        if dies_by.value:
+            die_with_parent(os.getppid(), dies_by.value)
+
 
 def give_up_root(user: str) -> None:
-    """Become `user` for good, with no other groups; does nothing when not root. Raises SettingsError."""
-    if os.geteuid() != 0:
-        return
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError as error:
-        raise SettingsError(f"TRIPOST_RUN_USER: there is no user {user!r} on this machine") from error
-    if entry.pw_uid == 0:
-        raise SettingsError("TRIPOST_RUN_USER: root is what is to be given up; name another user")
-    os.setgroups([])
-    os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
-    os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
+    """Become `user` for good; does nothing when not root. Raises SettingsError."""
+    if os.geteuid() == 0:
+        RunUser.named(user).become()
+
+
+def die_with_parent(parent: int, by: int = signal.SIGKILL) -> None:
+    """Have the kernel end this process when its parent (process id `parent`) ends in whatever way (prctl(2)).
+
+    To be called in the child. Exits at once when the parent is already gone. Linux only; elsewhere the child lives on.
+    """
+    if _prctl is not None and _prctl(_PR_SET_PDEATHSIG, by, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def first_closed_folder(path: Path, user: RunUser) -> Path | None:
+    """Name the topmost folder on the way to `path` that the user cannot pass through; None when it can reach `path`."""
+    return next((folder for folder in _folders_above(path) if not user.may(os.X_OK, folder)), None)
+
+
+def _folders_above(path: Path) -> Iterator[Path]:
+    yield from reversed(path.resolve().parents)

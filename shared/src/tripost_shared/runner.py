@@ -1,25 +1,30 @@
-"""How a service's process lives: settings, logs, bind, give root up, start, wait for a signal, drain, stop."""
+"""How a service's process lives: settings, logs, bind, give root up, start, wait for a signal, drain, stop.
+
+Exit codes: 0 after SIGTERM or SIGINT, 1 when something broke (the log has the trace), 2 when a setting is wrong (one
+line on standard error says which). A supervisor starts a service again after 1, and never after 2.
+"""
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import timedelta
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import structlog
 import uvloop
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 
 from tripost_shared import logs, privileges
 from tripost_shared.settings import CommonSettings, SettingsError
 
 log = structlog.get_logger()
 
-DRAIN_WITHIN: Final = timedelta(seconds=20)
+DRAIN_WITHIN: Final = timedelta(seconds=15)
+STOP_WITHIN: Final = timedelta(seconds=5)
+WRONG_SETTING: Final = 2
 
 
 class Service(Protocol):
@@ -43,59 +48,86 @@ class Service(Protocol):
 
 
 def run(name: str, build: Callable[[CommonSettings], Service]) -> None:
-    """Run a service until SIGTERM or SIGINT; exits 2 with one clear line when a setting is wrong."""
+    """Run a service until SIGTERM or SIGINT; exits the process with the codes above."""
     try:
         settings = CommonSettings()
         logs.set_up(name, settings.log_level, settings.log_format)
         service = build(settings)
         service.bind()
         privileges.give_up_root(settings.run_user)
+        uvloop.run(_live(service))
     except ValidationError as error:
-        _refuse(name, "; ".join(f"{_variable(error.title, item['loc'])}: {item['msg']}" for item in error.errors()))
+        _refuse(name, explain(error))
     except SettingsError as error:
         _refuse(name, str(error))
-    try:
-        uvloop.run(_live(name, service))
-    except SettingsError as error:
-        _refuse(name, str(error))
+    except Exception:
+        log.exception("service broke")
+        sys.exit(1)
 
 
-async def _live(name: str, service: Service) -> None:
+def explain(error: ValidationError) -> str:
+    """Say which settings are wrong, by the names of their environment variables."""
+    return "; ".join(
+        f"{_variable(error.title, item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors(include_url=False)
+    )
+
+
+async def _live(service: Service) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_log_stray_error)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     starting = asyncio.create_task(service.start())
     waiting = asyncio.create_task(stopping.wait())
-    await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
-        starting.cancel()
-        await asyncio.wait({starting})
-        await service.stop()
-        return
     try:
-        starting.result()
-        log.info("service ready", process=os.getpid())
-        await waiting
-        log.info("service draining")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(service.drain(), DRAIN_WITHIN.total_seconds())
+        await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            log.info("service ready", process=os.getpid())
+            await waiting
+            log.info("service draining")
+            await _within(DRAIN_WITHIN, service.drain(), "drain")
+        else:
+            starting.cancel()
+            await asyncio.wait({starting})
     finally:
         waiting.cancel()
-        await service.stop()
+        await _within(STOP_WITHIN, service.stop(), "stop")
     log.info("service stopped")
 
 
+async def _within(limit: timedelta, step: Coroutine[Any, Any, None], name: str) -> None:
+    """Do a last step; one that takes too long or breaks is said and left, since the process ends anyway."""
+    try:
+        await asyncio.wait_for(step, limit.total_seconds())
+    except TimeoutError:
+        log.warning("service was too slow", step=name, limit_seconds=limit.total_seconds())
+    except Exception:
+        log.exception("service broke at its end", step=name)
+
+
+def _log_stray_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what no task and no callback caught; the service goes on."""
+    error = context.get("exception")
+    facts = {"exc_info": error} if error is not None else {}
+    log.error("error in the event loop", because=context.get("message", ""), **facts)
+
+
 def _variable(title: str, location: tuple[int | str, ...]) -> str:
-    prefix = "" if title in {"CommonSettings", "DatabaseSettings"} else title.removesuffix("Settings").upper() + "_"
-    return "TRIPOST_" + prefix + str(location[0] if location else "").upper()
+    """Name the variable of a field: the class's own prefix, unless the field has a whole name as its alias."""
+    field = str(location[0] if location else "").upper()
+    prefixes = {kind.__name__: kind.model_config.get("env_prefix", "") for kind in _kinds(BaseSettings)}
+    return field if field.startswith("TRIPOST_") else prefixes.get(title, "TRIPOST_") + field
 
 
-def _refuse(name: str, because: str) -> None:
+def _kinds(kind: type[BaseSettings]) -> Iterator[type[BaseSettings]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _kinds(below)
+
+
+def _refuse(name: str, because: str) -> NoReturn:
     print(f"tripost {name}: {because}", file=sys.stderr)  # noqa: T201 (the one line that its operator must read)
-    sys.exit(2)
-
-
-def write_pid_file(path: Path, process: int) -> None:
-    """Say which process serves; replaced at each start."""
-    path.write_text(f"{process}\n")
+    sys.exit(WRONG_SETTING)
