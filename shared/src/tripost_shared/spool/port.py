@@ -1,7 +1,7 @@
 """SPOOL and the event log as services see them."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from tripost_shared.contracts.events import Event
@@ -60,6 +60,13 @@ class SpoolReader(Protocol):
         """Take up to so many messages from any partition; an empty list when none came in the time.
 
         Raises SpoolUnavailable.
+        """
+        ...
+
+    async def oldest_at(self) -> datetime | None:
+        """Tell when the oldest message still in the spool was put there; None: it is empty. Raises SpoolUnavailable.
+
+        What the content store holds from well before that moment belongs to no spooled message.
         """
         ...
 
