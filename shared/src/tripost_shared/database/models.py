@@ -19,9 +19,23 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+MAX_ADDRESS: Final = 400  # characters: 64 of local part, each with a backslash, two quotes, an at, 255 of domain
 BIG_KEY: Final = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by INTEGER PRIMARY KEY only
+JSON_TEXT: Final = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+class LowerCase(TypeDecorator[str]):
+    """Text that is stored and compared in lower case, so that no writer can forget it."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Lower it by Unicode's rules, which SQLite's own lower() does not know."""
+        return value if value is None else value.lower()
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -57,7 +71,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON}  # noqa: RUF012 (SQLAlchemy's way)
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON_TEXT}  # noqa: RUF012 (SQLAlchemy's way)
 
 
 class Domain(Base):
@@ -66,7 +80,7 @@ class Domain(Base):
     __tablename__ = "domains"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(255), unique=True)
+    name: Mapped[str] = mapped_column(LowerCase(255), unique=True)
     created_at: Mapped[datetime]
 
 
@@ -78,7 +92,7 @@ class Mailbox(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     domain_id: Mapped[int] = mapped_column(ForeignKey("domains.id", ondelete="CASCADE"))
-    local_part: Mapped[str] = mapped_column(String(64))
+    local_part: Mapped[str] = mapped_column(LowerCase(64))
     password_hash: Mapped[str | None] = mapped_column(String(255))
     enabled: Mapped[bool] = mapped_column(Boolean, default=True)
     created_at: Mapped[datetime]
@@ -92,8 +106,8 @@ class Alias(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     domain_id: Mapped[int] = mapped_column(ForeignKey("domains.id", ondelete="CASCADE"))
-    local_part: Mapped[str] = mapped_column(String(64))
-    targets: Mapped[list[str]] = mapped_column(JSON)
+    local_part: Mapped[str] = mapped_column(LowerCase(64))
+    targets: Mapped[list[str]] = mapped_column(JSON_TEXT)
     created_at: Mapped[datetime]
 
 
@@ -105,7 +119,7 @@ class SenderGrant(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailboxes.id", ondelete="CASCADE"))
-    pattern: Mapped[str] = mapped_column(String(320))
+    pattern: Mapped[str] = mapped_column(LowerCase(MAX_ADDRESS))
     created_at: Mapped[datetime]
 
 
@@ -120,7 +134,7 @@ class Route(Base):
     __tablename__ = "routes"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    domain: Mapped[str] = mapped_column(String(255), unique=True)
+    domain: Mapped[str] = mapped_column(LowerCase(256), unique=True)
     host: Mapped[str | None] = mapped_column(String(255))
     port: Mapped[int] = mapped_column(Integer, default=25)
     tls: Mapped[str] = mapped_column(String(16), default="may")
@@ -158,8 +172,8 @@ class QueuedDelivery(Base):
     )
 
     id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
-    message_id: Mapped[str] = mapped_column(ForeignKey("queued_messages.id", ondelete="CASCADE"), index=True)
-    recipient: Mapped[str] = mapped_column(String(320))
+    message_id: Mapped[str] = mapped_column(ForeignKey("queued_messages.id", ondelete="CASCADE"))
+    recipient: Mapped[str] = mapped_column(String(MAX_ADDRESS))
     original_recipient: Mapped[str] = mapped_column(String(500), default="")
     notify: Mapped[str] = mapped_column(String(64), default="")
     next_hop: Mapped[str] = mapped_column(String(300), index=True)
@@ -188,27 +202,28 @@ class TrackedMessage(Base):
     first_at: Mapped[datetime]
     direction: Mapped[str] = mapped_column(String(16), default="")
     client: Mapped[str] = mapped_column(String(64), default="")
-    login: Mapped[str] = mapped_column(String(320), default="")
-    reverse_path: Mapped[str | None] = mapped_column(String(320))
+    login: Mapped[str] = mapped_column(String(MAX_ADDRESS), default="")
+    reverse_path: Mapped[str | None] = mapped_column(String(MAX_ADDRESS))
     subject: Mapped[str] = mapped_column(String(255), default="")
     size_octets: Mapped[int] = mapped_column(BigInteger, default=0)
-    status: Mapped[str] = mapped_column(
-        String(16)
-    )  # the newest fact that settles something: accepted, refused, delivered …
+    status: Mapped[str] = mapped_column(String(16))  # what became of it, over all recipients: accepted, delivered …
 
 
 class TrackedEvent(Base):
     """One fact, as it was recorded. `body` is the event without the fields that have columns."""
 
     __tablename__ = "tracked_events"
-    __table_args__ = (Index("ix_tracked_events_message", "message_id", "at"),)
+    __table_args__ = (
+        Index("ix_tracked_events_message", "message_id", "at"),
+        Index("ix_tracked_events_recipient", "recipient", "at"),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     message_id: Mapped[str] = mapped_column(String(32))
     at: Mapped[datetime]
     fact: Mapped[str] = mapped_column(String(16))
     service: Mapped[str] = mapped_column(String(16))
-    recipient: Mapped[str] = mapped_column(String(320), default="")
+    recipient: Mapped[str] = mapped_column(String(MAX_ADDRESS), default="")
     body: Mapped[dict[str, Any]]
 
 
@@ -268,5 +283,5 @@ class AuditEntry(Base):
     actor: Mapped[str] = mapped_column(String(120))
     action: Mapped[str] = mapped_column(String(60))  # such as "mailbox.create"
     target: Mapped[str] = mapped_column(String(400))
-    before: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    after: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSON_TEXT)
+    after: Mapped[dict[str, Any] | None] = mapped_column(JSON_TEXT)

@@ -1,0 +1,138 @@
+"""Bringing a database's schema up to this release; safe when several services start at once.
+
+PostgreSQL: an advisory lock, then one transaction for all migrations. SQLite: one transaction that holds the write lock
+from its begin. A schema that is newer than this release (another replica has been upgraded already) is left as it is.
+"""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, NoReturn
+
+import structlog
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from pydantic import ValidationError
+from sqlalchemy import URL, Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tripost_shared import logs, privileges
+from tripost_shared.database.engine import CONNECT_WITHIN, parse_url
+from tripost_shared.database.transactions import DatabaseUnavailable, translated_failures
+from tripost_shared.runner import explain
+from tripost_shared.settings import CommonSettings, DatabaseSettings, SettingsError
+
+log = structlog.get_logger()
+
+LOCK_WITHIN: Final = timedelta(minutes=2)  # another service's migration may rewrite a large table
+JOB_WAITS: Final = timedelta(minutes=1)
+_LOCK_KEY: Final = 0x7472_6970_6F73_74  # "tripost"
+_PAUSE: Final = 1.0  # seconds
+
+
+async def upgrade(url: str) -> str:
+    """Bring the schema to the newest revision that this release knows; gives the revision it has then.
+
+    Raises DatabaseUnavailable (nothing has changed; try again) and SettingsError.
+    """
+    parsed = parse_url(url)
+    async with translated_failures(), _locked(parsed) as connection:
+        return await connection.run_sync(_upgrade)
+
+
+def configuration() -> Config:
+    """Give Alembic's configuration: where the migrations are."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _upgrade(connection: Connection) -> str:
+    config = configuration()
+    script = ScriptDirectory.from_config(config)
+    present = MigrationContext.configure(connection).get_current_revision()
+    newest = script.get_current_head() or ""
+    if present is not None and present not in {revision.revision for revision in script.walk_revisions()}:
+        log.warning("the database schema is newer than this release: left as it is", revision=present)
+        return present
+    if present != newest:
+        log.info("migrating the database schema", revision_before=present or "none", revision_after=newest)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return newest
+
+
+@contextlib.asynccontextmanager
+async def _locked(url: URL) -> AsyncIterator[AsyncConnection]:
+    if url.drivername.startswith("sqlite"):
+        async with _locked_sqlite(url) as connection:
+            yield connection
+        return
+    engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": CONNECT_WITHIN.total_seconds()})
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"SET LOCAL lock_timeout = {int(LOCK_WITHIN.total_seconds() * 1000)}"))
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+            yield connection
+    finally:
+        await engine.dispose()
+
+
+@contextlib.asynccontextmanager
+async def _locked_sqlite(url: URL) -> AsyncIterator[AsyncConnection]:
+    """Foreign keys stay off (SQLite's default): altering a table drops the old copy, which would cascade."""
+    engine = create_async_engine(
+        url,
+        poolclass=NullPool,
+        connect_args={"timeout": LOCK_WITHIN.total_seconds(), "isolation_level": None},
+    )
+    try:
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+async def upgrade_when_there(url: str, within: timedelta) -> str:
+    """As `upgrade`, waiting for the database to answer; raises DatabaseUnavailable after that time."""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + within.total_seconds()
+    while True:
+        try:
+            return await upgrade(url)
+        except DatabaseUnavailable as failure:
+            if loop.time() >= give_up_at:
+                raise
+            log.warning("the database does not answer yet", because=str(failure))
+        await asyncio.sleep(_PAUSE)
+
+
+def main() -> None:
+    """Migrate once and exit: 0 done, 2 a setting is wrong, 3 the database did not answer in a minute."""
+    try:
+        settings = CommonSettings()
+        logs.set_up("migrate", settings.log_level, settings.log_format)
+        url = DatabaseSettings().url(settings.home)
+        privileges.give_up_root(settings.run_user)
+        revision = asyncio.run(upgrade_when_there(url, JOB_WAITS))
+    except ValidationError as error:
+        _end(2, explain(error))
+    except SettingsError as error:
+        _end(2, str(error))
+    except DatabaseUnavailable as failure:
+        _end(3, f"the database does not answer: {failure}")
+    log.info("the database schema is up to date", revision=revision)
+
+
+def _end(status: int, because: str) -> NoReturn:
+    print(f"tripost migrate: {because}", file=sys.stderr)  # noqa: T201 (the one line that its operator must read)
+    sys.exit(status)

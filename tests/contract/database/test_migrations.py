@@ -1,0 +1,107 @@
+"""The migrations and models.py say the same, on both databases, however many services start at once."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from tripost_shared.database.engine import open_engine
+from tripost_shared.database.migrate import configuration, upgrade, upgrade_when_there
+from tripost_shared.database.models import Base
+from tripost_shared.database.transactions import DatabaseUnavailable
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'empty.sqlite'}"
+    return str(request.getfixturevalue("empty_postgres_url"))
+
+
+def newest() -> str:
+    head = ScriptDirectory.from_config(configuration()).get_current_head()
+    assert head is not None
+    return head
+
+
+def differences(connection: Connection) -> list[object]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    return list(compare_metadata(context, Base.metadata))
+
+
+async def test_an_empty_database_becomes_what_the_models_say(empty_url: str) -> None:
+    assert await upgrade(empty_url) == newest()
+    engine = open_engine(empty_url)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await engine.dispose()
+
+
+async def test_a_second_upgrade_changes_nothing(empty_url: str) -> None:
+    await upgrade(empty_url)
+    assert await upgrade(empty_url) == newest()
+
+
+async def test_several_services_may_start_at_once_on_an_empty_database(empty_url: str) -> None:
+    """Processes, not tasks: that is what starts at once."""
+    program = (
+        "import asyncio, sys; from tripost_shared.database.migrate import upgrade; asyncio.run(upgrade(sys.argv[1]))"
+    )
+    starting = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", program, empty_url, stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    ends = await asyncio.gather(*(process.communicate() for process in starting))
+    assert [process.returncode for process in starting] == [0, 0, 0, 0], ends
+
+
+async def test_a_schema_newer_than_this_release_is_left_as_it_is(empty_url: str) -> None:
+    """A replica of the old release restarts while the new one has migrated already."""
+    await upgrade(empty_url)
+    engine = open_engine(empty_url)
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await engine.dispose()
+    assert await upgrade(empty_url) == "9999"
+
+
+async def test_a_database_that_does_not_answer_is_said_to_be_unavailable(unused_tcp_port: int) -> None:
+    with pytest.raises(DatabaseUnavailable):
+        await upgrade_when_there(f"postgresql://tripost@127.0.0.1:{unused_tcp_port}/tripost", timedelta())
+
+
+def test_the_job_migrates_and_ends_with_0(empty_url: str) -> None:
+    job = run_job({"TRIPOST_DATABASE_URL": empty_url})
+    assert job.returncode == 0, job.stderr
+    assert newest() in job.stderr
+
+
+def test_the_job_says_in_one_line_which_setting_is_wrong_and_keeps_the_password_to_itself() -> None:
+    job = run_job({"TRIPOST_DATABASE_URL": "mysql://ann:hunter2@db.example/tripost"})
+    assert job.returncode == 2
+    assert job.stderr.startswith("tripost migrate: TRIPOST_DATABASE_URL")
+    assert "hunter2" not in job.stderr
+
+
+def run_job(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    # Whoever runs the tests stays who they are: another user may be unable to read the checkout or tmp_path.
+    program = (
+        "from tripost_shared import privileges; privileges.give_up_root = lambda user: None; "
+        "from tripost_shared.database.migrate import main; main()"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -1,0 +1,64 @@
+"""An engine lives through the death of its PostgreSQL."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from postgres_server import PostgresServer, open_folder
+from tripost_shared.database.engine import open_engine
+from tripost_shared.database.transactions import DatabaseUnavailable, reading, writing
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """A server that the test may kill; what it has committed is on disk."""
+    folder = open_folder("tripost-postgres-")
+    server = PostgresServer(folder, durable=True)
+    try:
+        server.initialise()
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def test_a_killed_server_is_unavailable_and_then_used_again_with_what_was_committed(
+    own_server: PostgresServer,
+) -> None:
+    engine = open_engine(own_server.url("postgres"))
+    async with writing(engine) as connection:
+        await connection.execute(text("CREATE TABLE kept (number integer)"))
+        await connection.execute(text("INSERT INTO kept VALUES (1)"))
+
+    async with reading(engine) as connection:
+        await connection.execute(text("SELECT 1"))
+        own_server.kill()
+        with pytest.raises(Exception, match="clos"):
+            await connection.execute(text("SELECT 1"))
+    with pytest.raises(DatabaseUnavailable):
+        async with reading(engine) as connection:
+            await connection.execute(text("SELECT 1"))
+
+    own_server.start()
+    async with reading(engine) as connection:
+        assert (await connection.execute(text("SELECT number FROM kept"))).scalars().all() == [1]
+    await engine.dispose()
+
+
+async def test_a_statement_that_takes_too_long_is_ended_by_the_server(postgres_url: str) -> None:
+    """The limit is this engine's own; the test sets a shorter one the same way."""
+    engine = open_engine(postgres_url)
+    async with reading(engine) as connection:
+        assert (await connection.execute(text("SHOW statement_timeout"))).scalar_one() == "15s"
+
+    async def take_too_long() -> None:
+        async with writing(engine) as connection:
+            await connection.execute(text("SET LOCAL statement_timeout = '50ms'"))
+            await connection.execute(text("SELECT pg_sleep(5)"))
+
+    with pytest.raises(DatabaseUnavailable, match="timeout"):
+        await take_too_long()
+    await engine.dispose()
