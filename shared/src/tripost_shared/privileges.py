@@ -36,7 +36,7 @@ class RunUser:
         return cls(name, entry.pw_uid, entry.pw_gid)
 
     def may(self, wanted: int, path: Path) -> bool:
-        """Whether the mode bits of `path` itself allow all of `wanted` (os.R_OK | os.X_OK); the folders above may not."""
+        """Whether the mode bits of `path` itself, not of the folders above it, allow all of `wanted` (os.R_OK | …)."""
         status = path.stat()
         shift = 6 if status.st_uid == self.uid else 3 if status.st_gid == self.gid else 0
         return (status.st_mode >> shift) & wanted == wanted
