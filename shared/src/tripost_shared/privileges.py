@@ -5,6 +5,7 @@ import os
 import pwd
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,6 +58,27 @@ def give_up_root(user: str) -> None:
     """Become `user` for good; does nothing when not root. Raises SettingsError."""
     if os.geteuid() == 0:
         RunUser.named(user).become()
+
+
+def act_as(user: RunUser) -> None:
+    """Do as `user` from now on, while root can be had back for starting services (the real user id stays root)."""
+    os.setgroups([])
+    os.setegid(user.gid)
+    os.seteuid(user.uid)
+
+
+@contextmanager
+def acting_as(user: RunUser | None) -> Iterator[None]:
+    """Do as `user` for a while, so that root never follows what that user has put in its folders; None: no change."""
+    if user is None:
+        yield
+        return
+    act_as(user)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
 
 
 def die_with_parent(parent: int, by: int = signal.SIGKILL) -> None:

@@ -1,0 +1,47 @@
+"""What the cluster tells people. Pure."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from tripost_embedded.home import Home
+from tripost_embedded.ports import Listener
+from tripost_shared.settings import Listen
+
+_CLI: Final = ".venv/bin/tripost"
+# What the command line must know as well when it differs from the default.
+_FOR_CLI: Final = ("TRIPOST_HOME", "TRIPOST_ADMIN_LISTEN", "TRIPOST_ADMIN_CLI_TOKEN_FILE")
+
+
+def ready_text(
+    listeners: Sequence[tuple[Listener, Listen]], home: Home, operators: Mapping[str, str], first_password: str
+) -> str:
+    """Say where everything is and what to try; `first_password` is "" except at the very first start."""
+    token_file = Path(operators.get("TRIPOST_ADMIN_CLI_TOKEN_FILE") or home.asked / "cli" / "token")
+    given = [f"{name}={shlex.quote(operators[name])} " for name in _FOR_CLI if operators.get(name)]
+    command = "".join(given) + _CLI
+    lines = ["", "Tripost is ready. Ctrl-C stops it.", ""]
+    lines += [f"  {address:<22} {listener.purpose}" for listener, address in listeners]
+    lines += ["", f"  {'state, mail, logs':<22} {home.asked}", f"  {'command line token':<22} {token_file}"]
+    if first_password:
+        lines += [f"  {'one-time password':<22} {first_password}   (of the administrator; it is shown this once)"]
+    lines += ["", "Try next, in another terminal:", ""]
+    lines += [f"  {command} {words}" for words in ("demo", "domain add local.test", "mailbox add user@local.test")]
+    return "\n".join([*lines, ""])
+
+
+def unreachable_notice(user: str, closed: Path) -> str:
+    """Say that the run user cannot reach the code, and how to mend it."""
+    return (
+        f"Note: the services run as user {user}, who cannot pass through {closed}, where Tripost's code is.\n"
+        "They run nevertheless: their code is opened before root is given up. To do without, use one of:\n"
+        f"  chmod o+x {closed}         let other users pass through (not list) that folder\n"
+        "  a clone under /opt or /srv, or start Tripost as an ordinary user\n"
+        "  TRIPOST_RUN_USER=name      a user who can reach it"
+    )
+
+
+def state_notice(user: str, asked: Path, real: Path) -> str:
+    """Say that the state lies elsewhere, since the run user could not reach its place."""
+    return f"Note: user {user} cannot reach {asked}, so the state is in {real}, and {asked} is a link to it."

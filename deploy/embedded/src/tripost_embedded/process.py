@@ -1,0 +1,105 @@
+"""One service's process: started, its output taken, its end awaited, ended."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from tripost_embedded.output import ServiceLog
+from tripost_shared.privileges import RunUser, die_with_parent
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run. `drops_to`: whom it becomes before it runs (None: it stays who starts it and drops by itself)."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    executable: str | None = None
+    descriptors: tuple[int, ...] = ()
+    drops_to: RunUser | None = None
+
+
+class Process(asyncio.SubprocessProtocol):
+    """A running service. Its process id is in its pid file as long as it lives."""
+
+    def __init__(self, log: ServiceLog, pid_file: Path) -> None:
+        self._log = log
+        self._pid_file = pid_file
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._ended = asyncio.Event()
+
+    @classmethod
+    async def start(cls, program: Program, log: ServiceLog, pid_file: Path) -> "Process":
+        """Start it; raises OSError."""
+        _, process = await asyncio.get_running_loop().subprocess_exec(
+            lambda: cls(log, pid_file),
+            *program.command,
+            env=dict(program.environment),
+            executable=program.executable,
+            pass_fds=program.descriptors,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # so that a Ctrl-C reaches us alone, and we stop the services in order
+            preexec_fn=_in_child(os.getpid(), program.drops_to),
+        )
+        return process
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note that it runs."""
+        assert isinstance(transport, asyncio.SubprocessTransport)  # noqa: S101 (asyncio's own promise, for the types)
+        self._transport = transport
+        self._pid_file.write_text(f"{transport.get_pid()}\n")
+
+    def pipe_data_received(self, fd: int, data: bytes | str) -> None:
+        """Take output."""
+        if isinstance(data, bytes):
+            self._log.feed(data)
+
+    def process_exited(self) -> None:
+        """Note its end."""
+        self._pid_file.unlink(missing_ok=True)
+        self._ended.set()
+
+    async def ended(self) -> int:
+        """Wait for its end; gives the exit code, negative for a signal."""
+        await self._ended.wait()
+        code = self._transport.get_returncode() if self._transport else None
+        return 1 if code is None else code
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; none when it has ended."""
+        if self._transport is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._transport.send_signal(number)
+
+    async def stop(self, within: timedelta) -> bool:
+        """Ask it to end, and kill it when it takes too long; tells whether it ended by itself."""
+        self.signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self._ended.wait(), within.total_seconds())
+        except TimeoutError:
+            self.signal(signal.SIGKILL)
+            await self._ended.wait()
+            return False
+        return True
+
+
+def _in_child(parent: int, drops_to: RunUser | None) -> Callable[[], None]:
+    """Give what the child does before it becomes the program: be root again or the user, and die when we do."""
+    is_root = os.getuid() == 0
+
+    def prepare() -> None:
+        if is_root:
+            os.seteuid(0)
+            os.setegid(0)
+        if drops_to is not None:
+            drops_to.become()
+        die_with_parent(parent)
+
+    return prepare

@@ -1,0 +1,154 @@
+"""Keeps the services running, and stops them in order."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from tripost_embedded.output import ServiceLog
+from tripost_embedded.process import Process, Program
+from tripost_embedded.readiness import Probe, wait_ready
+from tripost_embedded.restart import Event, Life, Phase, event_of_exit
+
+SLOW_START: Final = timedelta(seconds=20)
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlan:
+    """A service of the cluster. `stops_within`: how long it may drain before it is killed."""
+
+    name: str
+    program: Program
+    probe: Probe
+    stops_within: timedelta
+    pid_file: Path
+
+
+class Keeper:
+    """Keeps one service running: starts it, awaits that it is ready, starts it again when it dies."""
+
+    def __init__(self, plan: ServicePlan, log: ServiceLog, say: Say) -> None:
+        self.plan = plan
+        self.ready = asyncio.Event()
+        self.life = Life()
+        self._log = log
+        self._say = say
+        self._process: Process | None = None
+        self._stop = asyncio.Event()
+
+    async def keep(self) -> Phase:
+        """Run until stopped, or until the service refuses its settings; gives the last phase."""
+        while self.life.phase is Phase.STARTING:
+            began = time.monotonic()
+            code = await self._live_once()
+            lived = timedelta(seconds=time.monotonic() - began)
+            self.life = self.life.after(event_of_exit(code), lived)
+            if self.life.phase is Phase.WAITING:
+                self._say(
+                    f"{self.plan.name} {_ending(code)} after {lived.total_seconds():.0f} s; "
+                    f"it starts again in {self.life.delay.total_seconds():g} s"
+                )
+                await self._wait_until_due()
+        return self.life.phase
+
+    async def _live_once(self) -> int:
+        """Start the process and wait for its end, noting when it is ready; gives its exit code."""
+        process = await Process.start(self.plan.program, self._log, self.plan.pid_file)
+        self._process = process
+        if self._stop.is_set():  # asked to stop while it was being started
+            await self._stop_process(process)
+        watching = asyncio.create_task(self._watch())
+        try:
+            return await process.ended()
+        finally:
+            watching.cancel()
+            self._process = None
+            self.ready.clear()
+
+    async def _watch(self) -> None:
+        await wait_ready(self.plan.probe)
+        if self.life.phase is Phase.STARTING:
+            self.life = self.life.after(Event.ANSWERED)
+            self.ready.set()
+            if self.life.deaths:
+                self._say(f"{self.plan.name} is ready again")
+
+    async def _wait_until_due(self) -> None:
+        try:
+            await asyncio.wait_for(self._stop.wait(), self.life.delay.total_seconds())
+        except TimeoutError:
+            self.life = self.life.after(Event.DUE)
+        else:
+            self.life = self.life.after(Event.STOP)
+
+    async def stop(self) -> None:
+        """Let it drain and end; killed, and said so, when it takes too long."""
+        self._stop.set()
+        if self._process is not None:
+            await self._stop_process(self._process)
+
+    async def _stop_process(self, process: Process) -> None:
+        if self.life.phase in {Phase.STARTING, Phase.READY}:
+            self.life = self.life.after(Event.STOP)
+        if not await process.stop(self.plan.stops_within):
+            self._say(f"{self.plan.name} had not ended after {self.plan.stops_within.total_seconds():g} s: killed")
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            self._process.signal(signal.SIGKILL)
+
+
+class Supervisor:
+    """Keeps all services. `keepers` are in the order in which they stop."""
+
+    def __init__(self, keepers: Sequence[Keeper], say: Say) -> None:
+        self._keepers = keepers
+        self._say = say
+        self._stopping = asyncio.Event()
+
+    def ask_to_stop(self) -> None:
+        """Stop in order; asked a second time, kill everything at once."""
+        if self._stopping.is_set():
+            self._say("Killing all services.")
+            for keeper in self._keepers:
+                keeper.kill()
+        self._stopping.set()
+
+    async def run(self, when_ready: Callable[[], None]) -> str:
+        """Keep the services until asked to stop; gives the service that refused its settings, or "".
+
+        `when_ready` is called once, when all are ready for the first time.
+        """
+        keeping = {asyncio.create_task(keeper.keep(), name=keeper.plan.name) for keeper in self._keepers}
+        announcing = asyncio.create_task(self._announce(when_ready))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            done, _ = await asyncio.wait({*keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            announcing.cancel()
+            stopping.cancel()
+        refused = [task.get_name() for task in done & keeping]
+        self._stopping.set()
+        for keeper in self._keepers:
+            await keeper.stop()
+        await asyncio.gather(*keeping)
+        return refused[0] if refused else ""
+
+    async def _announce(self, when_ready: Callable[[], None]) -> None:
+        everything = asyncio.gather(*(keeper.ready.wait() for keeper in self._keepers))
+        while not everything.done():
+            await asyncio.wait({everything}, timeout=SLOW_START.total_seconds())
+            slow = [keeper.plan.name for keeper in self._keepers if not keeper.ready.is_set()]
+            if slow:
+                self._say(f"Still waiting for {', '.join(slow)}.")
+        when_ready()
+
+
+def _ending(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended (exit code {code})"

@@ -1,0 +1,37 @@
+"""What a newcomer reads when the cluster is ready."""
+
+from pathlib import Path
+
+import pytest
+
+from tripost_embedded.banner import ready_text, unreachable_notice
+from tripost_embedded.home import Home
+from tripost_embedded.ports import ADMIN, MX
+from tripost_shared.settings import Listen
+
+LISTENERS = [(MX, Listen("127.0.0.1:2525")), (ADMIN, Listen("127.0.0.1:8443"))]
+HOME = Home(Path("/srv/var"), Path("/srv/var"))
+
+
+def test_addresses_token_and_password_are_told() -> None:
+    text = ready_text(LISTENERS, HOME, {}, "correct-horse")
+    for told in ("127.0.0.1:2525", "127.0.0.1:8443", "/srv/var/cli/token", "correct-horse"):
+        assert told in text
+
+
+def test_three_commands_to_try_are_told() -> None:
+    assert ready_text(LISTENERS, HOME, {}, "").count(".venv/bin/tripost ") == 3
+
+
+def test_no_password_is_told_after_the_first_start() -> None:
+    assert "password" not in ready_text(LISTENERS, HOME, {}, "")
+
+
+def test_commands_name_the_settings_that_the_command_line_must_know() -> None:
+    text = ready_text(LISTENERS, HOME, {"TRIPOST_HOME": "/srv/my var", "TRIPOST_EDGE_WORKERS": "2"}, "")
+    assert "TRIPOST_HOME='/srv/my var' .venv/bin/tripost demo" in text
+
+
+@pytest.mark.parametrize("told", ["nobody", "/home/ann", "chmod o+x /home/ann", "/opt", "TRIPOST_RUN_USER"])
+def test_the_notice_on_a_closed_folder_says_what_and_how_to_mend_it(told: str) -> None:
+    assert told in unreachable_notice("nobody", Path("/home/ann"))
