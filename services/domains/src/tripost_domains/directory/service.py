@@ -1,0 +1,170 @@
+"""The directory as the service uses it: decisions over records that are read once and remembered for a while."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from tripost_domains.directory.cache import CacheLimits, RecordCache
+from tripost_domains.directory.model import DomainRecord, LocalPartRecord, Resolution, SenderRecord
+from tripost_domains.directory.resolution import Missing, Records, Rules, resolve
+from tripost_domains.ports import DirectoryRecords, DirectoryUnavailable
+from tripost_shared.clock import Clock
+from tripost_shared.contracts.domains import RecipientKind
+from tripost_shared.mail.address import Address, InvalidAddress, parse_path
+from tripost_shared.mail.failures import TransientFailure
+
+log = structlog.get_logger()
+
+READ_WITHIN: Final = timedelta(seconds=1.8)  # the asker tries another replica after 2 s
+
+Result = TypeVar("Result")
+Loaded = tuple[DomainRecord, Mapping[str, LocalPartRecord]]
+
+
+class Directory:
+    """Resolves recipients and knows senders; equal questions at one time read the database once.
+
+    While the database is away, answers come from what is remembered, also if a little old; what is not remembered is a
+    TransientFailure.
+    """
+
+    def __init__(
+        self, records: DirectoryRecords, clock: Clock, limits: CacheLimits | None = None, postmaster: str = ""
+    ) -> None:
+        limits = limits or CacheLimits()
+        self._records = records
+        self._postmaster = Address.parse(postmaster) if postmaster else None
+        self._domains: RecordCache[str, DomainRecord] = RecordCache(clock, limits, lambda record: record.is_local)
+        self._local_parts: RecordCache[tuple[str, str], LocalPartRecord] = RecordCache(
+            clock, limits, lambda record: record.takes_mail
+        )
+        # A right that a change may have withdrawn is not given: so no record of a sender outlives a change.
+        self._senders: RecordCache[tuple[str, str], SenderRecord] = RecordCache(clock, limits, lambda _record: False)
+        self._loads: dict[Hashable, asyncio.Task[Any]] = {}
+
+    def forget(self) -> None:
+        """Note that domains, mailboxes, aliases, grants or routes have changed."""
+        for cache in (self._domains, self._local_parts, self._senders):
+            cache.expire()
+
+    async def resolve(self, recipient: str) -> Resolution:
+        """Say where a recipient's address (as given at RCPT) leads; raises TransientFailure."""
+        try:
+            address = parse_path(recipient)
+        except InvalidAddress as error:
+            return Resolution(RecipientKind.UNKNOWN, because=f"no mail address: {error}")
+        if address is None:
+            return Resolution(RecipientKind.UNKNOWN, because="no mail address: empty")
+        if not address.domain:
+            address = await self._postmaster_of_ours()
+            if address is None:
+                return Resolution(RecipientKind.UNKNOWN, because="there is no domain whose postmaster it could be")
+        return await self._resolve(address, Rules(postmaster=self._postmaster))
+
+    async def resolve_aliases(self, address: Address) -> Resolution:
+        """As `resolve`, but without catch-alls and reserved names; raises TransientFailure."""
+        return await self._resolve(address, Rules(aliases_only=True))
+
+    async def sender(self, mailbox: Address) -> SenderRecord | None:
+        """Give what a mailbox may send as besides its own address; None: no such mailbox. Raises TransientFailure."""
+        key = (mailbox.domain, mailbox.local_part.lower())
+        known = self._senders.fresh(key)
+        if known is not None:
+            return known
+        generation = self._senders.generation
+        try:
+            record = await self._once(
+                ("sender", generation, key), lambda: self._records.load_sender(mailbox.domain, key[1])
+            )
+        except DirectoryUnavailable as failure:
+            known = self._senders.stale(key)
+            if known is None:
+                raise TransientFailure(because=f"directory: {failure}") from failure
+            return known
+        if record is not None:
+            self._senders.put(key, record, generation)
+        return record
+
+    async def _postmaster_of_ours(self) -> Address | None:
+        """Say which the bare `<postmaster>` is (RFC 5321 §4.5.1): if none is set, the oldest domain's."""
+        if self._postmaster is not None:
+            return self._postmaster
+        try:
+            domain = await self._once(("first domain",), self._records.first_domain)
+        except DirectoryUnavailable as failure:
+            raise TransientFailure(because=f"directory: {failure}") from failure
+        return Address("postmaster", domain) if domain else None
+
+    async def _resolve(self, address: Address, rules: Rules) -> Resolution:
+        records = Records()
+        while True:
+            outcome = resolve(address, records, rules)
+            if isinstance(outcome, Resolution):
+                return outcome
+            await self._fill(records, outcome)
+
+    async def _fill(self, records: Records, missing: Missing) -> None:
+        for domain, local_parts in missing.local_parts.items():
+            if not self._remembered(records, domain, local_parts, is_fresh=True):
+                await self._read(records, domain, local_parts)
+
+    async def _read(self, records: Records, domain: str, local_parts: frozenset[str]) -> None:
+        generation = self._domains.generation
+        try:
+            record, found = await self._once(
+                (generation, domain, local_parts), lambda: self._records.load(domain, local_parts)
+            )
+        except DirectoryUnavailable as failure:
+            if not self._remembered(records, domain, local_parts, is_fresh=False):
+                raise TransientFailure(because=f"directory: {failure}") from failure
+            log.debug("directory answers from memory", domain=domain, because=str(failure))
+            return
+        records.domains[domain] = record
+        self._domains.put(domain, record, generation)
+        if record.is_local:
+            for name in local_parts:
+                part = found.get(name, LocalPartRecord())
+                records.local_parts[domain, name] = part
+                self._local_parts.put((domain, name), part, generation)
+
+    def _remembered(self, records: Records, domain: str, local_parts: frozenset[str], *, is_fresh: bool) -> bool:
+        """Fill in from memory; tells whether all was there."""
+        record = self._domains.fresh(domain) if is_fresh else self._domains.stale(domain)
+        if record is None:
+            return False
+        records.domains[domain] = record
+        if not record.is_local:
+            return True
+        look_up = self._local_parts.fresh if is_fresh else self._local_parts.stale
+        for name in local_parts:
+            part = look_up((domain, name))
+            if part is None:
+                return False
+            records.local_parts[domain, name] = part
+        return True
+
+    async def _once(self, key: Hashable, load: Callable[[], Awaitable[Result]]) -> Result:
+        """Join a load of the same that is under way, or begin it; a joiner that gives up does not end it."""
+        task = self._loads.get(key)
+        if task is None:
+            task = asyncio.create_task(_within_deadline(load))
+            self._loads[key] = task
+            task.add_done_callback(lambda ended: self._load_ended(key, ended))
+        result: Result = await asyncio.shield(task)
+        return result
+
+    def _load_ended(self, key: Hashable, task: asyncio.Task[Any]) -> None:
+        del self._loads[key]
+        if not task.cancelled():
+            task.exception()  # seen, also when every joiner has given up
+
+
+async def _within_deadline(load: Callable[[], Awaitable[Result]]) -> Result:
+    try:
+        async with asyncio.timeout(READ_WITHIN.total_seconds()):
+            return await load()
+    except TimeoutError as error:
+        raise DirectoryUnavailable("the database did not answer in time") from error
