@@ -1,0 +1,143 @@
+"""Services are kept running, and stopped in order: with real processes, small scripts that stand for the services."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from tripost_embedded.output import LogFile, ServiceLog
+from tripost_embedded.process import Program
+from tripost_embedded.supervisor import Keeper, ServicePlan, Supervisor
+from tripost_embedded.terminal import Terminal
+
+DEADLINE = 20.0
+# Says that it is ready by a file, ends at SIGTERM and writes down when.
+OBEDIENT = """
+import signal, sys, pathlib, time
+folder, name = pathlib.Path(sys.argv[1]), sys.argv[2]
+def end(*_):
+    with open(folder / "ended", "a") as file: file.write(name + "\\n")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+(folder / (name + ".ready")).write_text("")
+while True: signal.pause()
+"""
+DEAF = OBEDIENT.replace("signal.signal(signal.SIGTERM, end)", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+REFUSING = "import sys; print('TRIPOST_EDGE_WORKERS: too many', file=sys.stderr); sys.exit(2)"
+
+
+class Stage:
+    """A supervisor over scripts, and what it said."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.said: list[str] = []
+        self.all_ready = asyncio.Event()
+        self.terminal = Terminal(StringIO(), colours=False)
+        self._supervisor: Supervisor | None = None
+        self._running: asyncio.Task[str] | None = None
+
+    def start(self, **scripts: str) -> None:
+        keepers = [self._keeper(name, script) for name, script in scripts.items()]
+        self._supervisor = Supervisor(keepers, self.said.append)
+        self._running = asyncio.create_task(self._supervisor.run(self.all_ready.set))
+
+    def pid(self, name: str) -> int:
+        return int((self.folder / f"{name}.pid").read_text())
+
+    def ask_to_stop(self) -> None:
+        assert self._supervisor
+        self._supervisor.ask_to_stop()
+
+    async def ended(self) -> str:
+        assert self._running
+        return await asyncio.wait_for(self._running, DEADLINE)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while not condition():
+                await asyncio.sleep(0.01)  # noqa: ASYNC110 (files and other processes tell of nothing)
+
+    async def close(self) -> None:
+        if self._running and not self._running.done():
+            self.ask_to_stop()
+            self.ask_to_stop()
+            await self.ended()
+        self.terminal.close()
+
+    def _keeper(self, name: str, script: str) -> Keeper:
+        async def probe() -> bool:
+            return (self.folder / f"{name}.ready").exists()
+
+        plan = ServicePlan(
+            name,
+            Program([sys.executable, "-c", script, str(self.folder), name], dict(os.environ)),
+            probe,
+            timedelta(seconds=1),
+            self.folder / f"{name}.pid",
+        )
+        log = ServiceLog(name, LogFile(self.folder / f"{name}.log", 1 << 20), self.terminal)
+        return Keeper(plan, log, self.said.append)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    stage = Stage(tmp_path)
+    yield stage
+    await stage.close()
+
+
+async def test_services_stop_in_the_order_given(stage: Stage) -> None:
+    stage.start(edge=OBEDIENT, filter=OBEDIENT, domains=OBEDIENT)
+    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    stage.ask_to_stop()
+    assert await stage.ended() == ""
+    assert (stage.folder / "ended").read_text().split() == ["edge", "filter", "domains"]
+    assert not list(stage.folder.glob("*.pid"))
+
+
+async def test_a_service_that_is_killed_is_started_again_and_said_so(stage: Stage) -> None:
+    stage.start(edge=OBEDIENT, filter=OBEDIENT)
+    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    first = stage.pid("edge")
+    os.kill(first, signal.SIGKILL)
+    await stage.until(lambda: "edge is ready again" in stage.said)
+    assert stage.pid("edge") != first
+    assert any(text.startswith("edge was ended by SIGKILL") and "starts again in 0.2 s" in text for text in stage.said)
+
+
+async def test_a_service_that_refuses_its_settings_ends_the_cluster(stage: Stage) -> None:
+    stage.start(edge=REFUSING, filter=OBEDIENT)
+    assert await stage.ended() == "edge"
+    assert "TRIPOST_EDGE_WORKERS: too many" in (stage.folder / "edge.log").read_text()
+    assert not stage.all_ready.is_set()
+
+
+async def test_a_service_that_does_not_end_in_time_is_killed_and_said_so(stage: Stage) -> None:
+    stage.start(edge=DEAF)
+    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    stage.ask_to_stop()
+    await stage.ended()
+    assert "edge had not ended after 1 s: killed" in stage.said
+
+
+async def test_asked_to_stop_a_second_time_everything_is_killed_at_once(stage: Stage) -> None:
+    stage.start(edge=DEAF, filter=DEAF)
+    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    stage.ask_to_stop()
+    stage.ask_to_stop()
+    await stage.ended()
+    assert not [text for text in stage.said if "had not ended" in text]
+
+
+async def test_a_service_that_waits_for_its_next_start_does_not_hold_up_the_stop(stage: Stage) -> None:
+    stage.start(edge="raise SystemExit(1)")
+    await stage.until(lambda: any("starts again in 1.6 s" in text for text in stage.said))
+    stage.ask_to_stop()
+    assert await stage.ended() == ""
