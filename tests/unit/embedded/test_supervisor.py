@@ -61,8 +61,8 @@ class Stage:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE):
-            while not condition():
-                await asyncio.sleep(0.01)  # noqa: ASYNC110 (files and other processes tell of nothing)
+            while not condition():  # noqa: ASYNC110 (files and other processes tell of nothing)
+                await asyncio.sleep(0.01)
 
     async def close(self) -> None:
         if self._running and not self._running.done():
