@@ -1,0 +1,52 @@
+"""What a check is: the one small interface that all of them have."""
+
+from enum import StrEnum
+from typing import Protocol
+
+from tripost_filter.mail import Mail
+from tripost_shared.contracts.filter import Finding
+
+
+class Stage(StrEnum):
+    """When a check is asked; the checks of one stage run side by side and do not see each other's findings."""
+
+    CONNECTION = "connection"  # the client's address is known
+    SENDER = "sender"  # once per transaction, before its first recipient is answered: HELO and reverse-path are known
+    RECIPIENT = "recipient"  # once per recipient, unless the sender is refused
+    MESSAGE = "message"  # the content is known
+    CONCLUSION = "conclusion"  # after MESSAGE, with its findings: for checks that weigh others' results
+
+
+class MustWait(Exception):
+    """What a check needs to know is not at hand: it has to be asked for."""
+
+
+class Check(Protocol):
+    """Looks at mail in one respect.
+
+    A check says what it found and asks for a refusal where its standard or its own settings call for one. What happens
+    when it raises or takes too long is not its business but that of its `CheckPolicy`. A check that knows that it could
+    not do its work returns a finding with `degraded`, and the same policy applies.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name in the registry, in findings and in the configuration."""
+        ...
+
+    @property
+    def stages(self) -> frozenset[Stage]:
+        """At which stages it is asked."""
+        ...
+
+    async def examine(self, mail: Mail) -> Finding | None:
+        """Examine the mail; None when the check has no business with it."""
+        ...
+
+
+class QuickCheck(Check, Protocol):
+    """A check that mostly has all it needs in memory; the pipeline spares such a check the cost of a task."""
+
+    def examine_at_once(self, mail: Mail) -> Finding | None:
+        """As `examine`, without waiting for anything; raises MustWait when only `examine` will do."""
+        ...

@@ -1,0 +1,48 @@
+"""Clients that some checks pass over."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+import structlog
+
+from tripost_shared.mail.client import Client
+
+log = structlog.get_logger()
+
+
+class Exemptions:
+    """Our own clients, and those in the networks that an administrator exempts from block lists and greylisting."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = tuple(network for network in map(_network, networks) if network is not None)
+
+    def cover(self, client: Client) -> bool:
+        """Whether the client is trusted or exempt; one announced by a proxy is never exempt by its network."""
+        if client.is_trusted:
+            return True
+        if client.announced_by_proxy or not self._networks:
+            return False
+        address = address_of(client)
+        return address is not None and any(address in network for network in self._networks)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def address_of(client: Client) -> IPv4Address | IPv6Address | None:
+    """Give the client's address; None when it has none (a socket of this machine)."""
+    return _parse(client.address)
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        log.warning("exempt network cannot be read and is left out", network=text)
+        return None

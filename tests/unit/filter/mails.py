@@ -1,0 +1,55 @@
+"""Mail, clients and resolvers that the filter's tests are about."""
+
+from datetime import timedelta
+from typing import Any
+
+from tripost_filter.mail import Mail
+from tripost_shared.clock import FrozenClock
+from tripost_shared.dns.port import DnsAnswer, Status
+from tripost_shared.dns.table import TableResolver
+from tripost_shared.mail.client import Client
+
+STRANGER = Client("192.0.2.7", helo="mail.sender.example", esmtp=True)
+LOGGED_IN = Client("192.0.2.7", helo="laptop", esmtp=True, tls="TLSv1.3", login="ann@local.example")
+
+LETTER = (
+    b"From: Ann <ann@sender.example>\r\nTo: bob@dest.example\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n"
+    b"Message-ID: <1@sender.example>\r\nSubject: hello\r\n\r\nHi Bob\r\n"
+)
+
+
+def a_mail(client: Client = STRANGER, **facts: Any) -> Mail:
+    """Give a mail of a stranger to bob, with any facts replaced."""
+    return Mail(client, **{"reverse_path": "ann@sender.example", "recipient": "bob@dest.example", **facts})
+
+
+class CachedTable(TableResolver):
+    """A table whose every answer is in the cache."""
+
+    def cached(self, name: str, record_type: str) -> DnsAnswer | None:
+        """Give the table's answer."""
+        looking = self.resolve(name, record_type)
+        try:
+            looking.send(None)
+        except StopIteration as ended:
+            return ended.value  # type: ignore[no-any-return]
+        raise AssertionError("a table does not wait")
+
+
+class SilentResolver:
+    """A resolver none of whose servers answers: each look-up takes all its time and fails."""
+
+    def __init__(self, clock: FrozenClock | None = None) -> None:
+        self.waited: list[timedelta | None] = []
+        self._clock = clock
+
+    async def resolve(self, name: str, record_type: str, within: timedelta | None = None) -> DnsAnswer:
+        """Let the time pass on the clock."""
+        self.waited.append(within)
+        if self._clock is not None and within is not None:
+            self._clock.advance(within)
+        return DnsAnswer(Status.FAILED, because="no answer in time")
+
+    def cached(self, name: str, record_type: str) -> DnsAnswer | None:
+        """Remember nothing."""
+        return None
