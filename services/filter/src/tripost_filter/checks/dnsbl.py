@@ -1,0 +1,87 @@
+"""DNS block lists (RFC 5782)."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from tripost_filter.check import Stage
+from tripost_filter.exemptions import Exemptions, address_of
+from tripost_filter.lookups import Lookups, settle
+from tripost_filter.mail import Mail
+from tripost_shared.clock import Clock
+from tripost_shared.contracts.config import DnsblZone
+from tripost_shared.contracts.filter import Finding
+from tripost_shared.dns.port import DnsAnswer, Resolver, Status
+from tripost_shared.mail.reply import SmtpReply
+
+LISTED: Final = SmtpReply(554, "5.7.1", "Client address is on a block list")
+_NO_DATA_ANSWERS: Final = "127.255.255."  # how lists tell that they will not answer this resolver
+
+
+class Dnsbl:
+    """Refuse clients that a DNS block list names.
+
+    Stage: connection. One A query per zone, all at once; each listing adds its zone's score, and refuses if the zone
+    says so. A zone that does not answer, or answers 127.255.255.0/24 or outside of 127.0.0.0/8, counts as "no data";
+    with no listing elsewhere the finding is then degraded. Evidence: zone → answer.
+    """
+
+    name = "dnsbl"
+    stages = frozenset({Stage.CONNECTION})
+
+    def __init__(self, zones: Sequence[DnsblZone], exemptions: Exemptions, resolver: Resolver, clock: Clock) -> None:
+        self._zones = zones
+        self._exemptions = exemptions
+        self._resolver = resolver
+        self._clock = clock
+
+    def examine_at_once(self, mail: Mail) -> Finding | None:
+        """Examine on answers in the cache alone; raises MustWait."""
+        return self._judge(mail, Lookups(self._resolver))
+
+    async def examine(self, mail: Mail) -> Finding | None:
+        """Examine, asking for what the cache does not have."""
+        return await settle(lambda lookups: self._judge(mail, lookups), self._resolver, self._clock, mail.look_up_until)
+
+    def _judge(self, mail: Mail, lookups: Lookups) -> Finding | None:
+        address = address_of(mail.client)
+        if not self._zones or address is None or self._exemptions.cover(mail.client):
+            return None
+        labels = reversed_labels(address)
+        answers = lookups.get_all([(f"{labels}.{zone.zone}", "A") for zone in self._zones])
+        return self._finding(answers)
+
+    def _finding(self, answers: Sequence[DnsAnswer]) -> Finding:
+        evidence: dict[str, str] = {}
+        score, listed, refuse, silent = 0.0, False, False, False
+        for zone, answer in zip(self._zones, answers, strict=True):
+            if answer.status is Status.FAILED:
+                silent = True
+                evidence[zone.zone] = f"no data: {answer.because or 'no answer'}"
+            elif listing := _listing(answer):
+                listed, refuse, score = True, refuse or zone.refuse, score + zone.score
+                evidence[zone.zone] = listing
+            elif answer.status is Status.FOUND:
+                silent = True
+                evidence[zone.zone] = f"no data: {', '.join(answer.records)}"
+        if listed:
+            return Finding(self.name, "listed", score, refuse_with=LISTED if refuse else None, evidence=evidence)
+        if silent:
+            return Finding(self.name, "no data", because="a list did not answer", degraded=True, evidence=evidence)
+        return Finding(self.name, "none")
+
+
+def _listing(answer: DnsAnswer) -> str:
+    """Give the records that say "listed", separated by commas; "" for none."""
+    if answer.status is not Status.FOUND:
+        return ""
+    return ", ".join(
+        record for record in answer.records if record.startswith("127.") and not record.startswith(_NO_DATA_ANSWERS)
+    )
+
+
+@lru_cache(maxsize=4096)
+def reversed_labels(address: IPv4Address | IPv6Address) -> str:
+    """`192.0.2.7` gives `7.2.0.192`; IPv6 gives 32 nibbles, last first (RFC 5782 §2.1, §2.4)."""
+    return address.reverse_pointer.removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa")
