@@ -1,0 +1,146 @@
+"""Greylisting (RFC 6647): the first sight of a client network, reverse-path and recipient together is deferred."""
+
+import hashlib
+from collections import OrderedDict
+from datetime import timedelta
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import Final
+
+import msgspec
+
+from tripost_filter.check import MustWait, Stage
+from tripost_filter.exemptions import Exemptions, address_of
+from tripost_filter.mail import Mail
+from tripost_shared.clock import Clock
+from tripost_shared.contracts.config import GreylistPolicy
+from tripost_shared.contracts.filter import Finding
+from tripost_shared.kv.port import Bucket, Conflict, Entry
+from tripost_shared.mail.reply import SmtpReply
+
+COME_BACK_LATER: Final = SmtpReply(451, "4.7.1", "Greylisted, please try again later")
+GREYLIST_BUCKET: Final = "GREYLIST"
+PREFIX_LENGTHS: Final = {4: 24, 6: 64}  # large senders retry from a neighbour
+RENEW_AFTER: Final = timedelta(days=1)  # a triplet in use is written once a day at most
+
+
+class Triplet(msgspec.Struct, frozen=True, array_like=True):
+    """What the bucket holds of a triplet: when it was first seen or last renewed (seconds since 1970)."""
+
+    passed: bool
+    since: int
+
+
+class KnownTriplets:
+    """Triplets that passed a short while ago, so that a busy pair of hosts does not ask the bucket for each message."""
+
+    def __init__(self, clock: Clock, capacity: int = 50_000, keep: timedelta = timedelta(minutes=5)) -> None:
+        self._clock = clock
+        self._capacity = capacity
+        self._keep_seconds = keep.total_seconds()
+        self._until: OrderedDict[str, float] = OrderedDict()
+
+    def __contains__(self, key: str) -> bool:
+        until = self._until.get(key)
+        return until is not None and self._clock.monotonic() < until
+
+    def add(self, key: str) -> None:
+        """Remember a triplet, forgetting the oldest one when there are too many."""
+        self._until[key] = self._clock.monotonic() + self._keep_seconds
+        self._until.move_to_end(key)
+        if len(self._until) > self._capacity:
+            self._until.popitem(last=False)
+
+
+class Greylist:
+    """Defer the first attempt; take the retry that comes after the delay, and then whatever the triplet sends.
+
+    Stage: recipient. Results: "new" and "early" (deferred; evidence `wait_seconds`), "passed" (the retry), "known".
+    Trusted and exempt clients are not examined. It raises BucketUnavailable when the state cannot be read.
+    """
+
+    name = "greylist"
+    stages = frozenset({Stage.RECIPIENT})
+
+    def __init__(
+        self, policy: GreylistPolicy, exemptions: Exemptions, triplets: Bucket, known: KnownTriplets, clock: Clock
+    ) -> None:
+        self._policy = policy
+        self._exemptions = exemptions
+        self._triplets = triplets
+        self._known = known
+        self._clock = clock
+
+    def examine_at_once(self, mail: Mail) -> Finding | None:
+        """Answer for exempt clients and for triplets that passed lately; raises MustWait for all others."""
+        if not self._applies(mail):
+            return None
+        if self._key(mail) in self._known:
+            return Finding(self.name, "known")
+        raise MustWait("triplet not in memory")
+
+    async def examine(self, mail: Mail) -> Finding | None:
+        """Look the triplet up and move it on."""
+        if not self._applies(mail):
+            return None
+        key = self._key(mail)
+        entry = await self._triplets.get(key)
+        if entry is None:
+            entry = await self._note_first_sight(key)
+            if entry is None:
+                return self._deferred("new", self._policy.delay_seconds)
+        return await self._judge(key, entry)
+
+    def _applies(self, mail: Mail) -> bool:
+        return self._policy.enabled and mail.reverse_path is not None and not self._exemptions.cover(mail.client)
+
+    async def _note_first_sight(self, key: str) -> Entry | None:
+        """Write a waiting triplet; give the entry instead if another replica was quicker."""
+        triplet = Triplet(passed=False, since=self._now())
+        try:
+            await self._triplets.create(
+                key, msgspec.msgpack.encode(triplet), timedelta(seconds=self._policy.retry_window_seconds)
+            )
+        except Conflict:
+            return await self._triplets.get(key)
+        return None
+
+    async def _judge(self, key: str, entry: Entry) -> Finding:
+        triplet = msgspec.msgpack.decode(entry.value, type=Triplet)
+        age = self._now() - triplet.since
+        if not triplet.passed and age < self._policy.delay_seconds:
+            return self._deferred("early", self._policy.delay_seconds - age)
+        if not triplet.passed or age > RENEW_AFTER.total_seconds():
+            await self._remember(key, entry)
+        self._known.add(key)
+        return Finding(self.name, "known" if triplet.passed else "passed", evidence={"age_seconds": str(age)})
+
+    async def _remember(self, key: str, entry: Entry) -> None:
+        value = msgspec.msgpack.encode(Triplet(passed=True, since=self._now()))
+        try:
+            await self._triplets.update(key, value, entry.revision, timedelta(seconds=self._policy.remember_seconds))
+        except Conflict:
+            return  # another replica has just written the same
+
+    def _deferred(self, result: str, wait_seconds: int) -> Finding:
+        evidence = {"wait_seconds": str(max(wait_seconds, 0))}
+        return Finding(self.name, result, refuse_with=COME_BACK_LATER, evidence=evidence)
+
+    def _now(self) -> int:
+        return int(self._clock.now().timestamp())
+
+    def _key(self, mail: Mail) -> str:
+        return triplet_key(address_of(mail.client), mail.reverse_path or "", mail.recipient)
+
+
+def triplet_key(address: IPv4Address | IPv6Address | None, reverse_path: str, recipient: str) -> str:
+    """Give the triplet's key in the bucket: a hash, so that the bucket names no correspondents."""
+    network = network_of(address) if address is not None else ""
+    facts = "\0".join((network, reverse_path.lower(), recipient.lower()))
+    return hashlib.blake2b(facts.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def network_of(address: IPv4Address | IPv6Address) -> str:
+    """Give the network that counts as one client: `192.0.2.0/24`, `2001:db8::/64`."""
+    return str(ip_network((address, PREFIX_LENGTHS[address.version]), strict=False))
