@@ -1,0 +1,57 @@
+"""Sanity of the header: what RFC 5322 asks of every message."""
+
+from collections import Counter
+from typing import Final
+
+from tripost_filter.check import Stage
+from tripost_filter.mail import Mail
+from tripost_shared.contracts.filter import Finding
+
+# RFC 5322 §3.6: fields that occur once at most
+SINGLE: Final = frozenset(
+    {b"date", b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"message-id", b"in-reply-to", b"references"}
+    | {b"subject"}
+)
+SCORES: Final = {
+    "no From": 2.0,
+    "several From": 3.0,
+    "no Date": 1.0,
+    "malformed fields": 1.0,
+    "repeated fields": 1.0,
+}
+
+
+class Headers:
+    """Score messages whose header is not what RFC 5322 §3.6 asks for.
+
+    Stage: message. Small scores only: much honest mail is careless. Mail of our own clients is not examined, since
+    submission may complete it (RFC 6409 §8). Evidence: flaw → what it is about.
+    """
+
+    name = "headers"
+    stages = frozenset({Stage.MESSAGE})
+
+    def examine_at_once(self, mail: Mail) -> Finding | None:
+        """Count the fields."""
+        if mail.client.is_trusted:
+            return None
+        counts = Counter(field.name for field in mail.fields)
+        flaws: dict[str, str] = {}
+        if not counts[b"from"]:
+            flaws["no From"] = "0"
+        elif counts[b"from"] > 1:
+            flaws["several From"] = str(counts[b"from"])
+        if not counts[b"date"]:
+            flaws["no Date"] = "0"
+        if counts[b""]:
+            flaws["malformed fields"] = str(counts[b""])
+        repeated = [name.decode() for name in sorted(SINGLE & counts.keys()) if counts[name] > 1 and name != b"from"]
+        if repeated:
+            flaws["repeated fields"] = ", ".join(repeated)
+        if not flaws:
+            return Finding(self.name, "pass")
+        return Finding(self.name, "flawed", sum(SCORES[flaw] for flaw in flaws), evidence=flaws)
+
+    async def examine(self, mail: Mail) -> Finding | None:
+        """As `examine_at_once`."""
+        return self.examine_at_once(mail)
