@@ -1,9 +1,11 @@
 """The spool and the event log in memory, for tests."""
 
 import asyncio
+import contextlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from tripost_shared.bus.encoding import decode, encode
@@ -38,21 +40,36 @@ class MemorySpool:
             raise SpoolFull("told to be full")
         if message.id not in self._seen:
             self._seen.add(message.id)
-            self._kept.append(_Kept(decode(encode(message), SpooledMessage)))
+            self._kept.append(_Kept(decode(encode(message), SpooledMessage), self._clock.now()))
             self._changed.set()
 
     async def fetch(self, at_most: int, wait: timedelta) -> Sequence["MemorySpoolDelivery"]:
         """Take what is due; raises SpoolUnavailable when the test says so."""
         self._require_available()
-        taken = self._take_due(at_most)
-        if not taken:
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), wait.total_seconds())
-            except TimeoutError:
+        end = asyncio.get_running_loop().time() + wait.total_seconds()
+        while not (taken := self._take_due(at_most)):
+            left = end - asyncio.get_running_loop().time()
+            if left <= 0:
                 return []
-            taken = self._take_due(at_most)
+            self._changed.clear()
+            await self._wait_for_change(min(left, self._seconds_until_due()))
         return taken
+
+    async def _wait_for_change(self, at_most_seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), at_most_seconds)
+
+    def _seconds_until_due(self) -> float:
+        soonest = min((kept.hidden_until for kept in self._kept), default=math.inf)
+        return max(0.01, soonest - self._clock.monotonic())
+
+    async def oldest_at(self) -> datetime | None:
+        """Tell when the oldest message still there was put there."""
+        self._require_available()
+        return min((kept.stored_at for kept in self._kept), default=None)
+
+    async def close(self) -> None:
+        """Do nothing; the JetStream reader gives back what it holds."""
 
     def _take_due(self, at_most: int) -> list["MemorySpoolDelivery"]:
         now = self._clock.monotonic()
@@ -80,6 +97,7 @@ class MemorySpool:
 @dataclass(eq=False)
 class _Kept:
     message: SpooledMessage
+    stored_at: datetime
     hidden_until: float = 0.0
     times_delivered: int = 0
 

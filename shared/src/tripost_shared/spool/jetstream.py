@@ -1,0 +1,177 @@
+"""SPOOL on JetStream: streams `SPOOL_<n>`, work queues on disk, one durable consumer `deliver` each.
+
+A message's id chooses its stream, so that publishing it again meets the server's window of known ids (`Nats-Msg-Id`).
+"""
+
+import asyncio
+import zlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+import structlog
+
+from tripost_shared.bus import jetstream
+from tripost_shared.bus.encoding import decode, encode
+from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
+from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.contracts.spool import SPOOL_SUBJECT, SpooledMessage
+from tripost_shared.spool.events import JetStreamEventLog, JetStreamEventReader
+from tripost_shared.spool.port import SpoolFull, SpoolUnavailable
+from tripost_shared.spool.pull import SECOND, Pulled, Puller
+
+__all__ = [
+    "UNREADABLE_STREAM",
+    "UNREADABLE_SUBJECT",
+    "JetStreamEventLog",
+    "JetStreamEventReader",
+    "JetStreamSpool",
+    "JetStreamSpoolReader",
+    "stream_of",
+]
+
+log = structlog.get_logger()
+
+DURABLE: Final = "deliver"
+UNREADABLE_STREAM: Final = "SPOOL_UNREADABLE"
+UNREADABLE_SUBJECT: Final = "spool.unreadable"
+TRY_SECONDS: Final = 5.0
+GIVE_UP_SECONDS: Final = 8.0  # two tries, or a restart of the server
+PAUSE_SECONDS: Final = 0.1
+DONE_REMEMBERED: Final = 10_000
+UNREADABLE_AGAIN: Final = timedelta(minutes=1)
+CONSUMER: Final = {"max_deliver": -1, "max_ack_pending": 1000}
+
+
+def stream_of(partition: int) -> str:
+    """Name a partition's stream."""
+    return f"SPOOL_{partition}"
+
+
+class JetStreamSpool:
+    """Puts messages on disk."""
+
+    def __init__(self, link: NatsLink, partitions: int) -> None:
+        self._link = link
+        self._partitions = partitions
+
+    async def publish(self, message: SpooledMessage) -> None:
+        """Put the message on disk; raises SpoolFull or SpoolUnavailable. A restart of the server is waited out."""
+        subject = f"{SPOOL_SUBJECT}.{zlib.crc32(message.id.encode()) % self._partitions}"
+        payload = encode(message)
+        header = b"NATS/1.0\r\nNats-Msg-Id: " + message.id.encode() + b"\r\n\r\n"
+        loop = asyncio.get_running_loop()
+        end = loop.time() + GIVE_UP_SECONDS
+        while True:
+            left = end - loop.time()
+            try:
+                await jetstream.publish(self._link, subject, payload, header, min(left, TRY_SECONDS))
+            except JetStreamRefused as error:
+                if error.number in jetstream.FULL:
+                    raise SpoolFull(str(error)) from error
+                raise SpoolUnavailable(str(error)) from error
+            except JetStreamUnavailable as error:
+                if len(payload) > self._link.max_payload_octets or end - loop.time() < PAUSE_SECONDS:
+                    raise SpoolUnavailable(str(error)) from error
+                await asyncio.sleep(PAUSE_SECONDS)
+                await self._link.wait_connected(max(0.0, end - loop.time() - PAUSE_SECONDS))
+            else:
+                return
+
+
+class JetStreamSpoolReader:
+    """Takes messages from all partitions. Call `close` before the process ends, so that others need not wait."""
+
+    def __init__(self, link: NatsLink, partitions: int) -> None:
+        self._link = link
+        self._streams = [stream_of(partition) for partition in range(partitions)]
+        self._puller = Puller(link, self._streams, DURABLE, CONSUMER)
+        self._done: OrderedDict[str, None] = OrderedDict()
+        self._parking: set[asyncio.Task[None]] = set()
+
+    async def fetch(self, at_most: int, wait: timedelta) -> Sequence["JetStreamSpoolDelivery"]:
+        """Take messages; raises SpoolUnavailable."""
+        deliveries: list[JetStreamSpoolDelivery] = []
+        for pulled in await self._puller.take(at_most, wait.total_seconds()):
+            try:
+                message = decode(pulled.message.data, SpooledMessage)
+            except msgspec.DecodeError as error:
+                log.error("spooled message cannot be read, it is parked", stream=UNREADABLE_STREAM, because=str(error))  # noqa: TRY400 (the trace tells nothing more)
+                self._park(pulled)
+                continue
+            if message.id in self._done:  # its acknowledgement was lost with the connection
+                self._puller.answer(pulled.message, b"+ACK")
+            else:
+                deliveries.append(JetStreamSpoolDelivery(self, pulled, message))
+        return deliveries
+
+    async def oldest_at(self) -> datetime | None:
+        """Tell when the oldest message still there was stored, unreadable ones included; raises SpoolUnavailable."""
+        try:
+            times = [await jetstream.first_stored_at(self._link, name) for name in [*self._streams, UNREADABLE_STREAM]]
+        except (JetStreamRefused, JetStreamUnavailable) as error:
+            raise SpoolUnavailable(str(error)) from error
+        return min((time for time in times if time is not None), default=None)
+
+    async def close(self) -> None:
+        """Take no more; messages that were fetched and not handed out go to another replica at once."""
+        await self._puller.close()
+        if self._parking:
+            await asyncio.wait(set(self._parking))
+
+    def finish(self, delivery: "JetStreamSpoolDelivery") -> None:
+        """Acknowledge, and remember it in case that gets lost."""
+        self._done[delivery.message.id] = None
+        if len(self._done) > DONE_REMEMBERED:
+            self._done.popitem(last=False)
+        self._puller.answer(delivery.pulled.message, b"+ACK")
+
+    def answer(self, delivery: "JetStreamSpoolDelivery", word: bytes) -> None:
+        """Tell the server what becomes of a message."""
+        self._puller.answer(delivery.pulled.message, word)
+
+    def _park(self, pulled: Pulled) -> None:
+        task = asyncio.get_running_loop().create_task(self._copy_then_end(pulled))
+        self._parking.add(task)
+        task.add_done_callback(self._parking.discard)
+
+    async def _copy_then_end(self, pulled: Pulled) -> None:
+        try:
+            await jetstream.publish(self._link, UNREADABLE_SUBJECT, pulled.message.data)
+        except (JetStreamRefused, JetStreamUnavailable) as error:
+            log.warning("unreadable message could not be parked, it stays in the spool", because=str(error))
+            self._puller.answer(pulled.message, _put_back(UNREADABLE_AGAIN))
+        else:
+            self._puller.answer(pulled.message, b"+TERM")
+
+
+class JetStreamSpoolDelivery:
+    """A message taken from SPOOL."""
+
+    def __init__(self, reader: JetStreamSpoolReader, pulled: Pulled, message: SpooledMessage) -> None:
+        self.pulled = pulled
+        self.message = message
+        self._reader = reader
+
+    @property
+    def times_delivered(self) -> int:
+        """1 at first."""
+        return self.pulled.times_delivered
+
+    async def done(self) -> None:
+        """Remove it from the spool; not waited for."""
+        self._reader.finish(self)
+
+    async def keep_alive(self) -> None:
+        """Begin the 30 s anew in which nobody else gets it."""
+        self._reader.answer(self, b"+WPI")
+
+    async def put_back(self, delay: timedelta) -> None:
+        """Let it come again after the delay."""
+        self._reader.answer(self, _put_back(delay))
+
+
+def _put_back(delay: timedelta) -> bytes:
+    return b'-NAK {"delay": %d}' % int(delay.total_seconds() * SECOND)
