@@ -1,0 +1,156 @@
+"""The content store on JetStream, in the wire format of NATS' Object Store (NATS ADR-20), bucket CONTENT.
+
+An object is chunks of 128 KiB on `$O.CONTENT.C.<nuid>` and one meta message on `$O.CONTENT.M.<name in base64url>`,
+which makes it readable; `nats object get` reads it too. Unlike there, a deleted object leaves nothing behind.
+"""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from tripost_shared.bus import jetstream
+from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable, StoredMessage
+from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.content.port import ContentMissing, ContentUnavailable, StoredObject
+from tripost_shared.content.writer import BUCKET, CHUNKS, META, STREAM, ObjectMeta, ObjectWriter, meta_subject
+from tripost_shared.mail.content import Content
+
+log = structlog.get_logger()
+
+CHUNKS_A_READ: Final = 8  # 1 MiB on the way
+CATCH_UP_TRIES: Final = 8  # a replica that answers may lag behind the leader
+CATCH_UP_SECONDS: Final = 0.25
+
+
+class ObjectContentStore:
+    """Reads, writes and removes objects of the bucket CONTENT."""
+
+    def __init__(self, link: NatsLink) -> None:
+        self._link = link
+
+    def writer(self, name: str) -> ObjectWriter:
+        """Begin an object."""
+        return ObjectWriter(self._link, name)
+
+    async def open(self, content: Content) -> AsyncIterator[bytes]:
+        """Give the octets in chunks; what is damaged is told at the end, as ContentMissing."""
+        if content.inline is not None:
+            yield content.inline
+            return
+        meta = await self._meta(content.stored)
+        if meta is None:
+            raise ContentMissing(f"{content.stored}: no such object")
+        if meta.size != content.size_octets:
+            raise ContentMissing(f"{content.stored}: {meta.size} octets instead of {content.size_octets}")
+        digest = hashlib.sha256()
+        size_octets = 0
+        async for chunk in self._chunks(meta):
+            digest.update(chunk)
+            size_octets += len(chunk)
+            yield chunk
+        if size_octets != meta.size or meta.digest != f"SHA-256={base64.urlsafe_b64encode(digest.digest()).decode()}":
+            raise ContentMissing(f"{content.stored}: damaged, {size_octets} of {meta.size} octets")
+
+    async def read(self, content: Content) -> bytes:
+        """Give all octets at once."""
+        return b"".join([chunk async for chunk in self.open(content)])
+
+    async def delete(self, name: str) -> None:
+        """Remove the object: its meta message first, since chunks alone are found by `delete_orphans`."""
+        try:
+            meta = await self._meta(name)
+            if meta is not None:
+                await jetstream.purge(self._link, STREAM, meta_subject(name))
+                await jetstream.purge(self._link, STREAM, CHUNKS + meta.nuid)
+        except (JetStreamRefused, JetStreamUnavailable) as error:
+            raise ContentUnavailable(str(error)) from error
+
+    async def list(self) -> list[StoredObject]:
+        """List what is stored, all of it: some 300 octets of memory an object."""
+        return [StoredObject(meta.name, meta.size, message.stored_at) async for meta, message in self._metas()]
+
+    async def delete_orphans(self, older_than: timedelta) -> int:
+        """Remove chunks without a meta message that were stored so long ago; gives the number of objects.
+
+        They are what a writer left that was killed. `older_than` must exceed the time that any writer needs.
+        """
+        try:
+            chunked = await self._chunked_nuids()
+            known = {meta.nuid async for meta, _ in self._metas()}  # read after: an object may just be committed
+            removed = 0
+            for nuid in chunked - known:
+                if await self._is_old(nuid, older_than):
+                    await jetstream.purge(self._link, STREAM, CHUNKS + nuid)
+                    removed += 1
+        except (JetStreamRefused, JetStreamUnavailable) as error:
+            raise ContentUnavailable(str(error)) from error
+        return removed
+
+    async def _meta(self, name: str) -> ObjectMeta | None:
+        try:
+            message = await jetstream.last_message(self._link, STREAM, meta_subject(name))
+        except (JetStreamRefused, JetStreamUnavailable) as error:
+            raise ContentUnavailable(str(error)) from error
+        return None if message is None else _read_meta(message)
+
+    async def _metas(self) -> AsyncIterator[tuple[ObjectMeta, StoredMessage]]:
+        try:
+            async for message in jetstream.scan(self._link, STREAM, f"{META}>"):
+                meta = _read_meta(message)
+                if meta is not None:
+                    yield meta, message
+        except JetStreamUnavailable as error:
+            raise ContentUnavailable(str(error)) from error
+
+    async def _chunks(self, meta: ObjectMeta) -> AsyncIterator[bytes]:
+        """Give the chunks as they come; fewer than there should be when some do not turn up."""
+        came = 0
+        after = 0
+        tries = 0
+        while came < meta.chunks:
+            try:
+                async for message in jetstream.scan(self._link, STREAM, CHUNKS + meta.nuid, CHUNKS_A_READ, after + 1):
+                    came += 1
+                    after = message.sequence
+                    yield message.data
+            except JetStreamUnavailable as error:
+                raise ContentUnavailable(str(error)) from error
+            if came < meta.chunks:
+                tries += 1
+                if tries > CATCH_UP_TRIES:
+                    return
+                await asyncio.sleep(CATCH_UP_SECONDS)
+
+    async def _chunked_nuids(self) -> set[str]:
+        """Name all objects of which chunks are stored."""
+        nuids: set[str] = set()
+        offset = 0
+        while True:
+            info: dict[str, Any] = await jetstream.call(
+                self._link, f"STREAM.INFO.{STREAM}", {"subjects_filter": f"{CHUNKS}>", "offset": offset}
+            )
+            subjects = info["state"].get("subjects") or {}
+            nuids.update(subject.removeprefix(CHUNKS) for subject in subjects)
+            offset += len(subjects)
+            if not subjects or offset >= info.get("total", 0):
+                return nuids
+
+    async def _is_old(self, nuid: str, older_than: timedelta) -> bool:
+        last = await jetstream.last_message(self._link, STREAM, CHUNKS + nuid)
+        return last is not None and datetime.now(UTC) - last.stored_at >= older_than
+
+
+def _read_meta(message: StoredMessage) -> ObjectMeta | None:
+    """Read a meta message; None for a deleted object, and for garbage, which is logged."""
+    try:
+        meta = msgspec.json.decode(message.data, type=ObjectMeta)
+    except msgspec.DecodeError as error:
+        log.warning("object's meta message cannot be read", bucket=BUCKET, subject=message.subject, because=str(error))
+        return None
+    return None if meta.deleted else meta
