@@ -1,3 +1,21 @@
-"""Fixtures of the whole suite."""
+"""What all tests may ask for. Real servers are started once a test run."""
 
-pytest_plugins = ["postgres_server"]
+from collections.abc import Iterator
+
+import pytest
+
+from servers import NatsServer
+from tripost_shared.clock import FrozenClock
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    """A clock that moves only by `clock.advance(...)`."""
+    return FrozenClock()
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[NatsServer]:
+    """A nats-server that all tests share; who kills or fills it starts an own one."""
+    with NatsServer() as server:
+        yield server
