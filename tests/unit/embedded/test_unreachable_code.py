@@ -1,0 +1,158 @@
+"""A service whose code its user cannot reach runs nevertheless (started as root)."""
+
+import os
+import pwd
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tripost_embedded import launch
+from tripost_embedded.code import Code, find_code
+from tripost_embedded.home import make_folders, open_home
+from tripost_shared.privileges import RunUser, acting_as, first_closed_folder
+from tripost_shared.settings import SettingsError
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give root up")
+NOBODY = RunUser.named("nobody")
+# Gives root up, then imports a module it has not loaded yet and reads a file beside it.
+SERVICE = """
+import os, sys
+import tripost_sample
+from tripost_shared.privileges import give_up_root
+give_up_root("nobody")
+from tripost_sample import late
+import encodings.idna
+pid = os.fork()
+if pid == 0:
+    from tripost_sample import later_still
+    print("forked:", later_still.__name__, flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+print(os.getuid(), late.beside(), flush=True)
+"""
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can reach, which pytest's own is not."""
+    with tempfile.TemporaryDirectory(prefix="tripost-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+@pytest.fixture
+def private_home(open_folder: Path) -> Path:
+    home = open_folder / "home"
+    home.mkdir(mode=0o700)
+    return home
+
+
+@pytest.fixture
+def service(private_home: Path) -> Path:
+    package = private_home / "src" / "tripost_sample"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "later_still.py").write_text("")
+    (package / "late.py").write_text(
+        "from pathlib import Path\ndef beside(): return (Path(__file__).parent / 'words.txt').read_text()\n"
+    )
+    (package / "words.txt").write_text("read late")
+    script = private_home / "tripost-sample"
+    script.write_text(SERVICE)
+    return script
+
+
+def run(*command: str, source: Path) -> "subprocess.CompletedProcess[str]":
+    environment = {"PYTHONPATH": str(source)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_code_is_imported_and_read_after_root_is_given_up(service: Path) -> None:
+    ran = run(sys.executable, "-P", launch.__file__, str(service), source=service.parent / "src")
+    assert ran.stdout.splitlines() == ["forked: tripost_sample.later_still", f"{NOBODY.uid} read late"], ran.stderr
+
+
+def test_without_the_launcher_it_would_not_be(service: Path) -> None:
+    assert "ImportError" in run(sys.executable, str(service), source=service.parent / "src").stderr
+
+
+def test_the_folder_that_is_closed_is_named(private_home: Path) -> None:
+    assert first_closed_folder(private_home / "clone" / "var", NOBODY) == private_home
+    assert first_closed_folder(private_home, NOBODY) is None
+
+
+def test_code_in_reach_is_run_in_place(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(open_folder)])
+    code = find_code(NOBODY, open_folder / "root")
+    assert code == Code(Path(sys.prefix) / "bin")
+    assert code.command("tripost-edge") == [str(Path(sys.prefix) / "bin" / "tripost-edge")]
+
+
+def test_code_behind_a_closed_folder_is_run_by_the_launcher(
+    service: Path, private_home: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(service.parent / "src")])
+    code = find_code(NOBODY, open_folder / "root")
+    assert code.closed == private_home
+    assert launch.__file__ in code.command("tripost-edge")
+
+
+def test_sources_closed_by_the_umask_of_their_clone_are_copied(
+    service: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = service.parent / "src"
+    for path in (source, *source.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    monkeypatch.setattr(sys, "path", [str(source)])
+    command = find_code(NOBODY, open_folder / "root").command("unused")
+    ran = run(*command[:-2], str(service), command[-1], source=source)
+    assert ran.stdout.splitlines()[-1] == f"{NOBODY.uid} read late", ran.stderr
+    copy = Path(command[-1].partition("=")[2])
+    assert copy.stat().st_uid == 0
+
+
+def test_state_that_the_run_user_cannot_reach_is_made_elsewhere_behind_a_link(
+    private_home: Path, open_folder: Path
+) -> None:
+    home = open_home(private_home / "clone" / "var", NOBODY, open_folder / "root")
+    with acting_as(NOBODY):
+        make_folders(home)
+    assert home.is_elsewhere
+    assert home.path.parent == open_folder / "root"
+    assert (private_home / "clone" / "var").resolve() == home.path
+    assert home.path.stat().st_uid == pwd.getpwnam("nobody").pw_uid
+
+
+def test_that_state_is_found_again(private_home: Path, open_folder: Path) -> None:
+    first = open_home(private_home / "var", NOBODY, open_folder / "root")
+    assert open_home(private_home / "var", NOBODY, open_folder / "root") == first
+    assert first.is_elsewhere
+
+
+def test_a_used_folder_out_of_reach_is_refused_with_how_to_mend_it(private_home: Path, open_folder: Path) -> None:
+    (private_home / "var").mkdir()
+    (private_home / "var" / "mail").mkdir()
+    with pytest.raises(SettingsError, match=f"chmod o\\+x {private_home}"):
+        open_home(private_home / "var", NOBODY, open_folder / "root")
+
+
+def test_a_foreign_folder_is_never_given_to_the_run_user(open_folder: Path) -> None:
+    (open_folder / "precious").write_text("")
+    with pytest.raises(SettingsError, match="neither empty nor a folder of ours"):
+        open_home(open_folder, NOBODY, open_folder / "root")
+
+
+def test_state_of_another_user_is_given_to_the_run_user_without_following_links(open_folder: Path) -> None:
+    home = open_home(open_folder / "var", None, open_folder / "root")
+    make_folders(home)
+    victim = open_folder / "victim"
+    victim.write_text("")
+    (home.path / "log" / "edge.log").symlink_to(victim)
+    open_home(open_folder / "var", NOBODY, open_folder / "root")
+    assert (home.path / "run").stat().st_uid == NOBODY.uid
+    assert victim.stat().st_uid == 0
