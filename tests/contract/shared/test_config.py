@@ -1,0 +1,103 @@
+"""One behaviour suite for watched configuration, on the fake and on JetStream KV."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import msgspec
+import pytest
+
+from links import provisioned_link
+from servers import NatsServer
+from tripost_shared.bus import jetstream
+from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.config.kv import PREFIX, KvConfigPublisher, KvConfigSource
+from tripost_shared.config.memory import MemoryConfig
+from tripost_shared.config.port import ConfigPublisher, ConfigSource, Watched
+from tripost_shared.contracts.config import EDGE_KEY, FILTER_KEY, EdgeConfig, FilterConfig
+
+PutOctets = Callable[[str, bytes], Awaitable[None]]
+Parts = tuple[ConfigSource, ConfigPublisher, PutOctets]
+
+
+@pytest.fixture(params=["memory", "jetstream"])
+async def parts(request: pytest.FixtureRequest, nats_server: NatsServer) -> AsyncIterator[Parts]:
+    if request.param == "memory":
+        config = MemoryConfig()
+
+        async def put(key: str, value: bytes) -> None:
+            config.put_octets(key, value)
+
+        yield config, config, put
+        return
+    async with provisioned_link(nats_server) as link:
+
+        async def publish(key: str, value: bytes) -> None:
+            await jetstream.publish(link, PREFIX + key, value)
+
+        source = KvConfigSource(link)
+        yield source, KvConfigPublisher(link), publish
+        await source.close()
+
+
+async def until_current(watched: Watched[EdgeConfig], wanted: EdgeConfig) -> None:
+    """A change is live in less than two seconds."""
+    changed = asyncio.Event()
+    watched.on_change(lambda _: changed.set())
+    async with asyncio.timeout(2):
+        while watched.current != wanted:
+            await changed.wait()
+            changed.clear()
+
+
+async def test_a_key_without_value_has_the_defaults(parts: Parts) -> None:
+    source, _, _ = parts
+    assert (await source.watch(FILTER_KEY, FilterConfig)).current == FilterConfig()
+
+
+async def test_a_value_that_is_there_is_known_at_once(parts: Parts) -> None:
+    source, publisher, _ = parts
+    await publisher.put(EDGE_KEY, EdgeConfig(revision=1, relay_networks=("192.0.2.0/24",)))
+    assert (await source.watch(EDGE_KEY, EdgeConfig)).current.relay_networks == ("192.0.2.0/24",)
+
+
+async def test_a_change_reaches_all_watchers(parts: Parts) -> None:
+    source, publisher, _ = parts
+    first = await source.watch(EDGE_KEY, EdgeConfig)
+    second = await source.watch(EDGE_KEY, EdgeConfig)
+    for revision in (1, 2):
+        await publisher.put(EDGE_KEY, EdgeConfig(revision))
+        await until_current(first, EdgeConfig(revision))
+        await until_current(second, EdgeConfig(revision))
+
+
+@pytest.mark.parametrize("garbage", [b"{", b'{"revision": "x"}', b"", b"\xff"])
+async def test_garbage_leaves_the_last_good_snapshot(parts: Parts, garbage: bytes) -> None:
+    source, publisher, put_octets = parts
+    await publisher.put(EDGE_KEY, EdgeConfig(1))
+    watched = await source.watch(EDGE_KEY, EdgeConfig)
+    await put_octets(EDGE_KEY, garbage)
+    assert watched.current == EdgeConfig(1)
+    await publisher.put(EDGE_KEY, EdgeConfig(3))
+    await until_current(watched, EdgeConfig(3))
+
+
+async def test_a_listener_that_fails_does_not_end_the_watch(parts: Parts) -> None:
+    source, publisher, _ = parts
+    watched = await source.watch(EDGE_KEY, EdgeConfig)
+
+    def fail(snapshot: EdgeConfig) -> None:
+        raise ValueError(snapshot.revision)
+
+    watched.on_change(fail)
+    await publisher.put(EDGE_KEY, EdgeConfig(1))
+    other = await source.watch(EDGE_KEY, EdgeConfig)
+    await publisher.put(EDGE_KEY, EdgeConfig(2))
+    await until_current(other, EdgeConfig(2))
+    assert watched.current == EdgeConfig(2)
+
+
+async def test_values_are_json_that_operators_can_read(link: NatsLink) -> None:
+    await KvConfigPublisher(link).put(EDGE_KEY, EdgeConfig(4))
+    message = await jetstream.last_message(link, "KV_CONFIG", PREFIX + EDGE_KEY)
+    assert message is not None
+    assert msgspec.json.decode(message.data) == {"revision": 4, "relay_networks": []}

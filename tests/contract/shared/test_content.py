@@ -1,0 +1,161 @@
+"""One behaviour suite for the content store, on the fake and on JetStream's Object Store."""
+
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import nats
+import pytest
+
+from links import provisioned_link
+from servers import NatsServer
+from tripost_shared.bus import jetstream
+from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.content.memory import MemoryContentStore
+from tripost_shared.content.object_store import ObjectContentStore
+from tripost_shared.content.port import ContentMissing, ContentStore
+from tripost_shared.content.writer import CHUNK_OCTETS, CHUNKS, STREAM
+from tripost_shared.mail.content import Content
+
+SOME_MIB = random.Random(7).randbytes(5 * CHUNK_OCTETS + 12_345)  # noqa: S311 (test data)
+
+
+@pytest.fixture(params=["memory", "jetstream"])
+async def store(request: pytest.FixtureRequest, nats_server: NatsServer) -> AsyncIterator[ContentStore]:
+    if request.param == "memory":
+        yield MemoryContentStore()
+        return
+    async with provisioned_link(nats_server) as link:
+        yield ObjectContentStore(link)
+
+
+async def write(store: ContentStore, name: str, octets: bytes, piece: int = 30_000) -> Content:
+    writer = store.writer(name)
+    for start in range(0, len(octets), piece):
+        await writer.write(octets[start : start + piece])
+    return await writer.commit()
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"x", id="one octet"),
+        pytest.param(SOME_MIB[:CHUNK_OCTETS], id="exactly one chunk"),
+        pytest.param(SOME_MIB, id="several chunks"),
+    ],
+)
+async def test_what_is_committed_is_read_back(store: ContentStore, octets: bytes) -> None:
+    content = await write(store, "1k3v9q2m8f0abcde.1", octets)
+    assert content == Content(size_octets=len(octets), stored="1k3v9q2m8f0abcde.1")
+    assert await store.read(content) == octets
+
+
+async def test_inline_content_needs_no_object(store: ContentStore) -> None:
+    assert await store.read(Content.of(b"Hello")) == b"Hello"
+
+
+async def test_what_is_not_committed_is_missing(store: ContentStore) -> None:
+    await store.writer("a").write(SOME_MIB)
+    with pytest.raises(ContentMissing):
+        await store.read(Content(size_octets=len(SOME_MIB), stored="a"))
+    assert await store.list() == []
+
+
+async def test_what_is_aborted_is_gone(store: ContentStore) -> None:
+    writer = store.writer("a")
+    await writer.write(SOME_MIB)
+    await writer.abort()
+    assert await store.list() == []
+
+
+async def test_an_object_of_another_size_is_missing(store: ContentStore) -> None:
+    await write(store, "a", b"Hello")
+    with pytest.raises(ContentMissing):
+        await store.read(Content(size_octets=6, stored="a"))
+
+
+async def test_a_second_commit_replaces_the_first(store: ContentStore) -> None:
+    await write(store, "a", SOME_MIB)
+    content = await write(store, "a", b"new")
+    assert await store.read(content) == b"new"
+    assert [stored.size_octets for stored in await store.list()] == [3]
+
+
+async def test_deleting_removes_and_may_be_repeated(store: ContentStore) -> None:
+    content = await write(store, "a", SOME_MIB)
+    await write(store, "b", b"stays")
+    await store.delete("a")
+    await store.delete("a")
+    with pytest.raises(ContentMissing):
+        await store.read(content)
+    assert [stored.name for stored in await store.list()] == ["b"]
+
+
+async def test_the_list_tells_name_size_and_time(store: ContentStore) -> None:
+    for number in range(300):
+        await write(store, f"object/{number}", b"x" * number)
+    stored = {each.name: each for each in await store.list()}
+    assert {name: each.size_octets for name, each in stored.items()} == {f"object/{n}": n for n in range(300)}
+    assert all(abs(datetime.now(UTC) - each.stored_at) < timedelta(minutes=1) for each in stored.values())
+
+
+async def test_other_clients_read_our_objects_and_we_theirs(link: NatsLink, nats_server: NatsServer) -> None:
+    """The wire format is that of NATS' Object Store (ADR-20)."""
+    ours = await write(ObjectContentStore(link), "ours", SOME_MIB)
+    client = await nats.connect(nats_server.url)
+    bucket = await client.jetstream().object_store("CONTENT")
+    theirs = await bucket.get("ours")
+    assert theirs.data == SOME_MIB
+    assert theirs.info.size == ours.size_octets
+    await bucket.put("theirs", SOME_MIB)
+    assert await ObjectContentStore(link).read(Content(size_octets=len(SOME_MIB), stored="theirs")) == SOME_MIB
+    await bucket.delete("theirs")
+    assert [stored.name for stored in await ObjectContentStore(link).list()] == ["ours"]
+    await client.close()
+
+
+async def test_nothing_of_a_deleted_or_replaced_object_stays_in_the_stream(link: NatsLink) -> None:
+    store = ObjectContentStore(link)
+    await write(store, "a", SOME_MIB)
+    await write(store, "a", SOME_MIB)
+    assert await messages_in(link) == 6 + 1
+    await store.delete("a")
+    assert await messages_in(link) == 0
+
+
+async def test_a_missing_chunk_is_noticed(link: NatsLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tripost_shared.content.object_store.CATCH_UP_SECONDS", 0.01)
+    store = ObjectContentStore(link)
+    content = await write(store, "a", SOME_MIB)
+    await jetstream.call(link, f"STREAM.MSG.DELETE.{STREAM}", {"seq": 3})
+    with pytest.raises(ContentMissing, match="damaged"):
+        await store.read(content)
+
+
+async def test_chunks_in_a_wrong_order_are_noticed(link: NatsLink) -> None:
+    """The digest covers the order too."""
+    store = ObjectContentStore(link)
+    content = await write(store, "a", SOME_MIB)
+    (first,) = [m async for m in jetstream.scan(link, STREAM, f"{CHUNKS}>") if m.sequence == 1]
+    await jetstream.publish(link, first.subject, first.data)
+    await jetstream.call(link, f"STREAM.MSG.DELETE.{STREAM}", {"seq": 1})
+    with pytest.raises(ContentMissing, match="damaged"):
+        await store.read(content)
+
+
+async def test_only_chunks_without_meta_that_are_old_are_orphans(link: NatsLink) -> None:
+    """A writer that was killed leaves them."""
+    store = ObjectContentStore(link)
+    content = await write(store, "kept", SOME_MIB)
+    await store.writer("killed").write(SOME_MIB)
+    await link.flush()
+    assert await store.delete_orphans(timedelta(hours=1)) == 0
+    assert await store.delete_orphans(timedelta(0)) == 1
+    assert await messages_in(link) == 6 + 1
+    assert await store.read(content) == SOME_MIB
+
+
+async def messages_in(link: NatsLink) -> int:
+    count: int = (await jetstream.call(link, f"STREAM.INFO.{STREAM}"))["state"]["messages"]
+    return count
