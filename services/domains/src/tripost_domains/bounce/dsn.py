@@ -1,0 +1,186 @@
+"""The text of a DSN: multipart/report with delivery-status (RFC 3464, RFC 6522); pure.
+
+All that a client or a next hop has said is cut to length and freed from control characters before it gets in here, and
+all parts are plain ASCII on the wire, so nothing can begin a field or a part of its own.
+"""
+
+import quopri
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Final
+
+from tripost_shared.mail.header import FOLD_AT_COLUMN, printable, raw_fields, unfold, values
+from tripost_shared.mail.reply import SmtpReply
+
+MAX_HEADER_OCTETS: Final = 16 * 1024  # of the original's header
+MAX_DIAGNOSTIC: Final = 800
+SUBJECT: Final = "Undelivered mail: returned to sender"
+
+_MESSAGE_ID: Final = re.compile(rb"<[\x21-\x3b\x3d\x3f-\x7e]{1,250}>")
+_MAX_PLAIN_LINE: Final = 200  # longer ones go as quoted-printable
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRecipient:
+    """A recipient that the DSN is about.
+
+    `original` is ORCPT as given ("rfc822;ann@dest.example", or ""). `remote_mta` is the host whose reply it is, or "".
+    """
+
+    address: str
+    original: str
+    reply: SmtpReply
+    remote_mta: str
+    attempted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a DSN says. `header` is that of the original message, the fields that we put on top included."""
+
+    message_id: str
+    reporting_mta: str
+    sender: str
+    arrived_at: datetime
+    composed_at: datetime
+    envid: str
+    header: bytes
+    failures: Sequence[FailedRecipient]
+
+
+def compose(report: Report, dsn_id: str, boundary: str) -> bytes:
+    """Write the message; `boundary` is random, so that no original can contain it."""
+    parts = (
+        _part("text/plain; charset=utf-8", _explanation(report)),
+        _part("message/delivery-status", _delivery_status(report)),
+        _part("text/rfc822-headers", bounded_header(report.header)),
+    )
+    body = b"".join(b"--%s\r\n%s\r\n" % (boundary.encode(), part) for part in parts)
+    return _header(report, dsn_id, boundary) + b"\r\n" + body + f"--{boundary}--\r\n".encode()
+
+
+def status_of(reply: SmtpReply) -> str:
+    """Give the enhanced code; of a reply without one, its class in general (RFC 3463 §3.1)."""
+    return reply.enhanced or f"{reply.code // 100}.0.0"
+
+
+def bounded_header(header: bytes) -> bytes:
+    """Cut a header at the end of a field, so that it stays one."""
+    kept: list[bytes] = []
+    size_octets = 0
+    for raw in raw_fields(header):
+        size_octets += len(raw)
+        if size_octets > MAX_HEADER_OCTETS:
+            break
+        kept.append(raw)
+    return b"".join(kept)
+
+
+def _header(report: Report, dsn_id: str, boundary: str) -> bytes:
+    host = printable(report.reporting_mta)
+    lines = [
+        f"From: Mail Delivery System <MAILER-DAEMON@{host}>",
+        f"To: <{printable(report.sender)}>",
+        f"Subject: {SUBJECT}",
+        f"Date: {format_datetime(report.composed_at)}",
+        f"Message-ID: <{dsn_id}@{host}>",
+        "Auto-Submitted: auto-replied",  # RFC 3834 §5
+        "MIME-Version: 1.0",
+        f'Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary="{boundary}"',
+    ]
+    original_id = _original_message_id(report.header)
+    if original_id:
+        lines += [f"In-Reply-To: {original_id}", f"References: {original_id}"]
+    return ("\r\n".join(lines) + "\r\n").encode()
+
+
+def _original_message_id(header: bytes) -> str:
+    found = values(header, "Message-ID")
+    match = _MESSAGE_ID.fullmatch(unfold(found[0])) if found else None
+    return match[0].decode("ascii") if match is not None else ""
+
+
+def _explanation(report: Report) -> bytes:
+    lines = [
+        f"This is the mail system at {printable(report.reporting_mta)}.",
+        "",
+        "Your message could not be delivered to the recipients below. It will not be tried again.",
+        "",
+    ]
+    for failure in report.failures:
+        who = f"{failure.remote_mta} said" if failure.remote_mta else "the reason"
+        lines.append(f"  <{printable(failure.address)}>")
+        lines.append(f"    {printable(who)}: {printable(str(failure.reply))[:MAX_DIAGNOSTIC]}")
+        lines.append("")
+    lines += [
+        "The technical details and the header of your message follow. If you ask your postmaster for",
+        f"help, name this id: {printable(report.message_id)}",
+    ]
+    return ("\r\n".join(lines) + "\r\n").encode()
+
+
+def _delivery_status(report: Report) -> bytes:
+    groups = [
+        [
+            ("Original-Envelope-Id", report.envid),
+            ("Reporting-MTA", f"dns; {report.reporting_mta}"),
+            ("X-Tripost-Id", report.message_id),
+            ("Arrival-Date", format_datetime(report.arrived_at)),
+        ]
+    ]
+    groups += [
+        [
+            ("Original-Recipient", _ascii(failure.original.replace(";", "; ", 1))),
+            ("Final-Recipient", typed_address(failure.address)),
+            ("Action", "failed"),
+            ("Status", status_of(failure.reply)),
+            ("Remote-MTA", f"dns; {failure.remote_mta}" if failure.remote_mta else ""),
+            ("Diagnostic-Code", _diagnostic(failure)),
+            ("Last-Attempt-Date", format_datetime(failure.attempted_at)),
+        ]
+        for failure in report.failures
+    ]
+    return b"\r\n".join(b"".join(_field(name, value) for name, value in group if value) for group in groups)
+
+
+def typed_address(address: str) -> str:
+    """Write an address with its type; one with non-ASCII characters as `utf-8` with escapes (RFC 6533 §3)."""
+    if address.isascii():
+        return f"rfc822; {address}"
+    return "utf-8; " + "".join(
+        each if " " < each <= "~" and each not in "\\+=" else f"\\x{{{ord(each):X}}}" for each in address
+    )
+
+
+def _diagnostic(failure: FailedRecipient) -> str:
+    kind = "smtp" if failure.remote_mta else "x-tripost"
+    return f"{kind}; {_ascii(str(failure.reply))[:MAX_DIAGNOSTIC]}"
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode("ascii")
+
+
+def _field(name: str, value: str) -> bytes:
+    """Write a field of bounded line length, folded at blanks."""
+    lines = [f"{name}:"]
+    for word in printable(_ascii(value)).split():
+        if len(lines[-1]) + 1 + len(word) > FOLD_AT_COLUMN and lines[-1].strip().rstrip(":") != name:
+            lines.append(f"\t{word}")
+        else:
+            lines[-1] += f" {word}"
+    return ("\r\n".join(lines) + "\r\n").encode("ascii")
+
+
+def _part(content_type: str, body: bytes) -> bytes:
+    """Write a part, as quoted-printable where it is not short lines of ASCII; CRLF is kept as line end."""
+    lines = body.split(b"\r\n")
+    is_plain = all(line.isascii() and len(line) <= _MAX_PLAIN_LINE and b"\n" not in line for line in lines)
+    is_plain = is_plain and b"\r" not in b"".join(lines) and b"\0" not in body
+    if is_plain:
+        return f"Content-Type: {content_type}\r\n\r\n".encode() + body
+    encoded = b"\r\n".join(quopri.encodestring(line).replace(b"\n", b"\r\n") for line in lines)
+    return f"Content-Type: {content_type}\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n".encode() + encoded

@@ -1,0 +1,108 @@
+"""Content in the store: kept for the queue, forgotten when nobody can ask for it any more."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from tripost_domains.delivery.patience import until_done
+from tripost_shared.clock import Clock
+from tripost_shared.content.port import ContentMissing, ContentStore, ContentUnavailable, StoredObject
+from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.mail.content import Content
+
+log = structlog.get_logger()
+
+FORGET_AFTER: Final = timedelta(minutes=10)  # SPOOL may give a message once more when an acknowledgement got lost
+MAX_TO_FORGET: Final = 50_000  # what does not fit is left to the sweep
+ORPHAN_AFTER: Final = timedelta(days=3)
+LONGEST_UPLOAD: Final = timedelta(days=1)  # from an object's commit to its message's place in SPOOL
+MAX_HEADER_OCTETS: Final = 64 * 1024  # of an original message's header, for its DSN
+
+
+class Contents:
+    """Keeps and forgets objects of the content store."""
+
+    def __init__(self, store: ContentStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._to_forget: deque[tuple[float, str]] = deque()
+
+    async def keep(self, message: SpooledMessage) -> Content:
+        """Make sure that the content is in the store, under the message's id if it came inline; waits for the store."""
+        inline = message.content.inline
+        if inline is None:
+            return message.content
+        return await until_done(lambda: self._put(message.id, inline), (ContentUnavailable,), "store content")
+
+    async def is_missing(self, content: Content) -> bool:
+        """Tell whether the store has no such object any more; raises ContentUnavailable."""
+        if content.inline is not None:
+            return False
+        try:
+            async for _ in self._store.open(content):
+                break
+        except ContentMissing:
+            return True
+        return False
+
+    async def header(self, content: Content) -> bytes:
+        """Give the first octets, enough to hold the header; b"" when the content cannot be read."""
+        head = b""
+        try:
+            async for chunk in self._store.open(content):
+                head += chunk
+                if b"\r\n\r\n" in head or len(head) >= MAX_HEADER_OCTETS:
+                    break
+        except (ContentMissing, ContentUnavailable) as error:
+            log.warning("content cannot be read for its DSN", because=f"{type(error).__name__}: {error}")
+        return head[:MAX_HEADER_OCTETS]
+
+    def forget_later(self, content: str) -> None:
+        """Delete an object some time after its message was settled."""
+        if len(self._to_forget) < MAX_TO_FORGET:
+            self._to_forget.append((self._clock.monotonic() + FORGET_AFTER.total_seconds(), content))
+
+    async def forget_due(self, is_wanted: Callable[[str], Awaitable[bool]]) -> None:
+        """Delete what is due, but for what the queue refers to after all; raises ContentUnavailable or its failure."""
+        while self._to_forget and self._to_forget[0][0] <= self._clock.monotonic():
+            name = self._to_forget[0][1]
+            if not await is_wanted(name):
+                await self._store.delete(name)
+            self._to_forget.popleft()
+
+    async def sweep(self, oldest_spooled_at: datetime | None, queued: Callable[[], Awaitable[set[str]]]) -> int:
+        """Delete what no message can refer to any more; gives how many. Raises ContentUnavailable.
+
+        The queue is asked after the store was listed: a row that comes later has a younger object, or one from SPOOL.
+        """
+        orphans = orphaned(await self._store.list(), self._clock.now(), oldest_spooled_at)
+        if not orphans:
+            return 0
+        wanted = await queued()
+        unwanted = [stored.name for stored in orphans if stored.name not in wanted]
+        for name in unwanted:
+            await self._store.delete(name)
+        return len(unwanted)
+
+    async def _put(self, name: str, octets: bytes) -> Content:
+        writer = self._store.writer(name)
+        try:
+            await writer.write(octets)
+            return await writer.commit()
+        except BaseException:
+            await writer.abort()
+            raise
+
+
+def orphaned(stored: list[StoredObject], now: datetime, oldest_spooled_at: datetime | None) -> list[StoredObject]:
+    """Choose what is too old to belong to a message in SPOOL or to one that is arriving; pure.
+
+    A message in SPOOL refers to an object that was stored before it, by the length of its upload at most.
+    """
+    before = now - ORPHAN_AFTER
+    if oldest_spooled_at is not None:
+        before = min(before, oldest_spooled_at - LONGEST_UPLOAD)
+    return [each for each in stored if each.stored_at < before]

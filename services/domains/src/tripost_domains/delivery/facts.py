@@ -1,0 +1,106 @@
+"""The events that delivery records; an attempt that is told twice gives the same ids."""
+
+from collections.abc import Collection
+from datetime import datetime
+from hashlib import blake2b
+from typing import Final
+
+from tripost_domains.delivery.outcome import Attempted, Result
+from tripost_domains.directory.model import Expansion
+from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.contracts.spool import SpooledMessage
+
+SERVICE: Final = "domains"
+MAX_DETAIL: Final = 1000
+
+_FACTS: Final = {
+    Result.DELIVERED: Fact.DELIVERED,
+    Result.RELAYED: Fact.RELAYED,
+    Result.DEFERRED: Fact.DEFERRED,
+    Result.FAILED: Fact.FAILED,
+}
+
+
+def attempt_fact(message_id: str, attempted: Attempted, attempt: int, at: datetime) -> Event:
+    """Tell how the n-th attempt for a recipient ended."""
+    outcome = attempted.outcome
+    fact = _FACTS[outcome.result]
+    return Event(
+        id=event_id(message_id, attempted.recipient.address, str(attempt), fact),
+        message_id=message_id,
+        at=at,
+        fact=fact,
+        service=SERVICE,
+        stage="delivery" if attempt == 1 else "queue",
+        recipient=attempted.recipient.address,
+        next_hop=outcome.host or attempted.next_hop,
+        reply=str(outcome.reply),
+        detail=outcome.detail[:MAX_DETAIL],
+    )
+
+
+def expanded_fact(message_id: str, expansion: Expansion, left_out: str, at: datetime) -> Event:
+    """Tell that an address was replaced by others."""
+    targets = ", ".join(expansion.targets)
+    detail = f"{expansion.kind}: {targets}" + (f" ({left_out})" if left_out else "")
+    return Event(
+        id=event_id(message_id, expansion.address, targets, Fact.EXPANDED),
+        message_id=message_id,
+        at=at,
+        fact=Fact.EXPANDED,
+        service=SERVICE,
+        stage="delivery",
+        recipient=expansion.address,
+        detail=detail[:MAX_DETAIL],
+    )
+
+
+def discarded_fact(message_id: str, rule: str, at: datetime) -> Event:
+    """Tell that a verdict dropped the message."""
+    return Event(
+        id=event_id(message_id, "", "", Fact.DISCARDED),
+        message_id=message_id,
+        at=at,
+        fact=Fact.DISCARDED,
+        service=SERVICE,
+        stage="delivery",
+        detail=f"by verdict {rule}".strip()[:MAX_DETAIL],
+    )
+
+
+def bounced_fact(message_id: str, bounce: SpooledMessage, failures: Collection[Attempted]) -> Event:
+    """Tell that the sender was sent a DSN."""
+    return Event(
+        id=event_id(message_id, bounce.id, "", Fact.BOUNCED),
+        message_id=message_id,
+        at=bounce.received_at,
+        fact=Fact.BOUNCED,
+        service=SERVICE,
+        stage="bounce",
+        recipient=bounce.envelope.recipients[0].address,
+        detail=("for " + ", ".join(failure.recipient.address for failure in failures))[:MAX_DETAIL],
+        related=bounce.id,
+    )
+
+
+def accepted_bounce_fact(message_id: str, bounce: SpooledMessage, subject: str) -> Event:
+    """Let the DSN be a tracked message of its own; `related` is the message that it is about."""
+    return Event(
+        id=event_id(bounce.id, "", "", Fact.ACCEPTED),
+        message_id=bounce.id,
+        at=bounce.received_at,
+        fact=Fact.ACCEPTED,
+        service=SERVICE,
+        stage="bounce",
+        related=message_id,
+        direction=bounce.direction,
+        reverse_path="",
+        recipients=tuple(recipient.address for recipient in bounce.envelope.recipients),
+        size_octets=bounce.content.size_octets,
+        subject=subject,
+    )
+
+
+def event_id(message_id: str, recipient: str, attempt: str, fact: Fact) -> str:
+    """Give 32 hexadecimal digits that are the same for the same fact."""
+    return blake2b("\0".join((message_id, recipient, attempt, fact)).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,200 @@
+"""The intake: takes messages from SPOOL, has them attempted and settled, and keeps them ours meanwhile."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from tripost_domains.delivery import metrics
+from tripost_domains.delivery.acknowledger import Acknowledger
+from tripost_domains.delivery.contents import Contents
+from tripost_domains.delivery.dispatch import Dispatcher
+from tripost_domains.delivery.facts import discarded_fact, expanded_fact
+from tripost_domains.delivery.outcome import Trial
+from tripost_domains.delivery.patience import until_done
+from tripost_domains.delivery.settlement import Settlement
+from tripost_domains.queue.repository import QueueRepository
+from tripost_shared.clock import Clock
+from tripost_shared.content.port import ContentUnavailable
+from tripost_shared.contracts.filter import Action
+from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.database.transactions import DatabaseUnavailable
+from tripost_shared.mail.failures import TransientFailure
+from tripost_shared.spool.port import EventLog, SpoolDelivery, SpoolReader, SpoolUnavailable
+
+log = structlog.get_logger()
+
+FETCH_AT_MOST: Final = 64
+FETCH_WAIT: Final = timedelta(seconds=1)
+KEEP_ALIVE_EVERY: Final = timedelta(seconds=5)  # SPOOL gives a message to somebody else after 30 s of silence
+AFTER_BREAKAGE: Final = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much may be at hand at one time, so that an outage fills a bounded memory and then stops the taking."""
+
+    messages: int = 500
+    octets: int = 64 * 1024 * 1024
+
+
+class Intake:
+    """Works off SPOOL."""
+
+    def __init__(
+        self,
+        reader: SpoolReader,
+        dispatcher: Dispatcher,
+        settlement: Settlement,
+        queue: QueueRepository,
+        contents: Contents,
+        events: EventLog,
+        clock: Clock,
+        room: Room,
+    ) -> None:
+        self._reader = reader
+        self._dispatcher = dispatcher
+        self._settlement = settlement
+        self._queue = queue
+        self._contents = contents
+        self._events = events
+        self._clock = clock
+        self._room = room
+        self._at_hand: dict[int, tuple[SpoolDelivery, float]] = {}  # by id(): adapters need not make them hashable
+        self._octets = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._has_room = asyncio.Event()
+        self._acknowledger = Acknowledger(events, self._release)
+        self._loops: list[asyncio.Task[None]] = []
+        self._fetching: asyncio.Task[None] | None = None
+
+    @property
+    def messages_at_hand(self) -> int:
+        """How many messages are taken and not yet acknowledged."""
+        return len(self._at_hand)
+
+    def start(self) -> None:
+        """Begin to take messages."""
+        self._fetching = asyncio.create_task(self._fetch())
+        self._loops = [asyncio.create_task(self._acknowledger.run()), asyncio.create_task(self._keep_alive())]
+
+    async def drain(self) -> None:
+        """Take no more, and finish what is at hand, for as long as that takes."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait({self._fetching})
+        while self._at_hand:
+            self._has_room.clear()
+            await self._has_room.wait()
+
+    async def stop(self) -> None:
+        """End; what is not finished goes back into SPOOL."""
+        tasks = {*self._tasks, *self._loops, *([self._fetching] if self._fetching is not None else [])}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _fetch(self) -> None:
+        while True:
+            await self._await_room()
+            at_most = min(FETCH_AT_MOST, self._room.messages - len(self._at_hand))
+            fetched = await until_done(
+                lambda: self._reader.fetch(at_most, FETCH_WAIT),  # noqa: B023 (awaited before it changes)
+                (SpoolUnavailable,),
+                "fetch from SPOOL",
+            )
+            self._take(fetched)
+
+    async def _await_room(self) -> None:
+        while len(self._at_hand) >= self._room.messages or self._octets >= self._room.octets:
+            self._has_room.clear()
+            await self._has_room.wait()
+
+    def _take(self, fetched: Sequence[SpoolDelivery]) -> None:
+        now = self._clock.monotonic()
+        for delivery in fetched:
+            self._at_hand[id(delivery)] = (delivery, now)
+            self._octets += len(delivery.message.content.inline or b"")
+            task = asyncio.create_task(self._work(delivery, now))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        metrics.AT_HAND.set(len(self._at_hand))
+
+    async def _work(self, delivery: SpoolDelivery, taken_at: float) -> None:
+        try:
+            await self._settle(delivery.message, may_be_repeated=delivery.times_delivered > 1)
+        except asyncio.CancelledError:
+            await self._put_back(delivery, timedelta(0))
+            raise
+        except Exception:
+            log.exception("message broke the intake", message_id=delivery.message.id)
+            await self._put_back(delivery, AFTER_BREAKAGE)
+            self._release(delivery)
+        else:
+            metrics.MESSAGE_SECONDS.observe(self._clock.monotonic() - taken_at)
+            self._acknowledger.add(delivery)
+
+    async def _settle(self, message: SpooledMessage, *, may_be_repeated: bool) -> None:
+        verdict = message.verdict
+        if verdict is not None and verdict.action is Action.DISCARD:
+            self._events.record(discarded_fact(message.id, verdict.rule, self._clock.now()))
+            log.info("message discarded", message_id=message.id, rule=verdict.rule)
+            return
+        settled: frozenset[str] = frozenset()
+        if may_be_repeated:
+            settled = await until_done(
+                lambda: self._queue.recipients_of(message.id), (DatabaseUnavailable,), "read the queue"
+            )
+            if not settled and await self._is_gone(message):
+                log.warning("message without content: it was settled before", message_id=message.id)
+                return
+        recipients = message.envelope.recipients
+        todo = await until_done(
+            lambda: self._dispatcher.plan(recipients, settled), (TransientFailure,), "read the directory"
+        )
+        for expansion, left_out in todo.expansions:
+            self._events.record(expanded_fact(message.id, expansion, left_out, self._clock.now()))
+        attempted = await self._dispatcher.attempt(message, todo, Trial(may_be_repeated=may_be_repeated))
+        found = await self._settlement.settle_spooled(message, attempted)
+        log.info(
+            "message settled",
+            message_id=message.id,
+            done=len(found.done),
+            deferred=len(found.deferred),
+            failed=len(found.failed),
+        )
+
+    async def _is_gone(self, message: SpooledMessage) -> bool:
+        """Tell whether the content is no more: it is deleted some time after the last delivery, and not before."""
+        return await until_done(
+            lambda: self._contents.is_missing(message.content), (ContentUnavailable,), "look for content"
+        )
+
+    async def _put_back(self, delivery: SpoolDelivery, delay: timedelta) -> None:
+        try:
+            await delivery.put_back(delay)
+        except Exception as error:
+            log.warning("message will come again by itself", message_id=delivery.message.id, because=str(error))
+
+    def _release(self, delivery: SpoolDelivery) -> None:
+        """Forget a message, acknowledged or given back."""
+        if self._at_hand.pop(id(delivery), None) is not None:
+            self._octets -= len(delivery.message.content.inline or b"")
+            self._has_room.set()
+            metrics.AT_HAND.set(len(self._at_hand))
+
+    async def _keep_alive(self) -> None:
+        """Tell SPOOL that work goes on, for all messages that are at hand for a while."""
+        while True:
+            await asyncio.sleep(KEEP_ALIVE_EVERY.total_seconds())
+            before = self._clock.monotonic() - KEEP_ALIVE_EVERY.total_seconds()
+            for delivery in [each for each, taken_at in self._at_hand.values() if taken_at <= before]:
+                try:
+                    await delivery.keep_alive()
+                except Exception as error:
+                    log.warning("message could not be kept", message_id=delivery.message.id, because=str(error))
+                    break

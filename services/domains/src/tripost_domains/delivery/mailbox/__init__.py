@@ -1,0 +1,1 @@
+"""The mailbox agent: durable delivery to Maildirs."""

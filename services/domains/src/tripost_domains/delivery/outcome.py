@@ -1,0 +1,86 @@
+"""How an attempt ended, recipient by recipient; values only."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from tripost_shared.mail.envelope import Recipient
+from tripost_shared.mail.reply import SmtpReply
+
+MAILBOX: Final = "mailbox"  # what stands for the next hop of a local delivery
+
+
+class Result(StrEnum):
+    """What became of the delivery."""
+
+    DELIVERED = "delivered"
+    RELAYED = "relayed"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one attempt for one recipient.
+
+    `host` names the host that was talked to, such as `mx.dest.example[192.0.2.1]:25`, or MAILBOX, or nothing.
+    `remote_mta` is the name of the host whose reply `reply` is; "" when the words are ours. `was_tried` is False when
+    the attempt was put off before it began, so that it does not count. `detail` is for the trace.
+    """
+
+    result: Result
+    reply: SmtpReply
+    host: str = ""
+    remote_mta: str = ""
+    detail: str = ""
+    was_tried: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """A recipient with the outcome.
+
+    `source` is the address that led to it: the envelope's or the queue's, another one than the recipient's if an alias
+    was expanded. `next_hop` is the queue's name for where the recipient leads.
+    """
+
+    recipient: Recipient
+    source: str
+    next_hop: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What the agents need to know of an attempt.
+
+    `number` counts the attempts for this recipient from 1. `may_be_repeated`: an earlier taker may have done some of it
+    and not said so. `began_at` (monotonic) for an attempt that the queue's schedule or an operator asked for: only
+    failures of a host seen after it count; None: all that are remembered.
+    """
+
+    number: int = 1
+    may_be_repeated: bool = False
+    began_at: float | None = None
+
+
+def delivered(host: str, text: str, detail: str = "") -> Outcome:
+    """Say that the message is in a mailbox."""
+    return Outcome(Result.DELIVERED, SmtpReply(250, "2.0.0", text), host, detail=detail)
+
+
+def deferred(enhanced: str, text: str, host: str = "", detail: str = "") -> Outcome:
+    """Say in our own words that it could not be done now; `enhanced` is a 4.y.z code."""
+    return Outcome(Result.DEFERRED, SmtpReply(451, enhanced, text), host, detail=detail)
+
+
+def failed(enhanced: str, text: str, host: str = "", detail: str = "") -> Outcome:
+    """Say in our own words that it cannot be done; `enhanced` is a 5.y.z code."""
+    return Outcome(Result.FAILED, SmtpReply(550, enhanced, text), host, detail=detail)
+
+
+def expired(last: Outcome, received_at: datetime) -> Outcome:
+    """Give up after a deferral, since the message's time in the queue is over."""
+    text = f"Not delivered since {received_at:%Y-%m-%d %H:%M} UTC, given up; last reply: {last.reply}"
+    return Outcome(Result.FAILED, SmtpReply(550, "5.4.7", text), last.host, last.remote_mta, "expired")

@@ -1,0 +1,37 @@
+"""Doing what must be done, however long what it needs is away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import structlog
+
+log = structlog.get_logger()
+
+FIRST_WAIT_SECONDS: Final = 0.2
+LONGEST_WAIT_SECONDS: Final = 5.0
+
+Answer = TypeVar("Answer")
+
+
+async def until_done(
+    operation: Callable[[], Awaitable[Answer]], passing: tuple[type[Exception], ...], task: str
+) -> Answer:
+    """Try until it works; `passing` are the failures that pass. Ends early by being cancelled only.
+
+    The caller keeps in memory what it could not put down, so it bounds how many wait here.
+    """
+    wait = FIRST_WAIT_SECONDS
+    while True:
+        try:
+            answer = await operation()
+        except passing as error:
+            facts = {"task": task, "because": f"{type(error).__name__}: {error}", "again_in_seconds": wait}
+            if wait >= LONGEST_WAIT_SECONDS:
+                log.warning("still waiting", **facts)
+            else:
+                log.info("waiting", **facts)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+        else:
+            return answer

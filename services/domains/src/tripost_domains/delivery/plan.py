@@ -1,0 +1,76 @@
+"""What is to be done for a message's recipients, once the directory has said where they lead; pure."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from tripost_domains.delivery.outcome import MAILBOX, Attempted, failed
+from tripost_domains.directory.model import (
+    Expansion,
+    HopKind,
+    MailboxDestination,
+    NextHop,
+    RelayDestination,
+    Resolution,
+)
+from tripost_shared.contracts.domains import RecipientKind
+from tripost_shared.mail.envelope import Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A recipient as it is delivered to, with the address that led to it."""
+
+    recipient: Recipient
+    source: str
+
+
+@dataclass(slots=True)
+class Plan:
+    """The work for one message: each mailbox once, and per next hop the recipients that share its transactions."""
+
+    mailboxes: list[tuple[Target, MailboxDestination]] = field(default_factory=list)
+    relays: dict[NextHop, list[Target]] = field(default_factory=dict)
+    refused: list[Attempted] = field(default_factory=list)
+    expansions: list[tuple[Expansion, str]] = field(default_factory=list)  # with what was left out, in words
+
+
+def plan(resolved: Iterable[tuple[Recipient, Resolution]], settled: Collection[str] = ()) -> Plan:
+    """Sort the destinations by what is to be done; those in `settled` need nothing any more."""
+    made = Plan()
+    known = set(settled)
+    for recipient, resolution in resolved:
+        if recipient.address in settled:
+            continue
+        if not resolution.destinations:
+            made.refused.append(_refused(recipient, resolution))
+            continue
+        dead = "; ".join(f"{end.address} leads nowhere: {end.because}" for end in resolution.dead_ends)
+        made.expansions.extend((expansion, dead) for expansion in resolution.expansions)
+        for destination in resolution.destinations:
+            address = destination.address if isinstance(destination, MailboxDestination) else destination.recipient
+            if address not in known:
+                known.add(address)
+                target = Target(Recipient(address, recipient.notify, recipient.original), recipient.address)
+                _add(made, target, destination)
+    return made
+
+
+def hop_name(hop: NextHop) -> str:
+    """Name a next hop as the queue lists it: the domain, or `host:port` of a smarthost."""
+    return hop.host if hop.kind is HopKind.MX else f"{hop.host}:{hop.port}"
+
+
+def _add(made: Plan, target: Target, destination: MailboxDestination | RelayDestination) -> None:
+    if isinstance(destination, MailboxDestination):
+        made.mailboxes.append((target, destination))
+    else:
+        made.relays.setdefault(destination.next_hop, []).append(target)
+
+
+def _refused(recipient: Recipient, resolution: Resolution) -> Attempted:
+    """Edge took the recipient, and the directory has changed since."""
+    if resolution.kind is RecipientKind.DISABLED:
+        outcome = failed("5.2.1", "Mailbox takes no mail", detail=resolution.because)
+    else:
+        outcome = failed("5.1.1", "No such recipient here", detail=resolution.because)
+    return Attempted(recipient, recipient.address, MAILBOX, outcome)

@@ -1,0 +1,81 @@
+"""What a next hop's reply, or its silence, means for the delivery; pure."""
+
+from enum import StrEnum
+from typing import Final
+
+from tripost_domains.delivery.outcome import Outcome, Result
+from tripost_domains.delivery.relay.host import Host
+from tripost_shared.mail.reply import SmtpReply
+
+
+class Step(StrEnum):
+    """Where in the dialogue we are, in words that complete "while …"."""
+
+    CONNECT = "connecting"
+    GREETING = "waiting for the greeting"
+    HELLO = "sending EHLO"
+    TLS = "starting TLS"
+    MAIL = "sending MAIL"
+    RCPT = "sending RCPT"
+    DATA = "sending DATA"
+    CONTENT = "sending the content"
+    END = "waiting for the reply to the content"
+
+
+# RFC 7504 §3: 521 as a greeting, and 556, say for good that no mail is taken.
+NO_MAIL_HERE: Final = frozenset({521, 556})
+
+
+class HostFailure(Exception):
+    """This host cannot be used now, or not for all: the next one may be tried for recipients not in `decided`.
+
+    `outcome` is what it means if no other host is left.
+    """
+
+    def __init__(self, outcome: Outcome, decided: dict[str, Outcome] | None = None) -> None:
+        super().__init__(str(outcome.reply))
+        self.outcome = outcome
+        self.decided = decided or {}
+
+
+def classify(reply: SmtpReply, step: Step, host: Host) -> Outcome:
+    """Say what a reply means for the recipient: at END 2yz is done; 4yz defers, 5yz fails, anything else defers."""
+    detail = f"while {step}"
+    if reply.is_permanent:
+        return Outcome(Result.FAILED, reply, str(host), host.name, detail)
+    if reply.is_transient:
+        return Outcome(Result.DEFERRED, reply, str(host), host.name, detail)
+    if step is Step.END and 200 <= reply.code < 300:
+        return Outcome(Result.RELAYED, reply, str(host), host.name)
+    return Outcome(
+        Result.DEFERRED, SmtpReply(451, "4.5.0", f"Unexpected reply while {step}: {reply}"), str(host), detail=detail
+    )
+
+
+def classify_opening(reply: SmtpReply, step: Step, host: Host) -> Outcome:
+    """Say what a refusal before MAIL means: it is about us or the host, so only its clear "never" fails the message.
+
+    A 5yz greeting is as often a block list or an overload as a fact about the recipient; in doubt we defer.
+    """
+    detail = f"while {step}"
+    if reply.code in NO_MAIL_HERE:
+        return Outcome(Result.FAILED, reply, str(host), host.name, detail)
+    return Outcome(Result.DEFERRED, reply, str(host), host.name if reply.code >= 400 else "", detail)
+
+
+def lost(step: Step, host: Host, because: str) -> Outcome:
+    """Say what a connection that is gone means: a deferral, whatever had been said (RFC 5321 §4.2.5).
+
+    After the final dot the next hop may have taken the message, so the next attempt may duplicate it.
+    """
+    if step is Step.CONNECT:
+        reply = SmtpReply(451, "4.4.1", f"No connection to {host}: {because}")
+        return Outcome(Result.DEFERRED, reply, str(host))
+    reply = SmtpReply(451, "4.4.2", f"Connection with {host} lost while {step}: {because}")
+    uncertain = "the next hop may have taken the message; the next attempt may duplicate it" if step is Step.END else ""
+    return Outcome(Result.DEFERRED, reply, str(host), detail=uncertain)
+
+
+def tls_trouble(host: Host, because: str) -> Outcome:
+    """Say that TLS is required and was not to be had."""
+    return Outcome(Result.DEFERRED, SmtpReply(451, "4.7.5", f"TLS with {host} is required: {because}"), str(host))

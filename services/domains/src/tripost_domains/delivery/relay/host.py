@@ -1,0 +1,41 @@
+"""A host to connect to, and what DNS records and configuration say of it; pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """An address to connect to, with the name it was found by."""
+
+    name: str
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.address}]:{self.port}"
+
+
+def parse_exchangers(records: Iterable[str]) -> list[tuple[int, str]]:
+    """Read MX records ("10 mx.example"); the root, which stands for "no mail" (RFC 7505), becomes ""."""
+    pairs = (record.split(maxsplit=1) for record in records)
+    return [(int(pair[0]), pair[1].lower().removesuffix(".") if len(pair) == 2 else "") for pair in pairs]
+
+
+def parse_literal(host: str) -> IPv4Address | IPv6Address | None:
+    """Read `192.0.2.1`, `[192.0.2.1]`, `2001:db8::1` or `[IPv6:2001:db8::1]`; None when it is a name."""
+    text = host.strip("[]")
+    if text[:5].lower() == "ipv6:":
+        text = text[5:]
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def is_remote(address: IPv4Address | IPv6Address) -> bool:
+    """Tell whether it can be another machine's."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    plain = mapped or address
+    return not (plain.is_loopback or plain.is_unspecified or plain.is_multicast)

@@ -1,0 +1,188 @@
+"""One TCP connection to a next hop: replies in, octets out, TLS in between; a time-out on every wait."""
+
+import asyncio
+import ssl
+from typing import Final
+
+from tripost_domains.delivery.relay.reply import MalformedReply, RemoteReply, ReplyParser
+
+MAX_UNREAD_OCTETS: Final = 256 * 1024  # replies to a burst of commands that nobody has read yet
+WRITE_AHEAD_OCTETS: Final = 256 * 1024
+
+
+class LinkLost(Exception):
+    """The connection is gone, silent for too long, or talks nonsense; the message says which."""
+
+
+class TlsFailed(Exception):
+    """The TLS handshake did not work; the message says why."""
+
+
+class Link(asyncio.Protocol):
+    """A connection as a protocol of its own: asyncio's streams would hide octets that came before TLS began."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._replies = ReplyParser()
+        self._because = ""  # why it is lost; "" while it is not
+        self._is_paused = False
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+
+    @staticmethod
+    async def connect(address: str, port: int, within: float) -> "Link":
+        """Connect to an address; raises LinkLost."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(within):
+                _, link = await loop.create_connection(Link, address, port)
+        except TimeoutError as error:
+            raise LinkLost(f"no answer in {within:g} s") from error
+        except OSError as error:
+            raise LinkLost(error.strerror or str(error) or type(error).__name__) from error
+        return link
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is open and nothing has come that was not asked for."""
+        return not self._because and self._replies.is_empty
+
+    async def reply(self, within: float) -> RemoteReply:
+        """Wait for the next reply; raises LinkLost."""
+        if (reply := self._next()) is not None:
+            return reply
+        try:
+            async with asyncio.timeout(within):
+                while reply is None:
+                    self._require_open()
+                    self._reader = asyncio.get_running_loop().create_future()
+                    try:
+                        await self._reader
+                    finally:
+                        self._reader = None
+                    reply = self._next()
+        except TimeoutError as error:
+            self.close()
+            raise LinkLost(f"no reply in {within:g} s") from error
+        return reply
+
+    def pending_reply(self) -> RemoteReply | None:
+        """Give a reply that has come already, if there is a whole one."""
+        try:
+            return self._next()
+        except LinkLost:
+            return None
+
+    def write(self, octets: bytes) -> None:
+        """Send, or keep to be sent; raises LinkLost."""
+        self._require_open()
+        if self._transport is not None:
+            self._transport.write(octets)
+
+    async def drain(self, within: float) -> None:
+        """Wait until there is room to write more; raises LinkLost, also when nothing was taken in that time."""
+        self._require_open()
+        if not self._is_paused:
+            return
+        self._writer = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(within):
+                await self._writer
+        except TimeoutError as error:
+            self.close()
+            raise LinkLost(f"nothing taken in {within:g} s") from error
+        finally:
+            self._writer = None
+        self._require_open()
+
+    async def start_tls(self, context: ssl.SSLContext, server_name: str | None, within: float) -> None:
+        """Begin TLS; raises TlsFailed, and then the connection is of no more use.
+
+        What came in plain text after the reply to STARTTLS would be taken for the server's words under TLS.
+        """
+        if self._transport is None or not self.is_quiet:
+            self.close()
+            raise TlsFailed("octets in plain text after the reply to STARTTLS")
+        try:
+            transport = await asyncio.get_running_loop().start_tls(
+                self._transport, self, context, server_hostname=server_name, ssl_handshake_timeout=within
+            )
+        except (OSError, ssl.SSLError, TimeoutError) as error:
+            self.close()
+            raise TlsFailed(str(error) or type(error).__name__) from error
+        if transport is None:
+            raise TlsFailed("connection lost")
+        self._transport = transport
+        transport.set_write_buffer_limits(WRITE_AHEAD_OCTETS)
+
+    def tls_version(self) -> str:
+        """Give such as "TLSv1.3 TLS_AES_256_GCM_SHA384"; "" in plain text."""
+        layer = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        return f"{layer.version()} {layer.cipher()[0]}" if layer is not None else ""
+
+    def close(self) -> None:
+        """End it at once, with what is still to be sent thrown away."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.abort()
+        self._end("closed by us")
+
+    def say_goodbye(self) -> None:
+        """Send QUIT and close without waiting for the reply; the host has been served well enough."""
+        if not self._because and self._transport is not None:
+            self._transport.write(b"QUIT\r\n")
+            self._transport.close()
+        self._end("closed by us")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the transport (asyncio's call)."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+            transport.set_write_buffer_limits(WRITE_AHEAD_OCTETS)
+
+    def data_received(self, data: bytes) -> None:
+        """Collect octets (asyncio's call)."""
+        self._replies.feed(data)
+        if self._replies.unread_octets > MAX_UNREAD_OCTETS:
+            self._end("too many octets that nobody asked for")
+            self.close()
+        _wake(self._reader)
+
+    def eof_received(self) -> bool:
+        """Note that the host has closed (asyncio's call)."""
+        self._end("closed by the host")
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end (asyncio's call)."""
+        because = "closed by the host" if exc is None else (getattr(exc, "strerror", None) or str(exc))
+        self._end(because or "connection lost")
+
+    def pause_writing(self) -> None:
+        """Note that enough is on its way (asyncio's call)."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """Note that there is room again (asyncio's call)."""
+        self._is_paused = False
+        _wake(self._writer)
+
+    def _next(self) -> RemoteReply | None:
+        try:
+            return self._replies.next()
+        except MalformedReply as error:
+            self.close()
+            raise LinkLost(str(error)) from error
+
+    def _require_open(self) -> None:
+        if self._because:
+            raise LinkLost(self._because)
+
+    def _end(self, because: str) -> None:
+        self._because = self._because or because
+        _wake(self._reader)
+        _wake(self._writer)
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

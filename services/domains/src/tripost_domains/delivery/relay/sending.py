@@ -1,0 +1,101 @@
+"""A message as a next hop is to get it: MAIL's parameters, what the next hop must be able to do, the octets."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from tripost_domains.delivery.outcome import Outcome, Result
+from tripost_domains.delivery.relay.host import Host
+from tripost_shared.content.port import ContentStore
+from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.mail.reply import SmtpReply
+
+MAX_HEADER_OCTETS: Final = 256 * 1024  # how far we look whether a header needs SMTPUTF8
+
+_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f]")
+NEEDS_SMTPUTF8: Final = SmtpReply(553, "5.6.7", "Internationalised mail, and the next hop does not offer SMTPUTF8")
+NEEDS_8BITMIME: Final = SmtpReply(554, "5.6.3", "8-bit content, and the next hop does not offer 8BITMIME")
+
+
+class Sending:
+    """One message for some next hop; its octets are given once per host that is tried."""
+
+    def __init__(self, message: SpooledMessage, content: ContentStore) -> None:
+        self.message = message
+        self.size_octets = len(message.header_fields) + message.content.size_octets
+        self._content = content
+        self._has_eight_bit: bool | None = None
+        self._has_utf8_header: bool | None = None
+
+    def whole(self) -> bytes | None:
+        """Give all octets when the message carries them along."""
+        inline = self.message.content.inline
+        return None if inline is None else self.message.header_fields + inline
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Give the octets in pieces; raises ContentMissing or ContentUnavailable."""
+        if self.message.header_fields:
+            yield self.message.header_fields
+        async for chunk in self._content.open(self.message.content):
+            yield chunk
+
+    def mail_command(self, capabilities: Mapping[str, str]) -> bytes:
+        """Write MAIL with the parameters that the host understands and the message needs."""
+        envelope = self.message.envelope
+        words = [f"MAIL FROM:<{envelope.reverse_path}>"]
+        if "SIZE" in capabilities:
+            words.append(f"SIZE={self.size_octets}")
+        if envelope.eight_bit and "8BITMIME" in capabilities:
+            words.append("BODY=8BITMIME")
+        if envelope.smtputf8 and "SMTPUTF8" in capabilities:
+            words.append("SMTPUTF8")
+        return " ".join(words).encode() + b"\r\n"
+
+    async def refusal(self, capabilities: Mapping[str, str], host: Host) -> Outcome | None:
+        """Say why the host cannot take the message whoever it is for; None when it can.
+
+        A client that declared 8-bit content must not have it sent where 8BITMIME is not offered (RFC 6152 §3), nor
+        internationalised mail without SMTPUTF8 (RFC 6531 §3.2). Raises ContentMissing or ContentUnavailable.
+        """
+        limit = int(capabilities["SIZE"]) if capabilities.get("SIZE", "").isdecimal() else 0
+        if 0 < limit < self.size_octets:  # RFC 1870: 0 is "no limit known"
+            text = f"Message of {self.size_octets} octets is larger than the {limit} that the next hop takes"
+            return Outcome(Result.FAILED, SmtpReply(552, "5.3.4", text), str(host))
+        envelope = self.message.envelope
+        if "SMTPUTF8" not in capabilities and (
+            not envelope.reverse_path.isascii() or (envelope.smtputf8 and await self._needs_utf8_header())
+        ):
+            return Outcome(Result.FAILED, NEEDS_SMTPUTF8, str(host))
+        if envelope.eight_bit and "8BITMIME" not in capabilities and await self._needs_eight_bit():
+            return Outcome(Result.FAILED, NEEDS_8BITMIME, str(host))
+        return None
+
+    async def _needs_eight_bit(self) -> bool:
+        """Look whether the content is 8-bit as declared: many clients always declare it."""
+        if self._has_eight_bit is None:
+            self._has_eight_bit = False
+            async for chunk in self.chunks():
+                if not chunk.isascii():
+                    self._has_eight_bit = True
+                    break
+        return self._has_eight_bit
+
+    async def _needs_utf8_header(self) -> bool:
+        if self._has_utf8_header is None:
+            head = b""
+            async for chunk in self.chunks():
+                head += chunk
+                if b"\r\n\r\n" in head or len(head) > MAX_HEADER_OCTETS:
+                    break
+            self._has_utf8_header = not head.partition(b"\r\n\r\n")[0].isascii()
+        return self._has_utf8_header
+
+
+def rcpt_command(recipient: str) -> bytes:
+    """Write RCPT."""
+    return f"RCPT TO:<{recipient}>\r\n".encode()
+
+
+def is_safe_path(path: str) -> bool:
+    """Tell whether it can stand in a command: no control characters."""
+    return _UNSAFE.search(path) is None

@@ -1,0 +1,165 @@
+"""Delivery as one thing to start and stop: intake from SPOOL, agents, deferred queue, bounces."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from tripost_domains.delivery.bouncer import Bouncer
+from tripost_domains.delivery.contents import Contents
+from tripost_domains.delivery.dispatch import Dispatcher
+from tripost_domains.delivery.intake import Intake, Room
+from tripost_domains.delivery.mailbox.agent import MailboxAgent
+from tripost_domains.delivery.mailbox.maildir import MaildirStore
+from tripost_domains.delivery.mailbox.workers import DiskWorkers
+from tripost_domains.delivery.relay.agent import RelayAgent
+from tripost_domains.delivery.relay.finder import HostFinder
+from tripost_domains.delivery.relay.gate import Gate, GateLimits
+from tripost_domains.delivery.relay.memory import HostMemory
+from tripost_domains.delivery.relay.pool import SessionPool
+from tripost_domains.delivery.relay.session import Patience
+from tripost_domains.delivery.settings import DeliverySettings
+from tripost_domains.delivery.settlement import Settlement
+from tripost_domains.ports import RecipientResolver
+from tripost_domains.queue.backoff import BackoffPolicy
+from tripost_domains.queue.repository import QueueRepository
+from tripost_domains.queue.scheduler import Pace, Scheduler
+from tripost_shared.clock import Clock
+from tripost_shared.content.port import ContentStore, ContentUnavailable
+from tripost_shared.database.transactions import DatabaseUnavailable
+from tripost_shared.dns.port import Resolver
+from tripost_shared.spool.port import EventLog, Spool, SpoolReader, SpoolUnavailable
+
+log = structlog.get_logger()
+
+CLOSE_IDLE_EVERY: Final = timedelta(seconds=2)
+SWEEP_EVERY: Final = timedelta(hours=6)
+
+
+class DeliveryService:
+    """Delivers what is in SPOOL and in the deferred queue.
+
+    `mail` is the folder of the Maildirs; `hostname` is how we say EHLO and sign bounces.
+    """
+
+    def __init__(
+        self,
+        reader: SpoolReader,
+        spool: Spool,
+        content: ContentStore,
+        directory: RecipientResolver,
+        queue: QueueRepository,
+        events: EventLog,
+        resolver: Resolver,
+        settings: DeliverySettings,
+        *,
+        clock: Clock,
+        mail: Path,
+        hostname: str,
+    ) -> None:
+        self._reader = reader
+        self._queue = queue
+        self._contents = Contents(content, clock)
+        self._workers = DiskWorkers(settings.mailbox_threads)
+        self._pool = SessionPool(clock, settings.relay_idle_seconds, settings.relay_messages_per_connection)
+        mailboxes = MailboxAgent(MaildirStore(mail), self._workers, content, hostname)
+        relay = _relay_agent(settings, resolver, self._pool, content, hostname, clock)
+        dispatcher = Dispatcher(directory, mailboxes, relay)
+        bouncer = Bouncer(spool, self._contents, events, hostname, clock)
+        settlement = Settlement(queue, self._contents, bouncer, events, _backoff(settings), clock)
+        room = Room(settings.messages_at_hand, settings.octets_at_hand)
+        pace = Pace(settings.queue_poll_seconds, settings.queue_concurrency, settings.relay_connections_per_hop)
+        self._intake = Intake(reader, dispatcher, settlement, queue, self._contents, events, clock, room)
+        self._scheduler = Scheduler(queue, dispatcher, settlement, self._contents, events, clock, pace)
+        self._loops: list[asyncio.Task[None]] = []
+
+    @property
+    def messages_at_hand(self) -> int:
+        """How many messages are taken from SPOOL and not yet settled."""
+        return self._intake.messages_at_hand
+
+    async def start(self) -> None:
+        """Begin to deliver."""
+        self._workers.start()
+        self._intake.start()
+        self._scheduler.start()
+        self._loops = [
+            asyncio.create_task(_every(CLOSE_IDLE_EVERY, self._pool.close_idle)),
+            asyncio.create_task(_every(SWEEP_EVERY, self._sweep)),
+        ]
+
+    async def drain(self) -> None:
+        """Take nothing new, finish what is at hand."""
+        await asyncio.gather(self._intake.drain(), self._scheduler.drain())
+
+    async def stop(self) -> None:
+        """Close everything; what is not finished goes back to where it came from."""
+        for task in self._loops:
+            task.cancel()
+        if self._loops:
+            await asyncio.wait(self._loops)
+        await self._intake.stop()
+        await self._scheduler.stop()
+        await self._pool.close()
+        await self._workers.stop()
+
+    async def _sweep(self) -> None:
+        """Delete content that nothing refers to: left by a crash, or of a transaction that was never finished."""
+        count = await self._contents.sweep(await self._reader.oldest_at(), self._queue.contents)
+        if count:
+            log.info("orphaned content deleted", objects=count)
+
+
+def _relay_agent(
+    settings: DeliverySettings,
+    resolver: Resolver,
+    pool: SessionPool,
+    content: ContentStore,
+    hostname: str,
+    clock: Clock,
+) -> RelayAgent:
+    finder = HostFinder(
+        resolver,
+        [hostname],
+        settings.relay_own_addresses,
+        mx_port=settings.relay_port,
+        allow_loopback=settings.relay_to_loopback,
+    )
+    memory = HostMemory(clock, timedelta(seconds=settings.relay_host_failure_seconds))
+    limits = GateLimits(
+        active=settings.relay_connections,
+        active_per_hop=settings.relay_connections_per_hop,
+        waiting=settings.messages_at_hand * 2 // 5,  # so that slow next hops leave room for mailboxes
+        waiting_per_hop=settings.messages_at_hand // 10,
+    )
+    patience = Patience(
+        connect=settings.relay_connect_seconds,
+        greeting=settings.relay_greeting_seconds,
+        command=settings.relay_command_seconds,
+        block=settings.relay_block_seconds,
+        final=settings.relay_final_seconds,
+    )
+    return RelayAgent(finder, memory, pool, Gate(limits), content, hostname, patience)
+
+
+def _backoff(settings: DeliverySettings) -> BackoffPolicy:
+    return BackoffPolicy(
+        first=timedelta(seconds=settings.retry_first_seconds),
+        cap=timedelta(seconds=settings.retry_cap_seconds),
+        lifetime=timedelta(seconds=settings.queue_lifetime_seconds),
+        busy=timedelta(seconds=min(30.0, settings.retry_first_seconds)),
+    )
+
+
+async def _every(interval: timedelta, job: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(interval.total_seconds())
+        try:
+            await job()
+        except (DatabaseUnavailable, ContentUnavailable, SpoolUnavailable) as error:
+            log.warning("delivery's housekeeping waits", because=str(error))
+        except Exception:
+            log.exception("delivery's housekeeping broke")

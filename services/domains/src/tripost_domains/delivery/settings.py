@@ -1,0 +1,53 @@
+"""Settings of delivery, relay and the deferred queue."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class DeliverySettings(BaseSettings):
+    """Settings of domains that delivery, relay and the deferred queue read."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIPOST_DOMAINS_", extra="ignore")
+
+    messages_at_hand: int = Field(
+        500, ge=10, description="Messages taken from SPOOL and not yet settled, at most; then nothing more is taken."
+    )
+    octets_at_hand: int = Field(
+        64 * 1024 * 1024, ge=1024 * 1024, description="Octets of content of those messages, at most."
+    )
+    mailbox_threads: int = Field(8, ge=1, le=64, description="Threads that write to mailboxes.")
+    relay_connections: int = Field(100, ge=1, description="Transactions with next hops at one time, at most.")
+    relay_connections_per_hop: int = Field(20, ge=1, description="Of these with one next hop, at most.")
+    relay_port: int = Field(25, ge=1, le=65535, description="TCP port of hosts found by MX records.")
+    relay_to_loopback: bool = Field(
+        False, description="Whether hosts found by MX records may be this machine (for tests); smarthosts always may."
+    )
+    relay_own_addresses: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="This cluster's public addresses, comma-separated: an MX list that holds one is cut off there, as "
+        "at the host name (RFC 5321 §5.1).",
+    )
+    relay_connect_seconds: float = Field(30, gt=0, description="Time for a next hop to take the connection.")
+    relay_greeting_seconds: float = Field(120, gt=0, description="Time for its greeting, EHLO, STARTTLS; each.")
+    relay_command_seconds: float = Field(300, gt=0, description="Time for its reply to MAIL, RCPT, DATA; each.")
+    relay_block_seconds: float = Field(180, gt=0, description="Time in which some of the content must be taken.")
+    relay_final_seconds: float = Field(600, gt=0, description="Time for its reply after the end of the content.")
+    relay_messages_per_connection: int = Field(100, ge=1, description="Messages sent over one connection, at most.")
+    relay_idle_seconds: float = Field(
+        10, ge=0, description="Time that an idle connection is kept for the next message."
+    )
+    relay_host_failure_seconds: float = Field(
+        60, ge=0, description="Time for which a host that could not be reached is not tried by new messages."
+    )
+    retry_first_seconds: float = Field(300, gt=0, description="Time before the second attempt; it doubles each time.")
+    retry_cap_seconds: float = Field(7200, gt=0, description="Longest time between two attempts.")
+    queue_lifetime_seconds: float = Field(432_000, gt=0, description="Age at which a message is given up (5 days).")
+    queue_poll_seconds: float = Field(1, gt=0, description="How often the deferred queue is looked at.")
+    queue_concurrency: int = Field(50, ge=1, description="Queued messages attempted at one time, at most.")
+
+    @field_validator("relay_own_addresses", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

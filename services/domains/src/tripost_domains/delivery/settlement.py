@@ -1,0 +1,142 @@
+"""What follows from an attempt's outcomes: events, queue rows, the DSN."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from tripost_domains.delivery.bouncer import Bouncer
+from tripost_domains.delivery.contents import Contents
+from tripost_domains.delivery.facts import attempt_fact
+from tripost_domains.delivery.outcome import Attempted, Result, expired
+from tripost_domains.delivery.patience import until_done
+from tripost_domains.queue.backoff import BackoffPolicy, next_attempt
+from tripost_domains.queue.model import Claim, Deferral
+from tripost_domains.queue.repository import QueueRepository
+from tripost_shared.clock import Clock
+from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.database.transactions import DatabaseUnavailable
+from tripost_shared.spool.port import EventLog, SpoolUnavailable
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Sorted:
+    """Outcomes by what is to be done about them, each with the attempts made before."""
+
+    done: list[tuple[Attempted, int]] = field(default_factory=list)
+    deferred: list[tuple[Attempted, int, Deferral]] = field(default_factory=list)
+    failed: list[tuple[Attempted, int]] = field(default_factory=list)
+
+
+class Settlement:
+    """Settles messages so that a crash at any point repeats something and loses nothing.
+
+    The order is: DSN into SPOOL, then rows into the queue, or events to disk and rows out of it; the caller of
+    `settle_spooled` flushes the events and acknowledges. What it needs and cannot have now, it waits for.
+    """
+
+    def __init__(
+        self,
+        queue: QueueRepository,
+        contents: Contents,
+        bouncer: Bouncer,
+        events: EventLog,
+        policy: BackoffPolicy,
+        clock: Clock,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._queue = queue
+        self._contents = contents
+        self._bouncer = bouncer
+        self._events = events
+        self._policy = policy
+        self._clock = clock
+        self._chance = chance
+
+    async def settle_spooled(self, message: SpooledMessage, attempted: Sequence[Attempted]) -> Sorted:
+        """Settle a message's first attempts."""
+        found = self._sort(message, [(each, 0) for each in attempted])
+        self._record(message, found.done)
+        await self._tell_failures(message, found)
+        if found.deferred:
+            content = await self._contents.keep(message)
+            deferrals = [deferral for _, _, deferral in found.deferred]
+            await until_done(
+                lambda: self._queue.add(message, content, deferrals, self._clock.now()),
+                (DatabaseUnavailable,),
+                "queue deliveries",
+            )
+            self._record(message, [(each, before) for each, before, _ in found.deferred])
+        elif message.content.stored:
+            self._contents.forget_later(message.content.stored)
+        return found
+
+    async def settle_claimed(
+        self, message: SpooledMessage, claims: Sequence[Claim], attempted: Sequence[Attempted]
+    ) -> Sorted:
+        """Settle attempts of the queue; a claim may have led to several recipients, or to none any more."""
+        before = {claim.recipient.address: claim.attempts for claim in claims}
+        found = self._sort(message, [(each, before[each.source]) for each in attempted])
+        self._record(message, found.done)
+        await self._tell_failures(message, found)
+        await until_done(self._events.flush, (SpoolUnavailable,), "flush the event log")
+        rows = {claim.recipient.address: claim.id for claim in claims}
+        put_off = {
+            rows[deferral.recipient.address]: deferral
+            for _, _, deferral in found.deferred
+            if deferral.recipient.address in rows
+        }
+        instead = [deferral for _, _, deferral in found.deferred if deferral.recipient.address not in rows]
+        done = [claim.id for claim in claims if claim.id not in put_off]
+        gone = await until_done(
+            lambda: self._queue.settle(message.id, done, list(put_off.items()), instead, self._clock.now()),
+            (DatabaseUnavailable,),
+            "settle queued deliveries",
+        )
+        self._record(message, [(each, made) for each, made, _ in found.deferred if each.outcome.was_tried])
+        if gone is not None:
+            self._contents.forget_later(gone)
+        return found
+
+    def _sort(self, message: SpooledMessage, attempted: Sequence[tuple[Attempted, int]]) -> Sorted:
+        found = Sorted()
+        now = self._clock.now()
+        expires_at = message.received_at + self._policy.lifetime
+        for each, before in attempted:
+            if each.outcome.result is Result.FAILED:
+                found.failed.append((each, before))
+            elif each.outcome.result is not Result.DEFERRED:
+                found.done.append((each, before))
+            else:
+                made = before + each.outcome.was_tried
+                due = next_attempt(made if each.outcome.was_tried else 0, now, expires_at, self._policy, self._chance())
+                if due is None:
+                    given_up = replace(each, outcome=expired(each.outcome, message.received_at))
+                    found.failed.append((given_up, before))
+                else:
+                    reply = str(each.outcome.reply)
+                    deferral = Deferral(each.recipient, each.next_hop, made, due, expires_at, reply)
+                    found.deferred.append((each, before, deferral))
+        return found
+
+    async def _tell_failures(self, message: SpooledMessage, found: Sorted) -> None:
+        if not found.failed:
+            return
+        because = await self._bouncer.bounce(message, [each for each, _ in found.failed])
+        self._record(message, [(_explained(each, because), before) for each, before in found.failed])
+
+    def _record(self, message: SpooledMessage, attempted: Sequence[tuple[Attempted, int]]) -> None:
+        now = self._clock.now()
+        for each, before in attempted:
+            self._events.record(attempt_fact(message.id, each, before + 1, now))
+
+
+def _explained(attempted: Attempted, because: str) -> Attempted:
+    """Add to the trace why nobody was told."""
+    if not because:
+        return attempted
+    detail = "; ".join(part for part in (attempted.outcome.detail, because) if part)
+    return replace(attempted, outcome=replace(attempted.outcome, detail=detail))

@@ -1,0 +1,70 @@
+"""The deferred queue's values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.mail.envelope import Recipient
+
+
+class State(StrEnum):
+    """Where a delivery in the queue is.
+
+    The scheduler moves DEFERRED to ATTEMPTING (a claim) and back, or deletes the row. Operators move DEFERRED to HELD
+    and back, set another due time, or delete the row. A claim that has run out counts as DEFERRED.
+    """
+
+    DEFERRED = "deferred"
+    HELD = "held"
+    ATTEMPTING = "attempting"
+
+
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """A delivery to be put into the queue, or put off in it. `attempts` counts those that were made."""
+
+    recipient: Recipient
+    next_hop: str
+    attempts: int
+    next_attempt_at: datetime
+    expires_at: datetime
+    last_reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A queued delivery that is ours to attempt until the claim runs out."""
+
+    id: int
+    message_id: str
+    recipient: Recipient
+    next_hop: str
+    attempts: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedMessage:
+    """A queued message with those of its deliveries that were claimed together."""
+
+    message: SpooledMessage
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How much may be claimed: in all, and of one next hop; not what is busy in this process already."""
+
+    at_most: int
+    per_hop: int
+    busy_hops: frozenset[str] = frozenset()
+    busy_rows: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """How full the queue is: deliveries by state, and when the oldest one came in (None: empty)."""
+
+    counts: dict[State, int]
+    oldest_at: datetime | None

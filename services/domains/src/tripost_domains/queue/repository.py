@@ -1,0 +1,307 @@
+"""The deferred queue in SQL: the same statements on PostgreSQL and SQLite but for locking and conflicts."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+import structlog
+from sqlalchemy import CTE, Insert, Select, and_, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from tripost_domains.queue.model import Claim, ClaimedMessage, Deferral, QueueState, Share, State
+from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.database.models import QueuedDelivery, QueuedMessage
+from tripost_shared.database.transactions import reading, writing
+from tripost_shared.mail.content import Content
+from tripost_shared.mail.envelope import Recipient
+
+log = structlog.get_logger()
+
+MAX_REPLY: Final = 1000
+MAX_NEXT_HOP: Final = 300
+MAX_ORIGINAL: Final = 500
+
+
+class QueueRepository:
+    """Reads and changes the queue; every call is one transaction and raises DatabaseUnavailable.
+
+    `owner` names this process in claims.
+    """
+
+    def __init__(self, engine: AsyncEngine, owner: str) -> None:
+        self._engine = engine
+        self._owner = owner
+
+    async def add(
+        self, message: SpooledMessage, content: Content, deferrals: Sequence[Deferral], now: datetime
+    ) -> None:
+        """Put deliveries into the queue; those that are there already stay as they are."""
+        async with writing(self._engine) as connection:
+            await connection.execute(self._unless_there(QueuedMessage), _message_row(message, content))
+            rows = [_delivery_row(message.id, deferral, now) for deferral in deferrals]
+            await connection.execute(self._unless_there(QueuedDelivery), rows)
+
+    async def recipients_of(self, message_id: str) -> frozenset[str]:
+        """Name the recipients of a message that are in the queue, in any state."""
+        async with reading(self._engine) as connection:
+            found = await connection.scalars(
+                select(QueuedDelivery.recipient).where(QueuedDelivery.message_id == message_id)
+            )
+            return frozenset(found)
+
+    async def claim_due(
+        self,
+        now: datetime,
+        lease: timedelta,
+        share: Share,
+    ) -> list[ClaimedMessage]:
+        """Claim due deliveries, the next hops by turns so that none keeps the others waiting.
+
+        Messages that cannot be read are logged and left alone.
+        """
+        async with writing(self._engine) as connection:
+            ids = await connection.scalars(self._claim(now, lease, share))
+            claimed = ids.all()
+            if not claimed:
+                return []
+            rows = await connection.execute(
+                select(QueuedDelivery.__table__, QueuedMessage.spooled)
+                .join(QueuedMessage, QueuedMessage.id == QueuedDelivery.message_id)
+                .where(QueuedDelivery.id.in_(claimed))
+                .order_by(QueuedDelivery.next_attempt_at, QueuedDelivery.id)
+            )
+            return _messages(rows.mappings().all())
+
+    async def renew(self, ids: Collection[int], until: datetime) -> None:
+        """Keep claims that are being worked on."""
+        async with writing(self._engine) as connection:
+            await connection.execute(
+                update(QueuedDelivery)
+                .where(
+                    QueuedDelivery.id.in_(ids),
+                    QueuedDelivery.state == State.ATTEMPTING,
+                    QueuedDelivery.claimed_by == self._owner,
+                )
+                .values(claimed_until=until)
+            )
+
+    async def settle(
+        self,
+        message_id: str,
+        done: Collection[int],
+        put_off: Sequence[tuple[int, Deferral]],
+        instead: Sequence[Deferral],
+        now: datetime,
+    ) -> str | None:
+        """Note what became of claims: `done` ones go, the others wait again; `instead` come for recipients expanded.
+
+        Gives the name of the content when that was the message's last delivery. A row that an operator has held or
+        deleted in the meantime is not put off.
+        """
+        async with writing(self._engine) as connection:
+            await self._lock(connection, message_id)
+            if done:
+                await connection.execute(delete(QueuedDelivery).where(QueuedDelivery.id.in_(done)))
+            if put_off:
+                await connection.execute(self._put_off, [_put_off_row(row, each, now) for row, each in put_off])
+            if instead:
+                rows = [_delivery_row(message_id, deferral, now) for deferral in instead]
+                await connection.execute(self._unless_there(QueuedDelivery), rows)
+            return await _delete_if_empty(connection, message_id)
+
+    async def release(self, ids: Collection[int], due_at: datetime) -> None:
+        """Give claims back without an attempt."""
+        async with writing(self._engine) as connection:
+            await connection.execute(
+                update(QueuedDelivery)
+                .where(
+                    QueuedDelivery.id.in_(ids),
+                    QueuedDelivery.state == State.ATTEMPTING,
+                    QueuedDelivery.claimed_by == self._owner,
+                )
+                .values(state=State.DEFERRED, claimed_by="", claimed_until=None, next_attempt_at=due_at)
+            )
+
+    async def purge(self) -> list[str]:
+        """Delete messages whose last delivery an operator has deleted; gives their contents' names."""
+        async with writing(self._engine) as connection:
+            gone = await connection.scalars(
+                delete(QueuedMessage)
+                .where(~exists().where(QueuedDelivery.message_id == QueuedMessage.id))
+                .returning(QueuedMessage.content)
+            )
+            return list(gone)
+
+    async def state(self) -> QueueState:
+        """Count the queue."""
+        async with reading(self._engine) as connection:
+            rows = await connection.execute(
+                select(QueuedDelivery.state, func.count(), func.min(QueuedDelivery.created_at)).group_by(
+                    QueuedDelivery.state
+                )
+            )
+            found = rows.all()
+        counts = dict.fromkeys(State, 0) | {State(state): count for state, count, _ in found}
+        return QueueState(counts, min((oldest for _, _, oldest in found), default=None))
+
+    async def contents(self) -> set[str]:
+        """Name all contents that the queue refers to."""
+        async with reading(self._engine) as connection:
+            return set(await connection.scalars(select(QueuedMessage.content)))
+
+    async def refers_to(self, content: str) -> bool:
+        """Tell whether a queued message has this content."""
+        async with reading(self._engine) as connection:
+            found = await connection.scalar(select(QueuedMessage.id).where(QueuedMessage.content == content).limit(1))
+            return found is not None
+
+    def _claim(self, now: datetime, lease: timedelta, share: Share) -> Any:
+        """One statement: number the due rows of each next hop, take the first ones of all, and mark them.
+
+        PostgreSQL locks only outside of the numbering, so a row that another replica has just taken is passed over.
+        """
+        due = or_(
+            and_(QueuedDelivery.state == State.DEFERRED, QueuedDelivery.next_attempt_at <= now),
+            and_(QueuedDelivery.state == State.ATTEMPTING, QueuedDelivery.claimed_until <= now),
+        )
+        turn = func.row_number().over(
+            partition_by=QueuedDelivery.next_hop, order_by=(QueuedDelivery.next_attempt_at, QueuedDelivery.id)
+        )
+        numbered = select(QueuedDelivery.id, QueuedDelivery.next_attempt_at, turn.label("turn")).where(due)
+        if share.busy_hops:
+            numbered = numbered.where(QueuedDelivery.next_hop.not_in(share.busy_hops))
+        if share.busy_rows:
+            numbered = numbered.where(QueuedDelivery.id.not_in(share.busy_rows))
+        chosen = self._locked(_fairest(numbered.cte("numbered"), share), due)
+        return (
+            update(QueuedDelivery)
+            .where(QueuedDelivery.id.in_(chosen))
+            .values(state=State.ATTEMPTING, claimed_by=self._owner, claimed_until=now + lease)
+            .returning(QueuedDelivery.id)
+            .execution_options(synchronize_session=False)
+        )
+
+    def _locked(self, ids: Select[Any], due: Any) -> Select[tuple[int]]:
+        if self._engine.dialect.name != "postgresql":
+            return ids
+        locked = select(QueuedDelivery.id).where(QueuedDelivery.id.in_(ids), due)
+        return locked.with_for_update(skip_locked=True)
+
+    @property
+    def _put_off(self) -> Any:
+        return (
+            update(QueuedDelivery.__table__)  # type: ignore[arg-type]  # a mapped class' table is typed as FromClause
+            .where(
+                QueuedDelivery.__table__.c.id == bindparam("row_id"),
+                QueuedDelivery.__table__.c.state == State.ATTEMPTING,
+                QueuedDelivery.__table__.c.claimed_by == self._owner,
+            )
+            .values(
+                state=State.DEFERRED,
+                claimed_by="",
+                claimed_until=None,
+                attempts=bindparam("attempts_made"),
+                next_hop=bindparam("hop"),
+                next_attempt_at=bindparam("due_at"),
+                last_attempt_at=bindparam("attempted_at"),
+                last_reply=bindparam("reply"),
+            )
+        )
+
+    async def _lock(self, connection: AsyncConnection, message_id: str) -> None:
+        """Two replicas that settle a message's last two deliveries must see each other's deletion."""
+        if self._engine.dialect.name == "postgresql":
+            await connection.execute(select(QueuedMessage.id).where(QueuedMessage.id == message_id).with_for_update())
+
+    def _unless_there(self, table: type[QueuedMessage] | type[QueuedDelivery]) -> Insert:
+        if self._engine.dialect.name == "postgresql":
+            return postgresql.insert(table).on_conflict_do_nothing()
+        return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def _fairest(numbered: CTE, share: Share) -> Select[Any]:
+    return (
+        select(numbered.c.id)
+        .where(numbered.c.turn <= share.per_hop)
+        .order_by(numbered.c.turn, numbered.c.next_attempt_at)
+        .limit(share.at_most)
+    )
+
+
+async def _delete_if_empty(connection: AsyncConnection, message_id: str) -> str | None:
+    gone: str | None = await connection.scalar(
+        delete(QueuedMessage)
+        .where(QueuedMessage.id == message_id, ~exists().where(QueuedDelivery.message_id == message_id))
+        .returning(QueuedMessage.content)
+    )
+    return gone
+
+
+def _message_row(message: SpooledMessage, content: Content) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "reverse_path": message.envelope.reverse_path,
+        "size_octets": content.size_octets,
+        "received_at": message.received_at,
+        "content": content.stored,
+        "spooled": msgspec.msgpack.encode(msgspec.structs.replace(message, content=content)),
+    }
+
+
+def _delivery_row(message_id: str, deferral: Deferral, now: datetime) -> dict[str, Any]:
+    return {
+        "message_id": message_id,
+        "recipient": deferral.recipient.address,
+        "original_recipient": deferral.recipient.original[:MAX_ORIGINAL],
+        "notify": ",".join(deferral.recipient.notify),
+        "next_hop": deferral.next_hop[:MAX_NEXT_HOP],
+        "state": State.DEFERRED,
+        "attempts": deferral.attempts,
+        "created_at": now,
+        "last_attempt_at": now,
+        "next_attempt_at": deferral.next_attempt_at,
+        "expires_at": deferral.expires_at,
+        "last_reply": deferral.last_reply[:MAX_REPLY],
+    }
+
+
+def _put_off_row(row: int, deferral: Deferral, now: datetime) -> dict[str, Any]:
+    return {
+        "row_id": row,
+        "attempts_made": deferral.attempts,
+        "hop": deferral.next_hop[:MAX_NEXT_HOP],
+        "due_at": deferral.next_attempt_at,
+        "attempted_at": now,
+        "reply": deferral.last_reply[:MAX_REPLY],
+    }
+
+
+def _messages(rows: Sequence[Any]) -> list[ClaimedMessage]:
+    """Put rows of one message and next hop together: they share a transaction."""
+    together: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for row in rows:
+        together[row["message_id"], row["next_hop"]].append(row)
+    claimed: list[ClaimedMessage] = []
+    for (message_id, _), group in together.items():
+        try:
+            message = msgspec.msgpack.decode(group[0]["spooled"], type=SpooledMessage)
+        except msgspec.DecodeError:
+            log.exception("queued message cannot be read", message_id=message_id)
+            continue
+        claimed.append(ClaimedMessage(message, tuple(map(_claim_of, group))))
+    return claimed
+
+
+def _claim_of(row: Any) -> Claim:
+    notify = tuple(row["notify"].split(",")) if row["notify"] else ()
+    return Claim(
+        id=row["id"],
+        message_id=row["message_id"],
+        recipient=Recipient(row["recipient"], notify, row["original_recipient"]),
+        next_hop=row["next_hop"],
+        attempts=row["attempts"],
+        expires_at=row["expires_at"],
+    )

@@ -1,0 +1,194 @@
+"""The scheduler: attempts what is due in the deferred queue, and keeps its house."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from tripost_domains.delivery import metrics
+from tripost_domains.delivery.contents import Contents
+from tripost_domains.delivery.dispatch import Dispatcher
+from tripost_domains.delivery.facts import expanded_fact
+from tripost_domains.delivery.outcome import Trial
+from tripost_domains.delivery.settlement import Settlement
+from tripost_domains.queue.model import ClaimedMessage, Share
+from tripost_domains.queue.repository import QueueRepository
+from tripost_shared.clock import Clock
+from tripost_shared.content.port import ContentUnavailable
+from tripost_shared.database.transactions import DatabaseUnavailable
+from tripost_shared.mail.failures import TransientFailure
+from tripost_shared.spool.port import EventLog
+
+log = structlog.get_logger()
+
+LEASE: Final = timedelta(seconds=60)
+RENEW_EVERY: Final = timedelta(seconds=20)
+KEEP_HOUSE_EVERY: Final = timedelta(seconds=30)
+LONGEST_PAUSE_SECONDS: Final = 10.0  # between looks while the database is away
+DIRECTORY_PAUSE: Final = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often to look, how many messages to attempt at one time, and how many deliveries to one next hop."""
+
+    poll_seconds: float = 1.0
+    concurrency: int = 50
+    per_hop: int = 20
+
+
+class Scheduler:
+    """Looks for due deliveries every second or so, which is also how soon an operator's "retry now" works."""
+
+    def __init__(
+        self,
+        queue: QueueRepository,
+        dispatcher: Dispatcher,
+        settlement: Settlement,
+        contents: Contents,
+        events: EventLog,
+        clock: Clock,
+        pace: Pace,
+    ) -> None:
+        self._queue = queue
+        self._dispatcher = dispatcher
+        self._settlement = settlement
+        self._contents = contents
+        self._events = events
+        self._clock = clock
+        self._pace = pace
+        self._working: dict[asyncio.Task[None], ClaimedMessage] = {}
+        self._loops: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._loops = [
+            asyncio.create_task(self._look()),
+            asyncio.create_task(self._every(RENEW_EVERY, self._renew)),
+            asyncio.create_task(self._every(KEEP_HOUSE_EVERY, self._keep_house)),
+        ]
+
+    async def drain(self) -> None:
+        """Claim no more, and finish what is at hand; claims are renewed meanwhile."""
+        if self._loops:
+            self._loops[0].cancel()
+        while self._working:
+            await asyncio.wait(self._working)
+
+    async def stop(self) -> None:
+        """End; what is not finished is due again when its claim runs out, or at once if it can be said."""
+        tasks = {*self._loops, *self._working}
+        ids = self._busy_rows()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if ids:
+            try:
+                await self._queue.release(ids, self._clock.now())
+            except DatabaseUnavailable as error:
+                log.warning("claims will run out by themselves", because=str(error))
+
+    async def _look(self) -> None:
+        pause = self._pace.poll_seconds
+        while True:
+            try:
+                is_full = await self.claim()
+                pause = self._pace.poll_seconds
+            except DatabaseUnavailable as error:
+                log.warning("queue cannot be read", because=str(error), again_in_seconds=pause)
+                is_full = False
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            except Exception:
+                log.exception("queue could not be looked at")
+                is_full = False
+            if is_full and self._working:
+                await asyncio.wait(self._working, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(pause)
+
+    async def claim(self) -> bool:
+        """Claim what is due and begin to attempt it; tells whether there may be more."""
+        room = self._pace.concurrency - len(self._working)
+        if room <= 0:
+            return True
+        busy = Counter(claim.next_hop for claimed in self._working.values() for claim in claimed.claims)
+        share = Share(
+            at_most=room,
+            per_hop=self._pace.per_hop,
+            busy_hops=frozenset(hop for hop, count in busy.items() if count >= self._pace.per_hop),
+            busy_rows=self._busy_rows(),
+        )
+        began_at = self._clock.monotonic()
+        claimed = await self._queue.claim_due(self._clock.now(), LEASE, share)
+        for each in claimed:
+            task = asyncio.create_task(self._work(each, began_at))
+            self._working[task] = each
+            task.add_done_callback(self._forget)
+        return sum(len(each.claims) for each in claimed) >= room
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        del self._working[task]
+
+    async def _work(self, claimed: ClaimedMessage, began_at: float) -> None:
+        try:
+            await self._attempt(claimed, began_at)
+        except Exception:
+            log.exception("queued message broke the scheduler", message_id=claimed.message.id)
+            # its claim runs out, and then it is due again
+
+    async def _attempt(self, claimed: ClaimedMessage, began_at: float) -> None:
+        message, claims = claimed.message, claimed.claims
+        try:
+            todo = await self._dispatcher.plan([claim.recipient for claim in claims])
+        except TransientFailure as error:
+            log.warning("directory cannot be read", message_id=message.id, because=error.because)
+            await self._queue.release([claim.id for claim in claims], self._clock.now() + DIRECTORY_PAUSE)
+            return
+        for expansion, left_out in todo.expansions:
+            self._events.record(expanded_fact(message.id, expansion, left_out, self._clock.now()))
+        number = min(claim.attempts for claim in claims) + 1
+        attempted = await self._dispatcher.attempt(
+            message, todo, Trial(number=number, may_be_repeated=True, began_at=began_at)
+        )
+        found = await self._settlement.settle_claimed(message, claims, attempted)
+        log.info(
+            "queued message attempted",
+            message_id=message.id,
+            attempt=number,
+            done=len(found.done),
+            deferred=len(found.deferred),
+            failed=len(found.failed),
+        )
+
+    def _busy_rows(self) -> frozenset[int]:
+        return frozenset(claim.id for claimed in self._working.values() for claim in claimed.claims)
+
+    async def _every(self, interval: timedelta, job: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(interval.total_seconds())
+            try:
+                await job()
+            except (DatabaseUnavailable, ContentUnavailable) as error:
+                log.warning("queue's housekeeping waits", because=str(error))
+            except Exception:
+                log.exception("queue's housekeeping broke")
+
+    async def _renew(self) -> None:
+        if ids := self._busy_rows():
+            await self._queue.renew(ids, self._clock.now() + LEASE)
+
+    async def _keep_house(self) -> None:
+        """Measure the queue, and forget what operators have deleted and what was settled some time ago."""
+        state = await self._queue.state()
+        for name, count in state.counts.items():
+            metrics.QUEUED.labels(name.value).set(count)
+        oldest = (self._clock.now() - state.oldest_at).total_seconds() if state.oldest_at is not None else 0.0
+        metrics.OLDEST_SECONDS.set(oldest)
+        for content in await self._queue.purge():
+            self._contents.forget_later(content)
+        await self._contents.forget_due(self._queue.refers_to)
