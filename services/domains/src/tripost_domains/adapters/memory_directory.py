@@ -112,13 +112,12 @@ class MemoryDirectoryRecords:
         self._mailboxes[_key(address)].grants.update(patterns)
 
     def _add_route(self, domain: str, rest: list[str]) -> None:
-        host, tls, anyone = [*rest, "may", ""][:3] if len(rest) < 3 else rest
-        name, _, port = host.rpartition(":")
+        name, _, port = rest[0].rpartition(":")
         self._routes[domain] = RouteRecord(
             host=name or None,
             port=int(port) if name else 25,
-            tls=tls,
-            accepts_from_anyone=anyone == "anyone" and domain != "*",
+            tls=rest[1] if len(rest) > 1 else "may",
+            accepts_from_anyone="anyone" in rest and domain != "*",
         )
 
 

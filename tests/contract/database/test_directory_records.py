@@ -1,0 +1,205 @@
+"""The directory's records read alike from a table in memory, from SQLite and from PostgreSQL."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from tripost_domains.adapters.memory_directory import MemoryDirectoryRecords
+from tripost_domains.adapters.sql_directory import PARTS_AT_ONCE, SqlDirectoryRecords
+from tripost_domains.directory.model import (
+    CredentialRecord,
+    DomainRecord,
+    LocalPartRecord,
+    RouteRecord,
+    SenderRecord,
+)
+from tripost_domains.ports import DirectoryRecords, DirectoryUnavailable
+from tripost_shared.database.engine import open_engine
+from tripost_shared.database.models import Alias, Domain, Mailbox, Route, SenderGrant
+from tripost_shared.database.transactions import writing
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LINES = (
+    "domain empty.example",
+    "mailbox ann@dest.example",
+    "mailbox bob@dest.example disabled",
+    "mailbox ann@second.example",
+    "alias info@dest.example ann@dest.example eve@other.example",
+    "alias ann@dest.example eve@other.example",
+    "alias *@dest.example bob@dest.example",
+    "alias grüße@second.example ann@second.example",
+    "grant ann@dest.example @news.example boss@partner.example",
+    "route * smart.example:2525 encrypt",
+    "route .other.example mx none",
+    "route partner.example hop.partner.example:26 may anyone",
+)
+
+Password = Callable[[str, str], Awaitable[None]]
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def records(request: pytest.FixtureRequest) -> AsyncIterator[DirectoryRecords]:
+    if request.param == "memory":
+        memory = MemoryDirectoryRecords(*LINES)
+        memory.set_password("ann@dest.example", "a hash")
+        yield memory
+        return
+    fixture = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    engine = open_engine(request.getfixturevalue(fixture))
+    await fill(engine)
+    yield SqlDirectoryRecords(engine)
+    await engine.dispose()
+
+
+async def fill(engine: AsyncEngine) -> None:
+    async with writing(engine) as connection:
+        for line in LINES:
+            kind, name, *rest = line.split()
+            await FILLERS[kind](connection, name, rest)
+
+
+async def domain_id(connection: AsyncConnection, name: str) -> int:
+    found = (await connection.execute(select(Domain.id).where(Domain.name == name))).scalar()
+    if found is None:
+        await connection.execute(insert(Domain).values(name=name, created_at=NOW))
+        return await domain_id(connection, name)
+    return found
+
+
+async def fill_domain(connection: AsyncConnection, name: str, rest: list[str]) -> None:
+    await domain_id(connection, name)
+
+
+async def fill_mailbox(connection: AsyncConnection, address: str, rest: list[str]) -> None:
+    local_part, _, domain = address.partition("@")
+    await connection.execute(
+        insert(Mailbox).values(
+            domain_id=await domain_id(connection, domain),
+            local_part=local_part,
+            enabled=not rest,
+            password_hash="a hash" if address == "ann@dest.example" else None,
+            created_at=NOW,
+        )
+    )
+
+
+async def fill_alias(connection: AsyncConnection, address: str, targets: list[str]) -> None:
+    local_part, _, domain = address.partition("@")
+    row = {"domain_id": await domain_id(connection, domain), "local_part": local_part, "targets": targets}
+    await connection.execute(insert(Alias).values(**row, created_at=NOW))
+
+
+async def fill_grant(connection: AsyncConnection, address: str, patterns: list[str]) -> None:
+    local_part, _, domain = address.partition("@")
+    mailbox = select(Mailbox.id).join(Domain).where(Domain.name == domain, Mailbox.local_part == local_part)
+    mailbox_id = (await connection.execute(mailbox)).scalar_one()
+    for pattern in patterns:
+        await connection.execute(insert(SenderGrant).values(mailbox_id=mailbox_id, pattern=pattern, created_at=NOW))
+
+
+async def fill_route(connection: AsyncConnection, domain: str, rest: list[str]) -> None:
+    host, _, port = rest[0].rpartition(":")
+    row: dict[str, Any] = {"domain": domain, "host": host or None, "tls": rest[1], "created_at": NOW}
+    row |= {"port": int(port) if host else 25, "accepts_from_anyone": "anyone" in rest}
+    await connection.execute(insert(Route).values(**row))
+
+
+FILLERS = {
+    "domain": fill_domain,
+    "mailbox": fill_mailbox,
+    "alias": fill_alias,
+    "grant": fill_grant,
+    "route": fill_route,
+}
+
+
+async def test_a_domain_comes_with_the_local_parts_asked_for(records: DirectoryRecords) -> None:
+    domain, found = await records.load("dest.example", ["ann", "bob", "info", "who"])
+    assert domain == DomainRecord(is_local=True, catch_all=("bob@dest.example",))
+    assert found == {
+        "ann": LocalPartRecord(mailbox_enabled=True, targets=("eve@other.example",)),
+        "bob": LocalPartRecord(mailbox_enabled=False),
+        "info": LocalPartRecord(targets=("ann@dest.example", "eve@other.example")),
+    }
+
+
+async def test_local_parts_are_of_their_own_domain(records: DirectoryRecords) -> None:
+    domain, found = await records.load("second.example", ["ann", "bob", "grüße"])
+    assert domain == DomainRecord(is_local=True)
+    assert set(found) == {"ann", "grüße"}
+
+
+@pytest.mark.parametrize("local_parts", [["ann"], []])
+async def test_a_domain_of_ours_may_be_empty(records: DirectoryRecords, local_parts: list[str]) -> None:
+    assert await records.load("empty.example", local_parts) == (DomainRecord(is_local=True), {})
+
+
+@pytest.mark.parametrize(
+    ("domain", "route"),
+    [
+        pytest.param("partner.example", RouteRecord("hop.partner.example", 26, "may", True), id="the exact one"),
+        pytest.param("a.b.other.example", RouteRecord(None, 25, "none"), id="one for all below a name"),
+        pytest.param("else.example", RouteRecord("smart.example", 2525, "encrypt"), id="the one for all"),
+        pytest.param("[192.0.2.7]", RouteRecord("smart.example", 2525, "encrypt"), id="the one for all, for a literal"),
+    ],
+)
+async def test_a_foreign_domain_comes_with_its_most_specific_route(
+    records: DirectoryRecords, domain: str, route: RouteRecord
+) -> None:
+    assert await records.load(domain, ["ann"]) == (DomainRecord(is_local=False, route=route), {})
+
+
+async def test_many_local_parts_are_read_at_once(records: DirectoryRecords) -> None:
+    names = [f"user{number}" for number in range(PARTS_AT_ONCE * 2)]
+    _, found = await records.load("dest.example", [*names, "ann"])
+    assert set(found) == {"ann"}
+
+
+async def test_a_mailbox_is_read_as_a_login(records: DirectoryRecords) -> None:
+    assert await records.load_credential("dest.example", "ann") == CredentialRecord(True, "a hash")
+    assert await records.load_credential("dest.example", "bob") == CredentialRecord(False, None)
+    assert await records.load_credential("dest.example", "info") is None
+    assert await records.load_credential("other.example", "ann") is None
+
+
+async def test_a_mailbox_is_read_as_a_sender(records: DirectoryRecords) -> None:
+    granted = frozenset({"@news.example", "boss@partner.example"})
+    assert await records.load_sender("dest.example", "ann") == SenderRecord(True, granted)
+    assert await records.load_sender("dest.example", "bob") == SenderRecord(False)
+    assert await records.load_sender("dest.example", "who") is None
+
+
+async def test_the_first_domain_is_the_oldest(records: DirectoryRecords) -> None:
+    assert await records.first_domain() == "empty.example"
+
+
+async def test_a_route_for_all_never_takes_mail_from_anyone(database: AsyncEngine) -> None:
+    """One wrong tick would make an open relay."""
+    async with writing(database) as connection:
+        await fill_route(connection, "*", ["smart.example:25", "may", "anyone"])
+    domain, _ = await SqlDirectoryRecords(database).load("else.example", ["ann"])
+    assert domain.route == RouteRecord("smart.example", 25, "may", accepts_from_anyone=False)
+
+
+async def test_a_database_that_is_away_is_said_to_be(unused_tcp_port: int) -> None:
+    engine = open_engine(f"postgresql://tripost@127.0.0.1:{unused_tcp_port}/tripost")
+    with pytest.raises(DirectoryUnavailable):
+        await SqlDirectoryRecords(engine).load("dest.example", ["ann"])
+    await engine.dispose()
+
+
+async def test_an_address_is_found_by_indexes_alone(database: AsyncEngine) -> None:
+    """Whatever the number of mailboxes: the plan scans no table (SQLite tells it even for an empty one)."""
+    if database.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL plans by statistics, and scans what is empty")
+    question = (
+        "EXPLAIN QUERY PLAN SELECT mailboxes.enabled FROM mailboxes JOIN domains ON domains.id = mailboxes.domain_id "
+        "WHERE domains.name = 'dest.example' AND mailboxes.local_part IN ('ann', 'ann+x')"
+    )
+    async with database.connect() as connection:
+        plan = [row.detail for row in await connection.execute(text(question))]
+    assert all(step.startswith("SEARCH") for step in plan), plan

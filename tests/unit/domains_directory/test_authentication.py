@@ -1,0 +1,164 @@
+"""Logins."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from tripost_domains.adapters.memory_directory import MemoryDirectoryRecords
+from tripost_domains.directory.authentication import Authenticator, MemoryLimits
+from tripost_domains.ports import TooBusy
+from tripost_shared.clock import FrozenClock
+from tripost_shared.contracts.domains import AuthenticateAnswer, AuthenticateQuestion
+from tripost_shared.mail.failures import TransientFailure
+
+REMEMBER = timedelta(seconds=90)
+PASSWORD = "correct horse"
+
+
+class PlainVerifier:
+    """Takes the text after "hash of " for the password; counts, and waits while `gate` is closed."""
+
+    def __init__(self) -> None:
+        self.asked: list[str | None] = []
+        self.begun = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.is_busy = False
+
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        if self.is_busy:
+            raise TooBusy
+        self.asked.append(password_hash)
+        self.begun.set()
+        await self.gate.wait()
+        return password_hash == f"hash of {password}"
+
+
+class Given:
+    """An authenticator that knows ann, with a password, and bob, without."""
+
+    def __init__(self) -> None:
+        self.clock = FrozenClock()
+        self.records = MemoryDirectoryRecords(
+            "mailbox ann@dest.example", "mailbox bob@dest.example", "mailbox off@dest.example disabled"
+        )
+        self.records.set_password("ann@dest.example", f"hash of {PASSWORD}")
+        self.records.set_password("off@dest.example", f"hash of {PASSWORD}")
+        self.verifier = PlainVerifier()
+        self.authenticator = Authenticator(self.records, self.verifier, self.clock, MemoryLimits(2, REMEMBER))
+
+    async def login(self, username: str, password: str = PASSWORD) -> AuthenticateAnswer:
+        question = AuthenticateQuestion("session", "192.0.2.1", "PLAIN", username, password)
+        return await self.authenticator.authenticate(question)
+
+
+@pytest.fixture
+async def given() -> Given:
+    return Given()
+
+
+@pytest.mark.parametrize("username", ["ann@dest.example", "Ann@Dest.EXAMPLE"])
+async def test_the_login_is_the_full_address_in_any_case(given: Given, username: str) -> None:
+    assert await given.login(username) == AuthenticateAnswer(accepted=True, login="ann@dest.example")
+
+
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [
+        pytest.param("ann@dest.example", "wrong", id="wrong password"),
+        pytest.param("ann@dest.example", "Correct horse", id="a password's case matters"),
+        pytest.param("ann@dest.example", "", id="no password"),
+        pytest.param("ann@dest.example", "x" * 2000, id="an endless password"),
+        pytest.param("ann+x@dest.example", PASSWORD, id="no detail in a login"),
+        pytest.param("ann", PASSWORD, id="no bare name"),
+        pytest.param("bob@dest.example", PASSWORD, id="a mailbox without a password"),
+        pytest.param("off@dest.example", PASSWORD, id="a disabled mailbox"),
+        pytest.param("who@dest.example", PASSWORD, id="nobody"),
+    ],
+)
+async def test_a_refused_login_says_nothing_and_costs_one_verification(
+    given: Given, username: str, password: str
+) -> None:
+    """Unknown and wrong look the same, and take the same time."""
+    assert await given.login(username, password) == AuthenticateAnswer(accepted=False)
+    assert len(given.verifier.asked) == 1
+
+
+async def test_a_success_is_remembered_for_a_short_time(given: Given) -> None:
+    await given.login("ann@dest.example")
+    given.clock.advance(REMEMBER - timedelta(seconds=1))
+    assert (await given.login("ann@dest.example")).accepted
+    assert len(given.verifier.asked) == 1
+    given.clock.advance(timedelta(seconds=2))
+    await given.login("ann@dest.example")
+    assert len(given.verifier.asked) == 2
+
+
+async def test_a_remembered_success_is_worth_nothing_for_another_password(given: Given) -> None:
+    await given.login("ann@dest.example")
+    assert not (await given.login("ann@dest.example", "other")).accepted
+
+
+async def test_a_refusal_is_not_remembered(given: Given) -> None:
+    await given.login("ann@dest.example", "new one")
+    given.records.set_password("ann@dest.example", "hash of new one")
+    assert (await given.login("ann@dest.example", "new one")).accepted
+
+
+async def test_a_change_of_the_directory_drops_what_is_remembered(given: Given) -> None:
+    await given.login("ann@dest.example")
+    given.records.set_password("ann@dest.example", "hash of new one")
+    given.authenticator.forget()
+    assert not (await given.login("ann@dest.example")).accepted
+
+
+async def test_a_verification_that_began_before_a_change_is_not_remembered(given: Given) -> None:
+    given.verifier.gate.clear()
+    first = asyncio.create_task(given.login("ann@dest.example"))
+    await given.verifier.begun.wait()
+    given.authenticator.forget()
+    given.verifier.gate.set()
+    await first
+    await given.login("ann@dest.example")
+    assert len(given.verifier.asked) == 2
+
+
+async def test_equal_logins_at_one_time_share_a_verification(given: Given) -> None:
+    answers = await asyncio.gather(*(given.login("ann@dest.example") for _ in range(20)))
+    assert all(answer.accepted for answer in answers)
+    assert len(given.verifier.asked) == 1
+
+
+async def test_memory_of_successes_is_bounded(given: Given) -> None:
+    for number in range(5):
+        given.records.add(f"mailbox user{number}@dest.example")
+        given.records.set_password(f"user{number}@dest.example", f"hash of {PASSWORD}")
+        await given.login(f"user{number}@dest.example")
+    assert len(given.authenticator._successes) == 2
+
+
+async def test_a_busy_verifier_is_a_transient_failure(given: Given) -> None:
+    given.verifier.is_busy = True
+    with pytest.raises(TransientFailure):
+        await given.login("ann@dest.example")
+
+
+async def test_without_a_database_a_remembered_login_still_works_and_others_come_back_later(given: Given) -> None:
+    await given.login("ann@dest.example")
+    given.records.is_away = True
+    assert (await given.login("ann@dest.example")).accepted
+    with pytest.raises(TransientFailure):
+        await given.login("off@dest.example")
+
+
+async def test_no_password_and_no_unknown_user_name_is_logged(given: Given) -> None:
+    """People type passwords into the wrong field."""
+    with capture_logs() as lines:
+        await given.login("ann@dest.example", "my-secret")
+        await given.login("my-secret", "my-secret")
+        await given.login("my-secret@dest.example", "x")
+    assert len(lines) == 3
+    assert "my-secret" not in str(lines)
+    assert lines[0]["login"] == "ann@dest.example"

@@ -1,0 +1,260 @@
+"""Where an address leads."""
+
+import re
+from collections.abc import Mapping
+
+import pytest
+
+from tripost_domains.adapters.memory_directory import MemoryDirectoryRecords
+from tripost_domains.directory.model import (
+    ExpansionKind,
+    HopKind,
+    MailboxDestination,
+    NextHop,
+    RelayDestination,
+    Resolution,
+)
+from tripost_domains.directory.resolution import MAX_ADDRESSES, MAX_DEPTH, candidates, route_names
+from tripost_domains.directory.service import Directory
+from tripost_shared.clock import FrozenClock
+from tripost_shared.contracts.domains import RecipientKind
+
+UNKNOWN, DISABLED = RecipientKind.UNKNOWN, RecipientKind.DISABLED
+LOCAL, RELAY, FOREIGN = RecipientKind.LOCAL, RecipientKind.RELAY, RecipientKind.FOREIGN
+
+
+def cases(names: tuple[str, ...], table: Mapping[str, tuple[object, ...]]) -> pytest.MarkDecorator:
+    """A table of cases by their ids."""
+    return pytest.mark.parametrize(names, [pytest.param(*row, id=name) for name, row in table.items()])
+
+
+def full(text: str) -> str:
+    """In these tables `ann@` is short for `ann@dest.example`."""
+    return re.sub(r"@(?=$|[ ;])", "@dest.example", text)
+
+
+async def resolve(recipient: str, directory: str, postmaster: str = "") -> Resolution:
+    """Resolve over a directory whose lines are separated by semicolons."""
+    records = MemoryDirectoryRecords(*full(directory).split("; ")) if directory else MemoryDirectoryRecords()
+    return await Directory(records, FrozenClock(), postmaster=full(postmaster)).resolve(full(recipient))
+
+
+def smarthost(host: str, port: int = 25, tls: str = "may") -> NextHop:
+    return NextHop(HopKind.SMARTHOST, host, port, tls)
+
+
+def mx(host: str, port: int = 25, tls: str = "may") -> NextHop:
+    return NextHop(HopKind.MX, host, port, tls)
+
+
+def addresses(resolution: Resolution) -> str:
+    return "; ".join(
+        found.address if isinstance(found, MailboxDestination) else found.recipient for found in resolution.destinations
+    )
+
+
+@cases(
+    ("recipient", "directory", "leads_to"),
+    {
+        "a mailbox": ("ann@", "mailbox ann@", "ann@"),
+        "case does not matter": ("Ann@Dest.Example", "mailbox ann@", "ann@"),
+        "needless quotes do not matter": ('"ann"@', "mailbox ann@", "ann@"),
+        "an alias": ("info@", "mailbox ann@; alias info@ ann@", "ann@"),
+        "a mailbox before an alias of the same name": ("ann@", "mailbox ann@; alias ann@ eve@other.example", "ann@"),
+        "the catch-all": ("who@", "mailbox ann@; alias *@ ann@", "ann@"),
+        "an alias before the catch-all": (
+            "info@",
+            "mailbox ann@; mailbox bob@; alias *@ bob@; alias info@ ann@",
+            "ann@",
+        ),
+        "the detail after a plus is left out": ("ann+news@", "mailbox ann@", "ann@"),
+        "the whole local part first": ("ann+news@", "mailbox ann@; mailbox ann+news@", "ann+news@"),
+        "an alias for one detail": ("ann+news@", "mailbox ann@; mailbox bob@; alias ann+news@ bob@", "bob@"),
+        "without the detail before the catch-all": ("ann+news@", "mailbox ann@; mailbox bob@; alias *@ bob@", "ann@"),
+        "an alias with a detail": ("info+x@", "mailbox ann@; alias info@ ann@", "ann@"),
+        "an alias behind an alias": ("a@", "mailbox ann@; alias a@ b@; alias b@ ann@", "ann@"),
+        "each destination once": (
+            "a@",
+            "mailbox ann@; mailbox bob@; alias a@ ann@ b@; alias b@ ann@ bob@",
+            "ann@; bob@",
+        ),
+        "a loop beside a mailbox": ("a@", "mailbox ann@; alias a@ b@ ann@; alias b@ a@", "ann@"),
+        "a target elsewhere keeps its spelling": (
+            "a@",
+            "domain dest.example; alias a@ Eve@Other.example",
+            "Eve@other.example",
+        ),
+        "a target that is gone is left out": ("a@", "mailbox ann@; alias a@ gone@ ann@", "ann@"),
+        "a target in another domain of ours": (
+            "a@",
+            "domain dest.example; mailbox ann@second.example; alias a@ ann@second.example",
+            "ann@second.example",
+        ),
+    },
+)
+async def test_an_address_of_ours_leads_to(recipient: str, directory: str, leads_to: str) -> None:
+    resolution = await resolve(recipient, directory)
+    assert addresses(resolution) == full(leads_to)
+    assert resolution.kind is RecipientKind.LOCAL
+
+
+@cases(
+    ("recipient", "directory", "kind"),
+    {
+        "nobody of that name": ("who@", "mailbox ann@", UNKNOWN),
+        "a catch-all that leads to itself": ("+x@", "mailbox ann@; alias *@ +x@", UNKNOWN),
+        "aliases in a circle": ("a@", "alias a@ b@; alias b@ a@", UNKNOWN),
+        "an alias for nobody": ("a@", "alias a@ gone@", UNKNOWN),
+        "a disabled mailbox": ("bob@", "mailbox bob@ disabled", DISABLED),
+        "no catch-all for a disabled mailbox": (
+            "bob+x@",
+            "mailbox bob@ disabled; mailbox ann@; alias *@ ann@",
+            DISABLED,
+        ),
+        "an alias for a disabled mailbox": ("a@", "mailbox bob@ disabled; alias a@ bob@ gone@", DISABLED),
+        "no address at all": ("no address", "mailbox ann@", UNKNOWN),
+        "an empty address": ("", "mailbox ann@", UNKNOWN),
+    },
+)
+async def test_an_address_that_leads_nowhere(recipient: str, directory: str, kind: RecipientKind) -> None:
+    resolution = await resolve(recipient, directory)
+    assert resolution.destinations == ()
+    assert resolution.kind is kind
+    assert resolution.because
+
+
+async def test_an_alias_behind_too_many_others_takes_no_mail() -> None:
+    chain = "; ".join(f"alias a{number}@ a{number + 1}@" for number in range(MAX_DEPTH + 1))
+    directory = f"{chain}; mailbox a{MAX_DEPTH + 1}@"
+    assert (await resolve("a0@", directory)).kind is DISABLED
+    assert (await resolve("a1@", directory)).kind is LOCAL
+
+
+async def test_an_alias_for_too_many_takes_no_mail_at_all() -> None:
+    """Delivering to the first thousand would look like success."""
+    targets = " ".join(f"user{number}@other.example" for number in range(MAX_ADDRESSES))
+    resolution = await resolve("all@", f"alias all@ {targets}")
+    assert resolution.kind is DISABLED
+    assert resolution.destinations == ()
+
+
+async def test_a_resolution_tells_its_steps() -> None:
+    resolution = await resolve("who@", "mailbox ann@; alias *@ team@; alias team@ ann@ x@")
+    assert [(step.address, step.kind) for step in resolution.expansions] == [
+        ("who@dest.example", ExpansionKind.CATCH_ALL),
+        ("team@dest.example", ExpansionKind.ALIAS),
+        ("x@dest.example", ExpansionKind.CATCH_ALL),
+    ]
+    assert addresses(resolution) == "ann@dest.example"
+
+
+async def test_a_broken_target_is_a_dead_end_beside_the_good_one() -> None:
+    resolution = await resolve("a@", "mailbox ann@; alias a@ broken ann@")
+    assert addresses(resolution) == "ann@dest.example"
+    assert [end.address for end in resolution.dead_ends] == ["broken"]
+
+
+@cases(
+    ("recipient", "directory", "hop"),
+    {
+        "no route: by MX": ("eve@a.o.example", "", mx("a.o.example")),
+        "a route for all": (
+            "eve@a.o.example",
+            "route * smart.example:2525 encrypt",
+            smarthost("smart.example", 2525, "encrypt"),
+        ),
+        "below a name before all": (
+            "eve@a.o.example",
+            "route * all.example:25; route .o.example below.example:25",
+            smarthost("below.example"),
+        ),
+        "the longest name": (
+            "eve@b.a.o.example",
+            "route .o.example short.example:25; route .a.o.example long.example:25",
+            smarthost("long.example"),
+        ),
+        "the exact name first": (
+            "eve@a.o.example",
+            "route .a.o.example below.example:25; route a.o.example exact.example:25",
+            smarthost("exact.example"),
+        ),
+        "below a name is not the name": ("eve@other.example", "route .o.example below.example:25", mx("other.example")),
+        "a route by MX with its own TLS rule": (
+            "eve@other.example",
+            "route * all.example:25; route other.example mx encrypt",
+            mx("other.example", 25, "encrypt"),
+        ),
+        "an address literal is its own host": ("eve@[192.0.2.7]", "", smarthost("[192.0.2.7]")),
+        "an address literal by the route for all": (
+            "eve@[192.0.2.7]",
+            "route * all.example:25",
+            smarthost("all.example"),
+        ),
+    },
+)
+async def test_a_foreign_address_goes_to(recipient: str, directory: str, hop: NextHop) -> None:
+    resolution = await resolve(recipient, directory)
+    assert resolution.destinations == (RelayDestination(recipient, hop),)
+    assert resolution.kind is RecipientKind.FOREIGN
+
+
+@cases(
+    ("directory", "kind"),
+    {
+        "a route that takes mail from anyone": ("route partner.example mx may anyone", RELAY),
+        "a plain route": ("route partner.example mx", FOREIGN),
+        "a route for all never opens the relay": ("route * smart.example:25 may anyone", FOREIGN),
+        "our own domains have no route": ("route partner.example mx may anyone; mailbox eve@partner.example", LOCAL),
+    },
+)
+async def test_who_may_send_to_a_routed_domain(directory: str, kind: RecipientKind) -> None:
+    assert (await resolve("eve@partner.example", directory)).kind is kind
+
+
+@cases(
+    ("recipient", "postmaster", "directory", "leads_to"),
+    {
+        "kept in the domain's own mailbox": ("postmaster@", "", "mailbox ann@", "postmaster@"),
+        "abuse goes to postmaster": ("Abuse+x@", "", "mailbox ann@", "postmaster@"),
+        "to the configured address": ("abuse@", "ann@", "mailbox ann@", "ann@"),
+        "to a configured address elsewhere": ("postmaster@", "eve@other.example", "mailbox ann@", "eve@other.example"),
+        "a configured postmaster without a mailbox": ("postmaster@", "postmaster@", "mailbox ann@", "postmaster@"),
+        "the domain's own alias first": (
+            "postmaster@",
+            "eve@other.example",
+            "mailbox ann@; alias postmaster@ ann@",
+            "ann@",
+        ),
+        "the domain's catch-all first": ("postmaster@", "eve@other.example", "mailbox ann@; alias *@ ann@", "ann@"),
+        "without a domain: the oldest domain's": (
+            "postmaster",
+            "",
+            "mailbox ann@; mailbox eve@second.example",
+            "postmaster@",
+        ),
+        "without a domain: the configured address": ("Postmaster", "ann@", "mailbox ann@", "ann@"),
+    },
+)
+async def test_mail_for_the_postmaster_is_always_taken(
+    recipient: str, postmaster: str, directory: str, leads_to: str
+) -> None:
+    """RFC 5321 §4.5.1, RFC 2142 §4."""
+    assert addresses(await resolve(recipient, directory, postmaster)) == full(leads_to)
+
+
+async def test_a_cluster_without_domains_has_no_postmaster() -> None:
+    assert (await resolve("postmaster", "")).kind is RecipientKind.UNKNOWN
+
+
+async def test_foreign_reserved_names_are_foreign() -> None:
+    assert (await resolve("postmaster@other.example", "mailbox ann@")).kind is RecipientKind.FOREIGN
+
+
+def test_candidates_have_a_base_only_where_there_is_one() -> None:
+    assert candidates("Ann+News+x") == ("ann+news+x", "ann")
+    assert candidates("+x") == ("+x",)
+    assert candidates("ann") == ("ann",)
+
+
+def test_routes_are_named_from_the_most_specific_on() -> None:
+    assert route_names("a.b.example") == ("a.b.example", ".b.example", ".example", "*")
