@@ -1,0 +1,1 @@
+"""The benchmark: what the running product does beside Postfix, on this machine, in alternating rounds."""
