@@ -1,11 +1,11 @@
 """What each service may say and hear on NATS: one user a service, and nothing beyond its task. Pure.
 
 A deployment writes this table into its nats-server's configuration (the embedded cluster does so at each start).
-JetStream's own subjects are named in ADR-1 and ADR-17 of NATS: `$JS.API.…` asks, `$JS.ACK.…` acknowledges, `$KV.…` and
-`$O.…` write to buckets and object stores.
+JetStream's own subjects: `$JS.API.…` asks (NATS ADR-1, ADR-31), `$JS.ACK.…` acknowledges, `$KV.…` and `$O.…` write to
+buckets and object stores.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,11 +19,15 @@ SERVICES: Final = ("edge", "filter", "domains", "admin-api")
 _FILTER: Final = "filter.v1.>"
 _DOMAINS: Final = "domains.v1.>"
 _SPOOL: Final = f"{SPOOL_SUBJECT}.*"
-_CONFIG: Final = f"KV_{CONFIG_BUCKET}"
-_GREYLIST: Final = "KV_GREYLIST"
-_CONTENT: Final = "OBJ_CONTENT"
-_EVENTS: Final = "EVENTS"
-_LOOK_UP: Final = ("$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES")
+_UNREADABLE: Final = "spool.unreadable"
+_CONFIG_STREAM: Final = f"KV_{CONFIG_BUCKET}"
+_CONFIG_KEYS: Final = f"$KV.{CONFIG_BUCKET}.*"
+_GREYLIST_STREAM: Final = "KV_GREYLIST"
+_GREYLIST_KEYS: Final = "$KV.GREYLIST.>"
+_CONTENT_STREAM: Final = "OBJ_CONTENT"
+_CONTENT_PARTS: Final = "$O.CONTENT.>"
+_EVENTS_STREAM: Final = "EVENTS"
+_STATE: Final = "$JS.API.STREAM.INFO.*"
 _PROVISION: Final = ("$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*")
 
 
@@ -39,83 +43,43 @@ class Permissions:
 def permissions(spool_partitions: int) -> Mapping[str, Permissions]:
     """Give the permissions of each service, by the name of its NATS user."""
     spool = [f"SPOOL_{number}" for number in range(spool_partitions)]
+    store = (*_read(_CONTENT_STREAM), _CONTENT_PARTS, f"$JS.API.STREAM.PURGE.{_CONTENT_STREAM}")
     return {
         "edge": Permissions(
-            publish=(_FILTER, _DOMAINS, _SPOOL, *_common("edge"), *_read(_CONTENT), *_write_objects(_CONTENT)),
+            publish=(_FILTER, _DOMAINS, _SPOOL, *_common("edge"), *store),
             subscribe=_hear("edge"),
         ),
         "filter": Permissions(
-            publish=(*_common("filter"), *_read(_CONTENT), *_read(_GREYLIST), *_write_keys(_GREYLIST)),
+            publish=(*_common("filter"), *_read(_CONTENT_STREAM), *_read(_GREYLIST_STREAM), _GREYLIST_KEYS),
             subscribe=_hear("filter", _FILTER),
         ),
         "domains": Permissions(
-            publish=(
-                _SPOOL,
-                *_common("domains"),
-                *_PROVISION,
-                *_read(_CONTENT),
-                *_write_objects(_CONTENT),
-                *_consume(spool),
-                *_consume([_EVENTS]),
-            ),
+            publish=(_SPOOL, _UNREADABLE, *_common("domains"), *_PROVISION, *store, *_take([*spool, _EVENTS_STREAM])),
             subscribe=_hear("domains", _DOMAINS),
         ),
         "admin-api": Permissions(
-            publish=(
-                NODES_SUBJECT,
-                *_common("admin-api"),
-                *_PROVISION,
-                *_write_keys(_CONFIG),
-                *_read(_CONTENT),
-                *_write_objects(_CONTENT),
-            ),
+            publish=(NODES_SUBJECT, *_common("admin-api"), *_PROVISION, _CONFIG_KEYS, *store),
             subscribe=_hear("admin-api"),
         ),
     }
 
 
 def _common(service: str) -> tuple[str, ...]:
-    """Every service records facts, reads configuration, and sees whether the streams are there."""
-    return (f"{EVENTS_SUBJECT}.{service}", *_LOOK_UP, *_read(_CONFIG))
+    """Record facts, read configuration, see whether the streams are there: what every service does."""
+    return (f"{EVENTS_SUBJECT}.{service}", _STATE, *_read(_CONFIG_STREAM))
 
 
-def _hear(service: str, *subjects: str) -> tuple[str, ...]:
-    """Answers to its own questions, questions about its state, and what it serves."""
-    return (f"_INBOX.{service}.>", NODES_SUBJECT, *subjects)
+def _hear(service: str, *served: str) -> tuple[str, ...]:
+    """Hear answers to own questions, questions about own state, changes of configuration, and what is served."""
+    return (f"_INBOX.{service}.>", NODES_SUBJECT, _CONFIG_KEYS, *served)
 
 
 def _read(stream: str) -> tuple[str, ...]:
-    """Read a bucket or an object store: single entries, and ordered consumers for watching."""
-    return (
-        f"$JS.API.DIRECT.GET.{stream}",
-        f"$JS.API.DIRECT.GET.{stream}.>",
-        f"$JS.API.STREAM.MSG.GET.{stream}",
-        *_consume([stream]),
-    )
+    """Read messages of a bucket or an object store."""
+    return (f"$JS.API.STREAM.MSG.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}.>")
 
 
-def _consume(streams: Iterable[str]) -> tuple[str, ...]:
-    """Make consumers on the streams, pull from them, acknowledge."""
-    return tuple(
-        subject
-        for stream in streams
-        for subject in (
-            f"$JS.API.CONSUMER.CREATE.{stream}",
-            f"$JS.API.CONSUMER.CREATE.{stream}.>",
-            f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.*",
-            f"$JS.API.CONSUMER.INFO.{stream}.*",
-            f"$JS.API.CONSUMER.DELETE.{stream}.*",
-            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.*",
-            f"$JS.ACK.{stream}.>",
-            f"$JS.FC.{stream}.>",
-        )
-    )
-
-
-def _write_keys(stream: str) -> tuple[str, ...]:
-    return (f"$KV.{stream.removeprefix('KV_')}.>",)
-
-
-def _write_objects(stream: str) -> tuple[str, ...]:
-    """Chunks and names; a purge removes the chunks of an object that was replaced or deleted."""
-    return (f"$O.{stream.removeprefix('OBJ_')}.>", f"$JS.API.STREAM.PURGE.{stream}")
+def _take(streams: Sequence[str]) -> tuple[str, ...]:
+    """Make a durable consumer on each stream, pull from it, acknowledge."""
+    endpoints = ("$JS.API.CONSUMER.DURABLE.CREATE.{}.*", "$JS.API.CONSUMER.MSG.NEXT.{}.*", "$JS.ACK.{}.>")
+    return tuple(endpoint.format(stream) for stream in streams for endpoint in endpoints)
