@@ -6,23 +6,20 @@ from pathlib import Path
 from typing import Final
 
 from tripost_embedded.home import Home
-from tripost_embedded.ports import Listener
-from tripost_shared.settings import Listen
+from tripost_embedded.ports import Place
 
 _CLI: Final = ".venv/bin/tripost"
 # What the command line must know as well when it differs from the default.
 _FOR_CLI: Final = ("TRIPOST_HOME", "TRIPOST_ADMIN_LISTEN", "TRIPOST_ADMIN_CLI_TOKEN_FILE")
 
 
-def ready_text(
-    listeners: Sequence[tuple[Listener, Listen]], home: Home, operators: Mapping[str, str], first_password: str
-) -> str:
+def ready_text(places: Sequence[Place], home: Home, operators: Mapping[str, str], first_password: str) -> str:
     """Say where everything is and what to try; `first_password` is "" except at the very first start."""
     token_file = Path(operators.get("TRIPOST_ADMIN_CLI_TOKEN_FILE") or home.asked / "cli" / "token")
     given = [f"{name}={shlex.quote(operators[name])} " for name in _FOR_CLI if operators.get(name)]
     command = "".join(given) + _CLI
     lines = ["", "Tripost is ready. Ctrl-C stops it.", ""]
-    lines += [f"  {address:<22} {listener.purpose}" for listener, address in listeners]
+    lines += [f"  {address:<22} {listener.purpose}" for listener, address in places]
     lines += ["", f"  {'state, mail, logs':<22} {home.asked}", f"  {'command line token':<22} {token_file}"]
     if first_password:
         lines += [f"  {'one-time password':<22} {first_password}   (of the administrator; it is shown this once)"]

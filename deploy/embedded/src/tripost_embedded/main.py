@@ -61,9 +61,10 @@ def _prepare(common: CommonSettings, settings: ClusterSettings) -> Cluster:
         nats_port=settings.nats_port if own_nats else None,
         nats_binary=_open_nats_program(code) if own_nats else None,
         spool_partitions=common.spool_partitions,
-        operators=dict(os.environ),
+        hostname=common.hostname,
+        operators=ports.with_room_for_workers(os.environ),
     )
-    ports.check_free(cluster.listeners(), cluster.operators)
+    ports.check_free(cluster.places())
     if code.closed is not None:
         reach_through_descriptors()
     if user is not None:
@@ -126,7 +127,9 @@ def _announce(cluster: Cluster, terminal: Terminal, say: Say) -> None:
     with contextlib.suppress(FileNotFoundError):
         password = cluster.home.first_password_file.read_text().strip()
         cluster.home.first_password_file.unlink()
-    terminal.say(ready_text(cluster.open_listeners(), cluster.home, cluster.operators, password))
+    terminal.say(
+        ready_text(ports.places(ports.FOR_CLIENTS, cluster.operators), cluster.home, cluster.operators, password)
+    )
 
 
 def _refuse(because: str) -> NoReturn:

@@ -15,11 +15,12 @@ from tripost_embedded.credentials import nats_passwords, write_private
 from tripost_embedded.environment import service_environment
 from tripost_embedded.home import Home
 from tripost_embedded.nats_config import nats_config
-from tripost_embedded.ports import Listener
+from tripost_embedded.ports import Place
 from tripost_embedded.process import Program
 from tripost_embedded.readiness import Probe, http_probe, nats_probe
 from tripost_embedded.supervisor import ServicePlan
 from tripost_shared.bus.permissions import SERVICES, permissions
+from tripost_shared.certificates import ensure_self_signed, local_names
 from tripost_shared.privileges import RunUser
 from tripost_shared.settings import Listen, SettingsError
 
@@ -59,21 +60,19 @@ class Cluster:
     nats_port: int | None
     nats_binary: int | None
     spool_partitions: int
+    hostname: str
     operators: Mapping[str, str] = field(repr=False)
 
-    def listeners(self) -> list[Listener]:
-        """List every address that the cluster may listen on."""
-        own = [] if self.nats_port is None else [ports.nats_listener(self.nats_port)]
-        return [*ports.FOR_CLIENTS, *ports.FOR_HEALTH, *own]
-
-    def open_listeners(self) -> list[tuple[Listener, Listen]]:
-        """List the listeners for clients that are on, with their addresses. Raises SettingsError."""
-        pairs = [(listener, listener.address(self.operators)) for listener in ports.FOR_CLIENTS]
-        return [(listener, address) for listener, address in pairs if address is not None]
+    def places(self) -> list[Place]:
+        """List every listener that is on, with its address. Raises SettingsError."""
+        own = [] if self.nats_port is None else [(ports.NATS, Listen(f"127.0.0.1:{self.nats_port}"))]
+        services = ports.places([*ports.FOR_CLIENTS, *ports.FOR_HEALTH], self.operators)
+        return [*services, *ports.health_of_further_workers(self.operators), *own]
 
 
 def make_plans(cluster: Cluster) -> list[ServicePlan]:
     """Write what the services need, and plan them, in the order in which they stop. Raises SettingsError."""
+    _make_certificates(cluster)
     ours = {"TRIPOST_HOME": str(cluster.home.path), "TRIPOST_LOG_FORMAT": "json"}
     if cluster.user is not None:
         ours["HOME"] = str(cluster.home.path)  # root's own is closed to the run user, and libraries look there
@@ -83,6 +82,15 @@ def make_plans(cluster: Cluster) -> list[ServicePlan]:
     ours["TRIPOST_NATS_URL"] = f"nats://127.0.0.1:{cluster.nats_port}"
     plans = [_service_plan(cluster, name, ours | _nats_login(cluster.home, name)) for name in SERVICES]
     return [*plans, _nats_plan(cluster, cluster.nats_port, passwords)]
+
+
+def _make_certificates(cluster: Cluster) -> None:
+    """Make the certificates that edge and admin-api use when the operator names none, so that all TLS works at once."""
+    names = tuple(dict.fromkeys((*local_names(), cluster.hostname)))
+    for service, variable in (("edge", "TRIPOST_EDGE_CERTIFICATE"), ("admin", "TRIPOST_ADMIN_CERTIFICATE")):
+        if not cluster.operators.get(variable):
+            folder = cluster.home.path / "tls"
+            ensure_self_signed(folder / f"{service}.crt", folder / f"{service}.key", names)
 
 
 def _nats_login(home: Home, service: str) -> dict[str, str]:

@@ -46,18 +46,49 @@ FOR_CLIENTS: Final = (MX, PROXY, SUBMISSION, SUBMISSIONS, ADMIN)
 FOR_HEALTH: Final = (EDGE_HEALTH, FILTER_HEALTH, DOMAINS_HEALTH)
 
 
-def nats_listener(port: int) -> Listener:
-    """Give the listener of the cluster's own nats-server."""
-    return Listener("nats-server", "NATS", "TRIPOST_CLUSTER_NATS_PORT", f"127.0.0.1:{port}")
+NATS: Final = Listener("nats-server", "NATS", "TRIPOST_CLUSTER_NATS_PORT", "127.0.0.1:4222")
+HEALTH_OF_WORKERS: Final = "127.0.0.1:9111"
+
+Place = tuple[Listener, Listen]
 
 
-def check_free(listeners: Sequence[Listener], environment: Mapping[str, str]) -> None:
+def places(listeners: Sequence[Listener], environment: Mapping[str, str]) -> list[Place]:
+    """Pair the listeners that are on with their addresses. Raises SettingsError."""
+    pairs = [(listener, listener.address(environment)) for listener in listeners]
+    return [(listener, address) for listener, address in pairs if address is not None]
+
+
+def with_room_for_workers(environment: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment with edge's health address moved to where its further workers have room for theirs.
+
+    The n-th further worker takes the port that is n higher, which is filter's by default.
+    """
+    moved = dict(environment)
+    if _further_workers(environment) and EDGE_HEALTH.variable not in environment:
+        moved[EDGE_HEALTH.variable] = HEALTH_OF_WORKERS
+    return moved
+
+
+def health_of_further_workers(environment: Mapping[str, str]) -> list[Place]:
+    """List where edge's further workers tell of their health."""
+    first = EDGE_HEALTH.address(environment)
+    if first is None:
+        return []
+    host = first.rpartition(":")[0]
+    return [(EDGE_HEALTH, Listen(f"{host}:{first.port + number}")) for number in _further_workers(environment)]
+
+
+def _further_workers(environment: Mapping[str, str]) -> range:
+    count = environment.get("TRIPOST_EDGE_WORKERS", "1")
+    return range(1, int(count) if count.isdigit() else 1)  # edge itself says what is wrong with another value
+
+
+def check_free(wanted: Sequence[Place]) -> None:
     """Try to bind each address once; raises SettingsError that names all which cannot be used, and their settings."""
     troubles: list[str] = []
     taken: dict[Listen, Listener] = {}
-    for listener in listeners:
-        address = listener.address(environment)
-        if address is None or address.port == 0:
+    for listener, address in wanted:
+        if address.port == 0:
             continue
         if address in taken:
             troubles.append(f"{listener.variable} and {taken[address].variable} both say {address}")
