@@ -1,0 +1,160 @@
+"""Edge, joined: sockets, workers, and the adapters below stages and listeners."""
+
+import socket
+import ssl
+
+import structlog
+from tripost_shared.health import HealthServer
+from tripost_shared.nodes import serve_status
+
+from tripost_edge.edge import Edge
+from tripost_edge.firewall.networks import Networks
+from tripost_edge.listeners.context import ListenerProfile
+from tripost_edge.listeners.sockets import bind
+from tripost_edge.listeners.tls import server_context
+from tripost_edge.prefork import Workers
+from tripost_edge.settings import EdgeSettings
+from tripost_shared import privileges
+from tripost_shared.bus.nats_bus import NatsBus
+from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.clock import SystemClock
+from tripost_shared.config.kv import KvConfigSource
+from tripost_shared.content.object_store import ObjectContentStore
+from tripost_shared.contracts.config import DIRECTORY_KEY, EDGE_KEY, DirectoryChange, EdgeConfig
+from tripost_shared.mail.client import ListenerKind
+from tripost_shared.provision import wait_until_provisioned
+from tripost_shared.runner import run
+from tripost_shared.settings import CommonSettings, Listen
+from tripost_shared.spool.events import JetStreamEventLog
+from tripost_shared.spool.jetstream import JetStreamSpool
+
+log = structlog.get_logger()
+
+
+class EdgeService:
+    """Edge as the runner drives it."""
+
+    def __init__(self, common: CommonSettings) -> None:
+        self._common = common
+        self._settings = EdgeSettings()
+        self._sockets: list[tuple[ListenerProfile, socket.socket]] = []
+        self._tls: ssl.SSLContext | None = None
+        self._health: HealthServer | None = None
+        self._link: NatsLink | None = None
+        self._bus: NatsBus | None = None
+        self._config: KvConfigSource | None = None
+        self._events: JetStreamEventLog | None = None
+        self._edge: Edge | None = None
+        self._revision = 0
+
+    def bind(self) -> None:
+        """Load TLS, open all sockets; with several workers fork them here, root already given up."""
+        self._tls = server_context(*self._settings.tls_files(self._common))
+        workers = self._settings.workers
+        bound = [
+            (profile, bind(listen, variable=variable, copies=workers))
+            for profile, listen, variable in _profiles(self._settings)
+        ]
+        number = 0
+        if workers > 1:
+            privileges.give_up_root(self._common.run_user)
+            number = Workers(workers).fork_all()
+        for profile, copies in bound:
+            self._sockets.append((profile, copies[number]))
+            for other in copies[:number] + copies[number + 1 :]:
+                other.close()
+        listen = self._settings.health_listen
+        if listen is not None:
+            self._health = HealthServer(_moved(listen, number), self._is_ready)
+            self._health.bind()
+
+    async def start(self) -> None:
+        """Connect to NATS, wait for streams and configuration, then take clients."""
+        if self._tls is None:
+            raise RuntimeError("start before bind")
+        if self._health is not None:
+            await self._health.start()
+        self._link = link = await NatsLink.connect(self._common, "edge")
+        await wait_until_provisioned(link, self._common)
+        self._bus = NatsBus(link)
+        self._events = JetStreamEventLog(link, "edge")
+        self._config = KvConfigSource(link)
+        edge = Edge(
+            self._common,
+            self._settings,
+            self._tls,
+            bus=self._bus,
+            spool=JetStreamSpool(link, self._common.spool_partitions),
+            store=ObjectContentStore(link),
+            events=self._events,
+            clock=SystemClock(),
+        )
+        config = await self._config.watch(EDGE_KEY, EdgeConfig)
+        edge.take_config(config.current)
+        config.on_change(edge.take_config)
+        directory = await self._config.watch(DIRECTORY_KEY, DirectoryChange)
+        directory.on_change(edge.take_directory_change)
+        for profile, bound in self._sockets:
+            edge.listen(profile, bound)
+        await edge.start()
+        self._edge = edge
+        await serve_status(
+            self._bus,
+            "edge",
+            self._is_ready,
+            lambda: {"sessions": str(len(edge.registry))},
+            lambda: config.current.revision,
+        )
+        for listener in edge.listeners:
+            log.info("listening", listener=listener.profile.name, address="{}:{}".format(*listener.address))
+
+    async def drain(self) -> None:
+        """Let transactions at hand end."""
+        if self._edge is not None:
+            await self._edge.drain()
+
+    async def stop(self) -> None:
+        """Close everything."""
+        if self._edge is not None:
+            self._edge.abort()
+        if self._events is not None:
+            await self._events.close()
+        if self._config is not None:
+            await self._config.close()
+        if self._link is not None:
+            await self._link.close()
+        if self._health is not None:
+            await self._health.stop()
+
+    def _is_ready(self) -> bool:
+        edge = self._edge
+        return edge is not None and not edge.registry.is_draining and self._bus is not None and self._bus.is_connected
+
+
+def _profiles(settings: EdgeSettings) -> list[tuple[ListenerProfile, Listen, str]]:
+    """Give each listener that is switched on, with its address and the setting that it comes from."""
+    wanted = (
+        (ListenerProfile("mx", ListenerKind.MX), settings.mx_listen, "MX_LISTEN"),
+        (ListenerProfile("submission", ListenerKind.SUBMISSION), settings.submission_listen, "SUBMISSION_LISTEN"),
+        (
+            ListenerProfile("submissions", ListenerKind.SUBMISSION, implicit_tls=True),
+            settings.submissions_listen,
+            "SUBMISSIONS_LISTEN",
+        ),
+        (
+            ListenerProfile("proxy", ListenerKind.MX, proxies=Networks(settings.proxy_trusted_networks)),
+            settings.proxy_listener,
+            "PROXY_LISTENER",
+        ),
+    )
+    return [(profile, listen, f"TRIPOST_EDGE_{variable}") for profile, listen, variable in wanted if listen is not None]
+
+
+def _moved(listen: Listen, number: int) -> Listen:
+    """Give each worker a health address of its own."""
+    return Listen(f"{listen.rpartition(':')[0]}:{listen.port + number}") if listen.port else listen
+
+
+def main() -> None:
+    """Run the service."""
+    run("edge", EdgeService)

@@ -1,0 +1,132 @@
+"""Edge without its adapters: stages, what they remember, and the listeners, joined.
+
+It is the same with real adapters (app.py) and with fakes (tests).
+"""
+
+import socket
+import ssl
+from typing import Final
+
+import structlog
+
+from tripost_edge.firewall.networks import Networks, RelayAccess
+from tripost_edge.limits.short_memory import ShortMemory
+from tripost_edge.listeners.context import Context, ListenerProfile, Stages
+from tripost_edge.listeners.listener import Listener
+from tripost_edge.listeners.registry import Registry
+from tripost_edge.ports import Bus, Clock, ContentStore, EventLog, Spool
+from tripost_edge.settings import EdgeSettings
+from tripost_edge.stages.auth import Auth
+from tripost_edge.stages.connect import Connect
+from tripost_edge.stages.data import Data
+from tripost_edge.stages.hello import Hello
+from tripost_edge.stages.journal import Journal
+from tripost_edge.stages.mail import GrantKey, Mail
+from tripost_edge.stages.rcpt import Rcpt
+from tripost_shared.contracts.config import DirectoryChange, EdgeConfig
+from tripost_shared.contracts.domains import RecipientKind
+from tripost_shared.settings import CommonSettings
+
+log = structlog.get_logger()
+
+CAPACITY: Final = 50_000  # recipients, and pairs of login and reverse-path, that a worker remembers
+
+
+class Edge:
+    """Stages and listeners of one worker."""
+
+    def __init__(
+        self,
+        common: CommonSettings,
+        settings: EdgeSettings,
+        tls: ssl.SSLContext,
+        *,
+        bus: Bus,
+        spool: Spool,
+        store: ContentStore,
+        events: EventLog,
+        clock: Clock,
+    ) -> None:
+        self._recipients: ShortMemory[str, RecipientKind] = ShortMemory(
+            clock, settings.directory_memory_seconds, CAPACITY
+        )
+        self._grants: ShortMemory[GrantKey, bool] = ShortMemory(clock, settings.directory_memory_seconds, CAPACITY)
+        self.registry = Registry(settings.sessions_limit)
+        self._relay = RelayAccess()
+        journal = Journal(events, clock)
+        connect = Connect(bus, clock, remember_seconds=settings.connection_memory_seconds)
+        stages = Stages(
+            connect=connect,
+            hello=Hello(common.hostname, size_limit_octets=settings.size_limit_octets),
+            auth=Auth(
+                bus,
+                journal,
+                max_failures=settings.auth_failures_per_session,
+                delay_seconds=settings.auth_failure_delay_seconds,
+            ),
+            mail=Mail(
+                bus,
+                self._grants,
+                journal,
+                hostname=common.hostname,
+                size_limit_octets=settings.size_limit_octets,
+                messages_per_session=settings.messages_per_session,
+            ),
+            rcpt=Rcpt(
+                bus,
+                connect,
+                self._recipients,
+                journal,
+                hostname=common.hostname,
+                max_recipients=settings.recipients_limit,
+            ),
+            data=Data(
+                bus,
+                spool,
+                store,
+                journal,
+                clock,
+                hostname=common.hostname,
+                limits=settings.content_limits(),
+            ),
+        )
+        self.context = Context(
+            common.hostname, stages, journal, settings.session_limits(), tls, self.registry, self._relay, clock
+        )
+        self.listeners: list[Listener] = []
+
+    def listen(self, profile: ListenerProfile, bound: socket.socket) -> Listener:
+        """Add a listener; it takes clients once started."""
+        listener = Listener(profile, bound, self.context)
+        self.listeners.append(listener)
+        return listener
+
+    def take_config(self, config: EdgeConfig) -> None:
+        """Put a configuration in force, for sessions that begin from now on."""
+        networks = Networks(config.relay_networks)
+        if networks.invalid:
+            log.warning("relay networks left out: not in CIDR form", networks=networks.invalid)
+        self._relay.replace(networks)
+
+    def take_directory_change(self, change: DirectoryChange) -> None:
+        """Drop what is remembered of the directory."""
+        self._recipients.forget()
+        self._grants.forget()
+        log.debug("directory changed", revision=change.revision)
+
+    async def start(self) -> None:
+        """Take clients on all listeners."""
+        for listener in self.listeners:
+            await listener.start()
+
+    async def drain(self) -> None:
+        """Take no more clients; end sessions as soon as they have no transaction open."""
+        for listener in self.listeners:
+            listener.stop()
+        await self.registry.drain()
+
+    def abort(self) -> None:
+        """Cut off whoever is left."""
+        for listener in self.listeners:
+            listener.stop()
+        self.registry.abort()

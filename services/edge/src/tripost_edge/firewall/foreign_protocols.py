@@ -1,0 +1,22 @@
+"""Clients that speak another protocol than SMTP: they are cut off at once.
+
+A web page can make a browser send an HTTP request to a mail port, with SMTP commands in its body; after a request line
+nothing more is read. A TLS handshake on a plain port can never become a session.
+"""
+
+from typing import Final
+
+HTTP_VERBS: Final = frozenset(
+    {"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI", "HOST:"}
+)
+_TLS_HANDSHAKE: Final = 0x16  # RFC 8446 §5.1: the record type that a ClientHello comes in
+
+
+def is_http(verb: str) -> bool:
+    """Whether a command's verb (upper case) is that of an HTTP request line."""
+    return verb in HTTP_VERBS
+
+
+def is_tls(first_octets: bytes) -> bool:
+    """Whether the session's first octets are a TLS record; no SMTP command begins so."""
+    return first_octets[:1] == bytes((_TLS_HANDSHAKE,))

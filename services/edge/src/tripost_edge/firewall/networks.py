@@ -1,0 +1,59 @@
+"""Networks: whose clients may relay without authentication, and which proxies are believed."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
+
+Network = IPv4Network | IPv6Network
+
+
+class Networks:
+    """A set of networks in CIDR form. Entries that are none are left out and named in `invalid`."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        networks: list[Network] = []
+        invalid: list[str] = []
+        for text in texts:
+            try:
+                networks.append(ip_network(text, strict=False))
+            except ValueError:
+                invalid.append(text)
+        self.invalid = tuple(invalid)
+        self._networks = tuple(networks)
+        self._looked_up = lru_cache(maxsize=4096)(self._look_up)
+
+    def contain(self, address: str) -> bool:
+        """Whether the address, in its usual text form, is in one of them."""
+        return bool(self._networks) and self._looked_up(address)
+
+    def _look_up(self, address: str) -> bool:
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._networks)
+
+
+class RelayAccess:
+    """Which clients may relay without a login: those in the networks of the configuration in force."""
+
+    def __init__(self) -> None:
+        self._networks = Networks(())
+
+    def replace(self, networks: Networks) -> None:
+        """Put other networks in force, for sessions that begin from now on."""
+        self._networks = networks
+
+    def permits(self, address: str, *, announced_by_proxy: bool) -> bool:
+        """Whether the client may; a client that a proxy announced is never on loopback, whatever it says."""
+        if announced_by_proxy and ip_address(address).is_loopback:
+            return False
+        return self._networks.contain(address)
+
+
+def plain_address(text: str) -> str:
+    """Give an address in its usual form: no zone, `::ffff:192.0.2.1` as IPv4. Raises ValueError."""
+    address = ip_address(text.partition("%")[0])
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or address)

@@ -1,0 +1,105 @@
+"""Who is at the other end of the wire: the PROXY protocol, the address, TLS."""
+
+import asyncio
+import ssl
+from typing import Final
+
+import structlog
+
+from tripost_edge.firewall.foreign_protocols import is_tls
+from tripost_edge.firewall.networks import plain_address
+from tripost_edge.listeners.context import Context, ListenerProfile
+from tripost_edge.listeners.proxy_protocol import Announcement, MalformedHeader, read_header
+from tripost_edge.listeners.wire import SessionOver, Wire
+from tripost_shared.mail.client import Client
+
+log = structlog.get_logger()
+
+MAX_PROXY_HEADER_OCTETS: Final = 4096
+
+
+class ClientConnection(Wire):
+    """A connection of one of our listeners."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context, profile: ListenerProfile) -> None:
+        super().__init__(loop, context.limits.patience)
+        self._context = context
+        self._profile = profile
+
+    async def identify(self) -> Client:
+        """Find out who the client is; on a proxy's listener the proxy says it first. Raises SessionOver."""
+        address, port = self._peer()
+        announced = await self._announced_by(address) if self._profile.proxies is not None else Announcement(0)
+        is_announced = bool(announced.address)
+        if is_announced:
+            address, port = announced.address, announced.port
+        return Client(
+            address,
+            port,
+            self._profile.name,
+            self._profile.kind,
+            announced_by_proxy=is_announced,
+            tls=self.tls_in_words(),
+            relay_permitted=self._context.relay.permits(address, announced_by_proxy=is_announced),
+        )
+
+    async def expect_no_tls(self, client: Client) -> None:
+        """Wait for the first octets; raises SessionOver when they are a TLS handshake, which is not expected here."""
+        self._pace.wait_for_command(self.loop.time())
+        while not len(self._inbox):
+            await self.more()
+        self._pace.stop_waiting()
+        if is_tls(self._inbox.peek(1)):
+            raise self.cut_off(client.address, "client speaks TLS on a plain port")
+
+    async def start_tls(self) -> None:
+        """Do the TLS handshake; raises SessionOver when it fails, or when octets came before it."""
+        if self._connection is None or len(self._inbox):
+            raise SessionOver(None, because="octets follow STARTTLS in plain text")
+        try:
+            connection = await self.loop.start_tls(
+                self._connection,
+                self,
+                self._context.tls,
+                server_side=True,
+                ssl_handshake_timeout=self._context.limits.tls_handshake_seconds,
+            )
+        except (OSError, ssl.SSLError, TimeoutError) as error:
+            raise SessionOver(None, because=f"TLS handshake failed: {error}") from error
+        if connection is None:
+            raise SessionOver(None, because="connection lost in the TLS handshake")
+        self._connection = connection
+
+    def tls_in_words(self) -> str:
+        """Give version and cipher, such as "TLSv1.3 TLS_AES_256_GCM_SHA384"; "" on plain text."""
+        tls = self._connection.get_extra_info("ssl_object") if self._connection is not None else None
+        if tls is None:
+            return ""
+        cipher = tls.cipher()
+        return f"{tls.version()} {cipher[0]}" if cipher else str(tls.version())
+
+    def cut_off(self, address: str, because: str) -> SessionOver:
+        """Say in the log that a client is cut off without a word; gives what to raise."""
+        log.info("client cut off", client=address, listener=self._profile.name, because=because)
+        return SessionOver(None, because=because)
+
+    async def _announced_by(self, proxy: str) -> Announcement:
+        """Read the PROXY header that the proxy must send first, in time."""
+        if self._profile.proxies is None or not self._profile.proxies.contain(proxy):
+            raise self.cut_off(proxy, "proxy is not a trusted one")
+        try:
+            async with asyncio.timeout(self._context.limits.proxy_header_seconds):
+                while (announced := read_header(self._inbox.peek(MAX_PROXY_HEADER_OCTETS))) is None:
+                    await self.more()
+        except MalformedHeader as error:
+            raise self.cut_off(proxy, f"malformed PROXY header: {error}") from error
+        except TimeoutError as error:
+            raise self.cut_off(proxy, "no PROXY header in time") from error
+        self._inbox.skip(announced.octets)
+        return announced
+
+    def _peer(self) -> tuple[str, int]:
+        peer = self._connection.get_extra_info("peername") if self._connection is not None else None
+        if not peer:
+            raise SessionOver(None, because="client went away at once")
+        return plain_address(peer[0]), peer[1]

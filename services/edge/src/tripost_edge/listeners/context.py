@@ -1,0 +1,63 @@
+"""What all sessions of a worker share."""
+
+import ssl
+from dataclasses import dataclass, field
+
+from tripost_edge.firewall.networks import Networks, RelayAccess
+from tripost_edge.limits.pace import Patience
+from tripost_edge.listeners.registry import Registry
+from tripost_edge.ports import Clock
+from tripost_edge.stages.auth import Auth
+from tripost_edge.stages.connect import Connect
+from tripost_edge.stages.data import Data
+from tripost_edge.stages.hello import Hello
+from tripost_edge.stages.journal import Journal
+from tripost_edge.stages.mail import Mail
+from tripost_edge.stages.rcpt import Rcpt
+from tripost_shared.mail.client import ListenerKind
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What is decided at each command."""
+
+    connect: Connect
+    hello: Hello
+    auth: Auth
+    mail: Mail
+    rcpt: Rcpt
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """Bounds of one session; seconds where not said otherwise."""
+
+    patience: Patience = field(default_factory=Patience)
+    max_errors: int = 20
+    tls_handshake_seconds: float = 30
+    proxy_header_seconds: float = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerProfile:
+    """What a listener is for. With `proxies` its clients are announced by the PROXY protocol from these networks."""
+
+    name: str
+    kind: ListenerKind
+    implicit_tls: bool = False
+    proxies: Networks | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a session needs that is not its own."""
+
+    hostname: str
+    stages: Stages
+    journal: Journal
+    limits: SessionLimits
+    tls: ssl.SSLContext
+    registry: Registry
+    relay: RelayAccess
+    clock: Clock

@@ -1,0 +1,41 @@
+"""A listener: one address, what it is for, and the sessions that come of it."""
+
+import asyncio
+import socket
+
+from tripost_edge.listeners.context import Context, ListenerProfile
+from tripost_edge.listeners.smtp_session import SmtpSession
+from tripost_edge.listeners.sockets import BACKLOG
+
+
+class Listener:
+    """Accepts clients on a bound socket."""
+
+    def __init__(self, profile: ListenerProfile, bound: socket.socket, context: Context) -> None:
+        self.profile = profile
+        self._bound = bound
+        self._context = context
+        self._server: asyncio.Server | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        host, port = self._bound.getsockname()[:2]
+        return host, port
+
+    async def start(self) -> None:
+        """Take clients from now on."""
+        loop = asyncio.get_running_loop()
+        seconds = self._context.limits.tls_handshake_seconds
+        self._server = await loop.create_server(
+            lambda: SmtpSession(loop, self._context, self.profile),
+            sock=self._bound,
+            backlog=BACKLOG,
+            ssl=self._context.tls if self.profile.implicit_tls else None,
+            ssl_handshake_timeout=seconds if self.profile.implicit_tls else None,
+        )
+
+    def stop(self) -> None:
+        """Take no more clients; sessions go on."""
+        if self._server is not None:
+            self._server.close()

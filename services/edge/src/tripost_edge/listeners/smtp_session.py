@@ -1,0 +1,289 @@
+"""An SMTP session on the wire: commands are read, their stage decides, the reply is said (RFC 5321 §4)."""
+
+# ruff: noqa: N802 (aiosmtpd names the method of a command after its verb)
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import structlog
+
+from tripost_edge import metrics
+from tripost_edge.firewall.foreign_protocols import is_http
+from tripost_edge.listeners.client_connection import ClientConnection
+from tripost_edge.listeners.context import Context, ListenerProfile
+from tripost_edge.listeners.wire import SessionOver
+from tripost_edge.session import replies
+from tripost_edge.session.command import EVENTS, NOT_IMPLEMENTED, WITHOUT_ARGUMENT, Command, parse_command
+from tripost_edge.session.inbox import LineTooLong
+from tripost_edge.session.phase import NEXT_PHASE, Event, Phase, refusal
+from tripost_edge.session.session import Session
+from tripost_edge.stages.reception import Reception
+from tripost_shared.mail.client import Client
+from tripost_shared.mail.failures import PermanentFailure
+from tripost_shared.mail.identifier import new_session_id
+from tripost_shared.mail.reply import TRY_LATER, SmtpReply
+
+log = structlog.get_logger()
+
+PROTOCOL_ERRORS: Final = frozenset({500, 501, 502, 503, 504, 530, 538, 555})
+MAX_BATCH: Final = 200  # pipelined RCPT commands that are judged together
+_MEASURED: Final[Mapping[Event, str]] = MappingProxyType(
+    {
+        Event.HELLO: "hello",
+        Event.AUTH: "auth",
+        Event.MAIL: "mail",
+        Event.RCPT: "rcpt",
+        Event.DATA: "data",
+    }
+)
+
+
+class SmtpSession(ClientConnection):
+    """Joins the wire with the stages. The table in `session.phase` alone says which command has its place when."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context, profile: ListenerProfile) -> None:
+        super().__init__(loop, context, profile)
+        self._stages = context.stages
+        self._is_dismissed = False
+        self._state = Session("", Client(""))  # until the client's address is known
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the client in, or turn it away when there are too many."""
+        if self._context.registry.admit(self):
+            super().connection_made(transport)
+        elif isinstance(transport, asyncio.WriteTransport):
+            transport.write(replies.TOO_MANY_SESSIONS.encoded())
+            transport.close()
+
+    def dismiss(self) -> None:
+        """End with 421 as soon as no transaction is open (the service shuts down)."""
+        self._is_dismissed = True
+        if self._state.phase in {Phase.CONNECTED, Phase.GREETED} and self._arrival is not None:
+            self._end(SessionOver(replies.SHUTTING_DOWN, because="service shuts down"))
+
+    async def _handle_client(self) -> None:
+        """Run the session from greeting to end; this is the entrance that catches everything."""
+        because = "client quit"
+        try:
+            await self._converse()
+        except SessionOver as over:
+            because = over.because
+            if over.reply is not None:
+                self.say(over.reply)
+                log.info("session ended by us", session=self._state.id, reply=str(over.reply), because=because)
+        except Exception:
+            because = "something broke"
+            log.exception("session broke", session=self._state.id, client=self._state.client.address)
+            self.say(replies.SESSION_BROKE)
+        finally:
+            self._context.journal.abandoned(self._state, because)
+            self._state.phase = Phase.CLOSED
+            self.close()
+            self._context.registry.leave(self)
+            log.debug("session ended", session=self._state.id, because=because)
+
+    async def _converse(self) -> None:
+        self._state = Session(new_session_id(self._context.clock.now()), await self.identify())
+        metrics.sessions_begun[self._profile.kind].inc()
+        log.debug("session begun", session=self._state.id, client=self._state.client.address)
+        self._stages.connect.begin(self._state)
+        self.say(replies.greeting(self._context.hostname))
+        if not self._state.client.tls:
+            await self.expect_no_tls(self._state.client)
+        while self._state.phase is not Phase.CLOSED:
+            if self._is_dismissed and self._state.transaction is None:
+                raise SessionOver(replies.SHUTTING_DOWN, because="service shuts down")
+            try:
+                command = parse_command(await self.read_line())
+            except LineTooLong:
+                self._refuse(replies.LINE_TOO_LONG)
+            except PermanentFailure as failure:
+                self._refuse(failure.reply)
+            else:
+                await self._obey(command)
+
+    async def _obey(self, command: Command) -> None:
+        """Do a command, if it has its place; what breaks in it is a 451."""
+        verb, argument = command
+        if is_http(verb):
+            raise self.cut_off(self._state.client.address, "client speaks HTTP")
+        event = EVENTS.get(verb)
+        if event is None or verb in NOT_IMPLEMENTED:
+            self._refuse(replies.NOT_IMPLEMENTED if verb in NOT_IMPLEMENTED else replies.NOT_RECOGNISED)
+            return
+        if argument and verb in WITHOUT_ARGUMENT:
+            self._refuse(replies.NO_ARGUMENT_ALLOWED)
+            return
+        out_of_sequence = refusal(self._state.phase, event)
+        if out_of_sequence is not None:
+            self._refuse(out_of_sequence)
+            return
+        started = self.loop.time()
+        try:
+            await _METHODS[verb](self, argument)
+        except SessionOver:
+            raise
+        except Exception:
+            if self._state.phase is Phase.RECEIVING:  # where the content ends is not known any more
+                raise
+            log.exception("command broke", session=self._state.id, verb=verb)
+            self.say(TRY_LATER)
+        stage = _MEASURED.get(event)
+        if stage is not None:
+            metrics.seconds[stage].observe(self.loop.time() - started)
+
+    def _answer(self, event: Event, reply: SmtpReply) -> None:
+        """Say the reply; when the command was done, the phase moves on."""
+        if reply.is_positive:
+            self._state.phase = NEXT_PHASE[self._state.phase, event]
+            self.say(reply)
+        else:
+            self._refuse(reply)
+
+    def _refuse(self, reply: SmtpReply) -> None:
+        """Say a refusal; too many slips of the protocol, and replies that close, end the session."""
+        if reply.code == 421:
+            raise SessionOver(reply, because=reply.text)
+        self.say(reply)
+        if reply.code in PROTOCOL_ERRORS:
+            self._state.protocol_errors += 1
+            if self._state.protocol_errors > self._context.limits.max_errors:
+                self._context.journal.refused(self._state, "connect", replies.TOO_MANY_ERRORS)
+                raise SessionOver(replies.TOO_MANY_ERRORS, because="too many protocol errors")
+
+    # The commands
+
+    async def smtp_EHLO(self, hostname: str) -> None:
+        """EHLO: drops the transaction, says the name, lists what works."""
+        self._greet(self._stages.hello.ehlo(self._state, hostname), "EHLO")
+
+    async def smtp_HELO(self, hostname: str) -> None:
+        """HELO: drops the transaction, says the name."""
+        self._greet(self._stages.hello.helo(self._state, hostname), "HELO")
+
+    async def smtp_STARTTLS(self, arg: str | None) -> None:
+        """STARTTLS: everything said so far is forgotten (RFC 3207 §4.2); nothing may already follow it."""
+        if self._state.client.tls:
+            self._refuse(replies.TLS_IN_USE)
+            return
+        if len(self._inbox):
+            raise SessionOver(replies.PIPELINED_STARTTLS, because="octets follow STARTTLS in plain text")
+        self.say(replies.READY_FOR_TLS)
+        await self.flush()
+        await self.start_tls()
+        self._state.phase = NEXT_PHASE[self._state.phase, Event.STARTTLS]
+        self._state.learn(tls=self.tls_in_words(), helo="", esmtp=False)
+
+    async def smtp_AUTH(self, arg: str) -> None:
+        """AUTH: the stage converses with the client through us."""
+        self._answer(Event.AUTH, await self._stages.auth.take(self._state, arg, self._challenge))
+
+    async def smtp_MAIL(self, arg: str | None) -> None:
+        """MAIL: a transaction begins."""
+        self._answer(Event.MAIL, await self._stages.mail.take(self._state, arg or ""))
+
+    async def smtp_RCPT(self, arg: str | None) -> None:
+        """RCPT: this one, and those that the client has pipelined behind it."""
+        for reply in await self._stages.rcpt.take(self._state, [arg or "", *self._pipelined_recipients()]):
+            self._answer(Event.RCPT, reply)
+
+    async def smtp_DATA(self, arg: str | None) -> None:
+        """Take the content and answer for it (DATA)."""
+        self._answer(Event.DATA, replies.SEND_CONTENT)
+        reception = self._stages.data.receive(self._state)
+        try:
+            await self._take_content(reception)
+        except BaseException:
+            await reception.abandon()
+            raise
+        self._state.phase = NEXT_PHASE[self._state.phase, Event.CONTENT]
+        self.say(await self._stages.data.conclude(self._state, reception, is_client_there=lambda: not self._is_lost))
+
+    async def smtp_RSET(self, arg: str | None) -> None:
+        """RSET: the transaction is dropped."""
+        self._context.journal.abandoned(self._state, "RSET")
+        self._answer(Event.RSET, replies.OK)
+
+    async def smtp_QUIT(self, arg: str | None) -> None:
+        """QUIT: the session ends."""
+        self._answer(Event.QUIT, replies.BYE)
+
+    async def smtp_NOOP(self, arg: str) -> None:
+        """NOOP: nothing."""
+        self._answer(Event.OTHER, replies.OK)
+
+    async def smtp_HELP(self, arg: str) -> None:
+        """HELP: a pointer."""
+        self._answer(Event.OTHER, replies.HELP)
+
+    async def smtp_VRFY(self, arg: str | None) -> None:
+        """VRFY: tells nothing (RFC 5321 §7.3)."""
+        self._answer(Event.OTHER, replies.CANNOT_VERIFY if arg else replies.ARGUMENT_NEEDED)
+
+    # Their helpers
+
+    def _greet(self, reply: SmtpReply, verb: str) -> None:
+        if reply.is_positive:  # a new greeting drops the transaction (RFC 5321 §4.1.4)
+            self._context.journal.abandoned(self._state, verb)
+        self._answer(Event.HELLO, reply)
+
+    def _pipelined_recipients(self) -> list[str]:
+        """Take the RCPT lines that follow at once; one that cannot be read is left to the loop."""
+        arguments: list[str] = []
+        while len(arguments) < MAX_BATCH and self._inbox.next_line_begins(b"RCPT "):
+            try:
+                line = self._inbox.take_line() or b""
+            except LineTooLong:
+                self._inbox.put_back(b"\r\n")
+                break
+            try:
+                arguments.append(parse_command(line).argument)
+            except PermanentFailure:
+                self._inbox.put_back(line + b"\r\n")
+                break
+        return arguments
+
+    async def _challenge(self, challenge: SmtpReply) -> str:
+        """Say a SASL challenge, give the response."""
+        self.say(challenge)
+        try:
+            return (await self.read_line()).decode("latin-1")
+        except LineTooLong as error:
+            raise PermanentFailure(replies.LINE_TOO_LONG, because="SASL response too long") from error
+
+    async def _take_content(self, reception: Reception) -> None:
+        """Feed the reception until the content is complete; the client waits while the store is busy."""
+        while True:
+            octets = self._inbox.take_all()
+            if octets:
+                self._pace.received(len(octets), self.loop.time())
+                if await reception.take(octets):
+                    break
+                if reception.is_hopeless:
+                    raise SessionOver(replies.TOO_BIG, because="content far beyond the limit")
+            else:
+                self._pace.wait_for_content(self.loop.time())
+                await self.more()
+        self._pace.end_content()
+        self._inbox.put_back(reception.rest)
+
+
+_Method = Callable[[SmtpSession, str], Awaitable[None]]
+_METHODS: Final[Mapping[str, _Method]] = MappingProxyType(
+    {
+        "EHLO": SmtpSession.smtp_EHLO,
+        "HELO": SmtpSession.smtp_HELO,
+        "STARTTLS": SmtpSession.smtp_STARTTLS,
+        "AUTH": SmtpSession.smtp_AUTH,
+        "MAIL": SmtpSession.smtp_MAIL,
+        "RCPT": SmtpSession.smtp_RCPT,
+        "DATA": SmtpSession.smtp_DATA,
+        "RSET": SmtpSession.smtp_RSET,
+        "QUIT": SmtpSession.smtp_QUIT,
+        "NOOP": SmtpSession.smtp_NOOP,
+        "HELP": SmtpSession.smtp_HELP,
+        "VRFY": SmtpSession.smtp_VRFY,
+    }
+)

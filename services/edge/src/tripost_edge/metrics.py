@@ -1,0 +1,40 @@
+"""What edge counts, for Prometheus.
+
+Children of labelled metrics are looked up once, since that costs as much as counting.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from tripost_shared.contracts.events import Fact
+from tripost_shared.mail.client import ListenerKind
+
+_SESSIONS: Final = Counter("tripost_edge_sessions", "Sessions begun, by the listener's kind.", ["kind"])
+_MESSAGES: Final = Counter("tripost_edge_messages", "Ends of DATA, by outcome.", ["outcome"])
+_REFUSALS: Final = Counter("tripost_edge_refusals", "Refusals, by stage.", ["stage"])
+_SECONDS: Final = Histogram(
+    "tripost_edge_stage_seconds",
+    "Time that a stage took, waiting for other tiers included.",
+    ["stage"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+
+STAGES: Final = ("connect", "hello", "auth", "mail", "rcpt", "data", "message", "spool")
+
+sessions_open: Final = Gauge("tripost_edge_sessions_open", "Sessions open now.")
+sessions_turned_away: Final = Counter("tripost_edge_sessions_turned_away", "Connections beyond the limit of sessions.")
+octets_received: Final = Counter("tripost_edge_content_octets", "Octets of accepted content.")
+sessions_begun: Final[Mapping[ListenerKind, Counter]] = MappingProxyType(
+    {kind: _SESSIONS.labels(kind.value) for kind in ListenerKind}
+)
+messages: Final[Mapping[str, Counter]] = MappingProxyType(
+    {
+        outcome: _MESSAGES.labels(outcome)
+        for outcome in (Fact.ACCEPTED.value, Fact.DISCARDED.value, "refused", "deferred", "abandoned")
+    }
+)
+refusals: Final[Mapping[str, Counter]] = MappingProxyType({stage: _REFUSALS.labels(stage) for stage in STAGES})
+seconds: Final[Mapping[str, Histogram]] = MappingProxyType({stage: _SECONDS.labels(stage) for stage in STAGES})

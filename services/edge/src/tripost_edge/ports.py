@@ -1,0 +1,22 @@
+"""Everything outside that edge leans on, as protocols; app.py joins them with their adapters."""
+
+from tripost_shared.bus.port import Bus, NoAnswer
+from tripost_shared.clock import Clock
+from tripost_shared.config.port import ConfigSource, Watched
+from tripost_shared.content.port import ContentStore, ContentUnavailable, ContentWriter
+from tripost_shared.spool.port import EventLog, Spool, SpoolFull, SpoolUnavailable
+
+__all__ = [
+    "Bus",
+    "Clock",
+    "ConfigSource",
+    "ContentStore",
+    "ContentUnavailable",
+    "ContentWriter",
+    "EventLog",
+    "NoAnswer",
+    "Spool",
+    "SpoolFull",
+    "SpoolUnavailable",
+    "Watched",
+]

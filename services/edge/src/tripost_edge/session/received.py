@@ -1,0 +1,48 @@
+"""The Received field that edge puts on top of each message (RFC 5321 §4.4, RFC 3848, RFC 6531 §4.3)."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from email.utils import format_datetime
+
+from tripost_shared.mail.client import Client
+from tripost_shared.mail.envelope import Envelope
+from tripost_shared.mail.header import fold
+
+
+def received_field(
+    client: Client, envelope: Envelope, message_id: str, now: datetime, *, hostname: str, client_name: str = ""
+) -> bytes:
+    """Write the field, folded, with its CRLF.
+
+    `client_name` is the client's name as its address' reverse DNS gives it, "" when that is not known. The recipient
+    is named only when there is just one, so that no recipient learns of another.
+    """
+    return fold("Received", _words(client, envelope, message_id, now, hostname, client_name))
+
+
+def _words(
+    client: Client, envelope: Envelope, message_id: str, now: datetime, hostname: str, client_name: str
+) -> Iterator[str]:
+    yield f"from {_atom(client.helo)} ({client_name or 'unknown'} {address_literal(client.address)})"
+    yield f"by {hostname} (Tripost)"
+    yield f"with {_protocol(client, envelope)}"
+    if client.tls:
+        yield f"({client.tls})"
+    yield f"id {message_id}"
+    if len(envelope.recipients) == 1:
+        yield f"for <{envelope.recipients[0].address}>"
+    yield f"; {format_datetime(now)}"
+
+
+def address_literal(address: str) -> str:
+    """`192.0.2.1` gives `[192.0.2.1]`, `2001:db8::1` gives `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3)."""
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+
+def _protocol(client: Client, envelope: Envelope) -> str:
+    return client.protocol.replace("ESMTP", "UTF8SMTP") if envelope.smtputf8 else client.protocol
+
+
+def _atom(helo: str) -> str:
+    """Keep what the client calls itself from meaning anything in the field's syntax."""
+    return "".join("?" if character in '()<>\\",; \t' else character for character in helo) or "unknown"

@@ -1,0 +1,80 @@
+"""What is known of a session and of the transaction at hand."""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from tripost_edge.session.phase import Phase
+from tripost_shared.contracts.filter import Finding, Verdict
+from tripost_shared.mail.client import Client
+from tripost_shared.mail.envelope import Envelope, Recipient
+from tripost_shared.mail.identifier import message_id_of
+from tripost_shared.mail.reply import SmtpReply
+
+
+@dataclass(slots=True)
+class Transaction:
+    """From MAIL to the end of the content (RFC 5321 §3.3). `reverse_path` is "" for the null one."""
+
+    id: str
+    reverse_path: str
+    smtputf8: bool = False
+    eight_bit: bool = False
+    recipients: dict[str, Recipient] = field(default_factory=dict)  # accepted ones, by their address
+    findings: list[Finding] = field(default_factory=list)
+    refused_recipients: int = 0
+    last_refusal: SmtpReply | None = None
+
+    def envelope(self) -> Envelope:
+        """Give the envelope as it stands."""
+        return Envelope(
+            self.reverse_path, tuple(self.recipients.values()), smtputf8=self.smtputf8, eight_bit=self.eight_bit
+        )
+
+    def add_findings(self, findings: tuple[Finding, ...]) -> None:
+        """Keep what a stage found; what says the same for many recipients (SPF) is kept once."""
+        self.findings = merged(self.findings, findings)
+
+
+@dataclass(slots=True)
+class Session:
+    """A client's session. `judgement` is the filter's verdict on the connection, or the wait for it."""
+
+    id: str
+    client: Client
+    phase: Phase = Phase.CONNECTED
+    transaction: Transaction | None = None
+    judgement: Verdict | Awaitable[Verdict] | None = None
+    transactions: int = 0  # begun so far
+    accepted_messages: int = 0
+    protocol_errors: int = 0
+    auth_failures: int = 0
+    facts: int = 0  # recorded so far; numbers them
+
+    def begin_transaction(self, reverse_path: str, *, smtputf8: bool, eight_bit: bool) -> Transaction:
+        """Open the next transaction."""
+        self.transactions += 1
+        self.transaction = Transaction(message_id_of(self.id, self.transactions), reverse_path, smtputf8, eight_bit)
+        return self.transaction
+
+    def learn(self, **changes: str | bool) -> None:
+        """Take in a fact about the client."""
+        self.client = replace(self.client, **changes)
+
+    @property
+    def subject_id(self) -> str:
+        """What a reply or a fact is about: the transaction at hand, else the session."""
+        return self.transaction.id if self.transaction is not None else self.id
+
+
+def merged(known: list[Finding], more: tuple[Finding, ...]) -> list[Finding]:
+    """Add findings to known ones, each result of a check once."""
+    seen = {(finding.check, finding.result, finding.because) for finding in known}
+    both = list(known)
+    for finding in more:
+        key = (finding.check, finding.result, finding.because)
+        if key not in seen:
+            seen.add(key)
+            both.append(finding)
+    return both

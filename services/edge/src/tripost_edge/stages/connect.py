@@ -1,0 +1,90 @@
+"""A client connects: the filter judges it while the session goes on (stage "connection")."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from tripost_edge.limits.short_memory import ShortMemory
+from tripost_edge.ports import Bus, Clock, NoAnswer
+from tripost_edge.session.session import Session
+from tripost_shared.contracts.filter import CONNECTION, ConnectionQuestion, Finding, Verdict
+from tripost_shared.mail.client import ListenerKind
+
+log = structlog.get_logger()
+
+CAPACITY: Final = 10_000  # clients remembered
+MAX_UNDER_WAY: Final = 2_000  # questions at one time; beyond that a session asks when it needs the answer
+
+ClientKey = tuple[str, bool, bool, ListenerKind]
+
+
+class Connect:
+    """Asks the filter about clients, one question per client at one time, and remembers its answers for a while.
+
+    Clients of submission listeners are not asked about: they must authenticate, and then block lists do not count.
+    """
+
+    def __init__(self, bus: Bus, clock: Clock, *, remember_seconds: float) -> None:
+        self._bus = bus
+        self._memory: ShortMemory[ClientKey, Verdict] = ShortMemory(clock, remember_seconds, CAPACITY)
+        self._under_way: dict[ClientKey, asyncio.Task[Verdict]] = {}
+
+    def begin(self, session: Session) -> None:
+        """Have the answer under way, unless it is known."""
+        if session.client.kind is ListenerKind.SUBMISSION:
+            return
+        session.judgement = self._memory.get(_key(session))
+        if session.judgement is None and len(self._under_way) < MAX_UNDER_WAY:
+            session.judgement = self._ask(session)
+
+    async def judgement(self, session: Session) -> Verdict | None:
+        """Wait for the verdict on the session's client; None when none is wanted. Raises NoAnswer.
+
+        After a failure the next call asks again.
+        """
+        if session.client.kind is ListenerKind.SUBMISSION:
+            return None
+        judgement = session.judgement or self._ask(session)
+        if isinstance(judgement, Verdict):
+            return judgement
+        try:
+            # Other sessions may wait for the same answer, so the end of this one must not stop it.
+            session.judgement = await asyncio.shield(judgement)
+        except NoAnswer:
+            session.judgement = None
+            raise
+        return session.judgement
+
+    def _ask(self, session: Session) -> asyncio.Task[Verdict]:
+        key = _key(session)
+        task = self._under_way.get(key)
+        if task is None:
+            question = ConnectionQuestion(session.id, session.client)
+            task = asyncio.create_task(self._bus.ask(CONNECTION, question))
+            self._under_way[key] = task
+            task.add_done_callback(lambda done: self._finish(key, done))
+        return task
+
+    def _finish(self, key: ClientKey, task: asyncio.Task[Verdict]) -> None:
+        del self._under_way[key]
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._memory.put(key, task.result())
+        else:
+            log.debug("connection not judged", client=key[0], because=str(error))
+
+
+def client_name(findings: tuple[Finding, ...]) -> str:
+    """Give the client's host name as the filter's check `reverse_dns` confirmed it; "" when it did not."""
+    for finding in findings:
+        if finding.check == "reverse_dns" and finding.result == "pass":
+            return finding.evidence.get("name", "")
+    return ""
+
+
+def _key(session: Session) -> ClientKey:
+    client = session.client
+    return client.address, client.announced_by_proxy, client.relay_permitted, client.kind

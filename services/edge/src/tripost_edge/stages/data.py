@@ -1,0 +1,162 @@
+"""DATA: the message has come; the filter judges it, the spool takes it (RFC 5321 §4.1.1.4, §6.1).
+
+250 is said only once the spool has the message on disk. Whatever goes wrong before is a 4yz, and the client keeps it.
+"""
+
+from collections.abc import Callable
+
+import structlog
+
+from tripost_edge import metrics
+from tripost_edge.ports import (
+    Bus,
+    Clock,
+    ContentStore,
+    ContentUnavailable,
+    NoAnswer,
+    Spool,
+    SpoolFull,
+    SpoolUnavailable,
+)
+from tripost_edge.session import replies
+from tripost_edge.session.received import received_field
+from tripost_edge.session.session import Session, Transaction
+from tripost_edge.stages.connect import client_name
+from tripost_edge.stages.journal import Journal, direction_of
+from tripost_edge.stages.reception import ContentLimits, Reception
+from tripost_shared.contracts.events import Fact
+from tripost_shared.contracts.filter import MESSAGE, Action, MessageQuestion, Verdict
+from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.mail.content import Content
+from tripost_shared.mail.failures import MailFailure, TransientFailure
+from tripost_shared.mail.reply import SmtpReply
+
+log = structlog.get_logger()
+
+
+class Data:
+    """Takes messages in and answers for them."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        spool: Spool,
+        store: ContentStore,
+        journal: Journal,
+        clock: Clock,
+        *,
+        hostname: str,
+        limits: ContentLimits,
+    ) -> None:
+        self._bus = bus
+        self._spool = spool
+        self._store = store
+        self._journal = journal
+        self._clock = clock
+        self._hostname = hostname
+        self._limits = limits
+
+    def receive(self, session: Session) -> Reception:
+        """Begin to take the content of the transaction at hand."""
+        return Reception(session.subject_id, self._store, self._limits, self._hostname)
+
+    async def conclude(
+        self, session: Session, reception: Reception, *, is_client_there: Callable[[], bool]
+    ) -> SmtpReply:
+        """Answer the end of the content; the transaction is over then.
+
+        A client that has gone before the spool was asked will send its message again, so it is not spooled.
+        """
+        transaction = session.transaction
+        if transaction is None:
+            raise RuntimeError("content without a transaction")
+        content: Content | None = None
+        verdict: Verdict | None = None
+        try:
+            content = await reception.finish()
+            verdict = await self._judge(session, transaction, content)
+            if not is_client_there():
+                raise TransientFailure(because="client went away before it could be answered")
+            reply = await self._accept(session, transaction, content, verdict, reception.subject)
+        except MailFailure as failure:
+            # What the spool did not acknowledge may still be in it, and then needs its content.
+            if content is not None and content.stored and not isinstance(failure.__cause__, SpoolUnavailable):
+                await self._delete(content)
+            reply = self._journal.refused_message(
+                session,
+                transaction,
+                failure.reply,
+                because=failure.because,
+                size_octets=reception.size_octets,
+                subject=reception.subject,
+                verdict=verdict,
+            )
+        finally:
+            await reception.abandon()
+            session.transaction = None
+        return reply
+
+    async def _judge(self, session: Session, transaction: Transaction, content: Content) -> Verdict:
+        question = MessageQuestion(
+            transaction.id, session.client, transaction.envelope(), content, tuple(transaction.findings)
+        )
+        try:
+            with metrics.seconds["message"].time():
+                return await self._bus.ask(MESSAGE, question)
+        except NoAnswer as error:
+            raise TransientFailure(because=str(error)) from error
+
+    async def _accept(
+        self, session: Session, transaction: Transaction, content: Content, verdict: Verdict, subject: str
+    ) -> SmtpReply:
+        if verdict.action.refuses:
+            because = f"verdict {verdict.action.value} {verdict.rule}".strip()
+            raise MailFailure(replies.of_verdict(verdict), because=because)
+        fact = Fact.DISCARDED if verdict.action is Action.DISCARD else Fact.ACCEPTED
+        if fact is Fact.ACCEPTED:
+            await self._spool_message(session, transaction, content, verdict)
+        elif content.stored:
+            await self._delete(content)
+        session.accepted_messages += 1
+        reply = replies.accepted_as(transaction.id)
+        self._journal.accepted(
+            session, transaction, fact, reply, verdict, size_octets=content.size_octets, subject=subject
+        )
+        return reply
+
+    async def _spool_message(
+        self, session: Session, transaction: Transaction, content: Content, verdict: Verdict
+    ) -> None:
+        now = self._clock.now()
+        envelope = transaction.envelope()
+        received = received_field(
+            session.client,
+            envelope,
+            transaction.id,
+            now,
+            hostname=self._hostname,
+            client_name=client_name(tuple(transaction.findings)),
+        )
+        message = SpooledMessage(
+            transaction.id,
+            now,
+            direction_of(session),
+            session.client,
+            envelope,
+            content,
+            received + verdict.header_fields,
+            verdict,
+        )
+        try:
+            with metrics.seconds["spool"].time():
+                await self._spool.publish(message)
+        except SpoolFull as error:
+            raise TransientFailure(replies.SPOOL_FULL, because=f"spool full: {error}") from error
+        except SpoolUnavailable as error:
+            raise TransientFailure(because=f"spool: {error}") from error
+
+    async def _delete(self, content: Content) -> None:
+        try:
+            await self._store.delete(content.stored)
+        except ContentUnavailable as error:
+            log.warning("content left behind", name=content.stored, because=str(error))

@@ -1,0 +1,47 @@
+"""HELO and EHLO: the client says its name, and hears what works here (RFC 5321 §4.1.1.1)."""
+
+import re
+from typing import Final
+
+from tripost_edge.session import replies
+from tripost_edge.session.session import Session
+from tripost_edge.stages.sasl import MECHANISMS
+from tripost_shared.mail.client import ListenerKind
+from tripost_shared.mail.reply import SmtpReply
+
+# Names that are not host names are taken (RFC 5321 §4.1.4 forbids to refuse for that); the filter weighs them.
+_NAME: Final = re.compile(r"[\x21-\x7e\x80-\U0010ffff]{1,255}")
+
+
+class Hello:
+    """Answers HELO and EHLO. What EHLO offers is exactly what the next commands will do."""
+
+    def __init__(self, hostname: str, *, size_limit_octets: int) -> None:
+        self._hostname = hostname
+        self._size_limit_octets = size_limit_octets
+        self._offers: dict[tuple[ListenerKind, bool], SmtpReply] = {}
+
+    def ehlo(self, session: Session, name: str) -> SmtpReply:
+        """Take the client's name and list the extensions."""
+        if not _NAME.fullmatch(name):
+            return replies.BAD_HELLO
+        session.learn(helo=name, esmtp=True)
+        key = (session.client.kind, bool(session.client.tls))
+        if key not in self._offers:
+            self._offers[key] = SmtpReply(250, "", "\n".join([self._hostname, *self._extensions(*key)]))
+        return self._offers[key]
+
+    def helo(self, session: Session, name: str) -> SmtpReply:
+        """Take the client's name; no extensions from now on."""
+        if not _NAME.fullmatch(name):
+            return replies.BAD_HELLO
+        session.learn(helo=name, esmtp=False)
+        return SmtpReply(250, "", self._hostname)
+
+    def _extensions(self, kind: ListenerKind, has_tls: bool) -> list[str]:
+        offers = ["PIPELINING", f"SIZE {self._size_limit_octets}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+        if not has_tls:
+            offers.append("STARTTLS")
+        elif kind is ListenerKind.SUBMISSION:
+            offers.append("AUTH " + " ".join(MECHANISMS))
+        return offers

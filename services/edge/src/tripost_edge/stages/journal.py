@@ -1,0 +1,187 @@
+"""Facts of the edge: each refusal and each accepted message as an event, one log line per transaction, a count."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from tripost_edge import metrics
+from tripost_edge.ports import Clock, EventLog
+from tripost_edge.session.session import Session, Transaction, merged
+from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.contracts.filter import Finding, Verdict
+from tripost_shared.contracts.spool import Direction
+from tripost_shared.mail.reply import SmtpReply
+
+log = structlog.get_logger()
+
+
+class Journal:
+    """Tells the trace, the log and the metrics what became of sessions and transactions."""
+
+    def __init__(self, events: EventLog, clock: Clock) -> None:
+        self._events = events
+        self._clock = clock
+
+    def refused(
+        self,
+        session: Session,
+        stage: str,
+        reply: SmtpReply,
+        *,
+        recipient: str = "",
+        because: str = "",
+        findings: Sequence[Finding] = (),
+        reverse_path: str | None = None,
+    ) -> SmtpReply:
+        """Record a refusal of a command; gives the reply with the id by which it can be found."""
+        transaction = session.transaction
+        if transaction is not None:
+            transaction.last_refusal = reply
+            reverse_path = transaction.reverse_path
+        metrics.refusals[stage].inc()
+        log.debug("command refused", stage=stage, because=because or str(reply), **_facts(session), recipient=recipient)
+        self._record(
+            session,
+            Fact.REFUSED,
+            stage=stage,
+            reply=str(reply),
+            recipient=recipient,
+            detail=because,
+            findings=tuple(findings),
+            reverse_path=reverse_path,
+        )
+        if transaction is None:
+            log.info("refused", stage=stage, reply=str(reply), because=because, **_facts(session))
+        return reply.with_id(session.subject_id)
+
+    def accepted(
+        self,
+        session: Session,
+        transaction: Transaction,
+        fact: Fact,
+        reply: SmtpReply,
+        verdict: Verdict,
+        *,
+        size_octets: int,
+        subject: str,
+    ) -> None:
+        """Record a message that was answered with 250: ACCEPTED, or DISCARDED by the verdict."""
+        findings = tuple(merged(transaction.findings, verdict.findings))
+        metrics.messages[fact.value].inc()
+        metrics.octets_received.inc(size_octets)
+        self._record(
+            session,
+            fact,
+            stage="data",
+            reply=str(reply),
+            reverse_path=transaction.reverse_path,
+            recipients=tuple(transaction.recipients),
+            size_octets=size_octets,
+            subject=subject,
+            score=verdict.score,
+            findings=findings,
+        )
+        log.info(
+            f"message {fact.value}",
+            **_facts(session),
+            recipients=len(transaction.recipients),
+            refused_recipients=transaction.refused_recipients,
+            size_octets=size_octets,
+            action=verdict.action.value,
+            findings=summary(findings),
+        )
+
+    def refused_message(
+        self,
+        session: Session,
+        transaction: Transaction,
+        reply: SmtpReply,
+        *,
+        because: str,
+        size_octets: int,
+        subject: str = "",
+        verdict: Verdict | None = None,
+    ) -> SmtpReply:
+        """Record a message that was refused after its content had come; gives the reply with its id."""
+        findings = tuple(merged(transaction.findings, verdict.findings if verdict else ()))
+        metrics.messages["deferred" if reply.is_transient else "refused"].inc()
+        metrics.refusals["data"].inc()
+        self._record(
+            session,
+            Fact.REFUSED,
+            stage="data",
+            reply=str(reply),
+            detail=because,
+            reverse_path=transaction.reverse_path,
+            recipients=tuple(transaction.recipients),
+            size_octets=size_octets,
+            subject=subject,
+            score=verdict.score if verdict else 0.0,
+            findings=findings,
+        )
+        log.info(
+            "message refused",
+            reply=str(reply),
+            because=because,
+            **_facts(session),
+            recipients=len(transaction.recipients),
+            size_octets=size_octets,
+            findings=summary(findings),
+        )
+        return reply.with_id(transaction.id)
+
+    def abandoned(self, session: Session, because: str) -> None:
+        """Note the end of a transaction that came to no message, and close it."""
+        transaction = session.transaction
+        if transaction is None:
+            return
+        metrics.messages["abandoned"].inc()
+        log.info(
+            "transaction ended without a message",
+            because=because,
+            **_facts(session),
+            recipients=len(transaction.recipients),
+            refused_recipients=transaction.refused_recipients,
+            last_refusal=str(transaction.last_refusal or ""),
+        )
+        session.transaction = None
+
+    def _record(self, session: Session, fact: Fact, **facts: Any) -> None:
+        session.facts += 1
+        client = session.client
+        self._events.record(
+            Event(
+                id=f"{session.id}.edge.{session.facts}",
+                message_id=session.subject_id,
+                at=self._clock.now(),
+                fact=fact,
+                service="edge",
+                direction=direction_of(session),
+                client=client.address,
+                helo=client.helo,
+                login=client.login,
+                tls=client.tls,
+                **facts,
+            )
+        )
+
+
+def direction_of(session: Session) -> Direction:
+    """Mail of our own clients goes out, whoever it is for."""
+    return Direction.OUTBOUND if session.client.is_trusted else Direction.INBOUND
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """Give the findings in a few words: `spf=pass dnsbl=none`."""
+    return " ".join(f"{finding.check}={finding.result}" for finding in findings)
+
+
+def _facts(session: Session) -> dict[str, str]:
+    facts = {"session": session.id, "client": session.client.address, "helo": session.client.helo}
+    if session.client.login:
+        facts["login"] = session.client.login
+    if session.transaction is not None:
+        facts["message_id"] = session.transaction.id
+        facts["reverse_path"] = session.transaction.reverse_path
+    return facts

@@ -1,0 +1,134 @@
+"""MAIL: a transaction begins (RFC 5321 §4.1.1.2, RFC 1870, RFC 6152, RFC 6531)."""
+
+from typing import Final
+
+from tripost_edge.limits.short_memory import ShortMemory
+from tripost_edge.ports import Bus, NoAnswer
+from tripost_edge.session import replies
+from tripost_edge.session.command import PathArgument, parse_mail
+from tripost_edge.session.session import Session
+from tripost_edge.stages.journal import Journal
+from tripost_shared.contracts.domains import MAY_SEND, MaySendQuestion
+from tripost_shared.mail.address import MAX_PATH_OCTETS, InvalidAddress, parse_path
+from tripost_shared.mail.client import ListenerKind
+from tripost_shared.mail.failures import PermanentFailure
+from tripost_shared.mail.reply import TRY_LATER, SmtpReply
+
+MAX_SIZE_DIGITS: Final = 20  # RFC 1870 §3
+
+GrantKey = tuple[str, str]
+"""A login, and a reverse-path that it may use."""
+
+
+class Mail:
+    """Answers MAIL. A reverse-path must belong to the client's login; grants are remembered for a short time."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        grants: ShortMemory[GrantKey, bool],
+        journal: Journal,
+        *,
+        hostname: str,
+        size_limit_octets: int,
+        messages_per_session: int,
+    ) -> None:
+        self._bus = bus
+        self._grants = grants
+        self._journal = journal
+        self._hostname = hostname
+        self._size_limit_octets = size_limit_octets
+        self._messages_per_session = messages_per_session
+
+    async def take(self, session: Session, argument: str) -> SmtpReply:
+        """Open a transaction, or refuse."""
+        refusal = self._not_now(session)
+        if refusal is not None:
+            return refusal
+        try:
+            given = parse_mail(argument)
+            reverse_path, smtputf8, eight_bit = self._understood(session, given)
+        except PermanentFailure as failure:
+            if failure.reply == replies.TOO_BIG:  # a message that was refused, not a slip of the protocol
+                return self._journal.refused(session, "mail", failure.reply, because=failure.because)
+            return failure.reply
+        if session.client.login and reverse_path:
+            refusal = await self._not_allowed(session, reverse_path)
+            if refusal is not None:
+                return refusal
+        session.begin_transaction(reverse_path, smtputf8=smtputf8, eight_bit=eight_bit)
+        return replies.SENDER_OK
+
+    def _not_now(self, session: Session) -> SmtpReply | None:
+        if session.transactions >= self._messages_per_session:
+            return self._journal.refused(session, "mail", replies.TOO_MANY_MESSAGES)
+        client = session.client
+        if client.kind is ListenerKind.SUBMISSION and not client.login:
+            return replies.AUTH_REQUIRED if client.tls else replies.STARTTLS_FIRST
+        return None
+
+    def _understood(self, session: Session, given: PathArgument) -> tuple[str, bool, bool]:
+        """Give reverse-path ("" for the null one), SMTPUTF8, 8BITMIME; raises PermanentFailure."""
+        smtputf8 = eight_bit = False
+        if given.parameters and not session.client.esmtp:
+            raise PermanentFailure(replies.UNKNOWN_PARAMETER, because="parameters without EHLO")
+        for keyword, value in given.parameters.items():
+            match keyword:
+                case "SIZE":
+                    self._check_size(value)
+                case "BODY":
+                    eight_bit = _is_eight_bit(value)
+                case "SMTPUTF8" if value is None:
+                    smtputf8 = True
+                case "AUTH" if session.client.login and value:
+                    pass  # RFC 4954 §5: must be taken; whom others have authenticated does not count here
+                case _:
+                    raise PermanentFailure(replies.UNKNOWN_PARAMETER, because=f"parameter {keyword}")
+        return self._reverse_path(given.path, smtputf8=smtputf8), smtputf8, eight_bit
+
+    def _check_size(self, value: str | None) -> None:
+        if value is None or not (value.isascii() and value.isdigit()) or len(value) > MAX_SIZE_DIGITS:
+            raise PermanentFailure(replies.BAD_PARAMETER, because="SIZE is no number")
+        if int(value) > self._size_limit_octets:
+            raise PermanentFailure(replies.TOO_BIG, because=f"{value} octets announced")
+
+    def _reverse_path(self, path: str, *, smtputf8: bool) -> str:
+        if not path:
+            return ""
+        if not smtputf8 and not path.isascii():
+            raise PermanentFailure(replies.SENDER_NEEDS_SMTPUTF8, because="reverse-path is not ASCII")
+        try:
+            if len(path.encode()) + 2 > MAX_PATH_OCTETS:
+                raise InvalidAddress("path too long")
+            address = parse_path(path)
+        except InvalidAddress as error:
+            raise PermanentFailure(replies.BAD_SENDER, because=str(error)) from error
+        if address is None:
+            return ""
+        return str(address) if address.domain else f"{address}@{self._hostname}"
+
+    async def _not_allowed(self, session: Session, reverse_path: str) -> SmtpReply | None:
+        key = (session.client.login, reverse_path)
+        if self._grants.get(key):
+            return None
+        generation = self._grants.generation
+        try:
+            answer = await self._bus.ask(MAY_SEND, MaySendQuestion(*key))
+        except NoAnswer as error:
+            return self._journal.refused(session, "mail", TRY_LATER, because=str(error), reverse_path=reverse_path)
+        if not answer.allowed:
+            because = f"{session.client.login} may not send as {reverse_path}"
+            return self._journal.refused(
+                session, "mail", replies.SENDER_NOT_YOURS, because=because, reverse_path=reverse_path
+            )
+        self._grants.put(key, True, generation)
+        return None
+
+
+def _is_eight_bit(value: str | None) -> bool:
+    match (value or "").upper():
+        case "8BITMIME":
+            return True
+        case "7BIT":
+            return False
+    raise PermanentFailure(replies.BAD_PARAMETER, because="BODY is neither 7BIT nor 8BITMIME")

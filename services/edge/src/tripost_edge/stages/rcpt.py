@@ -1,0 +1,184 @@
+"""RCPT: whether this client may send to these recipients (RFC 5321 §4.1.1.3, §3.6).
+
+Recipients that a client pipelined are judged together: one question to the directory, one to the filter. The filter
+is asked after the directory, and only about recipients that we take mail for, so that a dictionary attack leaves
+nothing in the greylist.
+"""
+
+from collections.abc import Sequence
+
+from tripost_edge.limits.short_memory import ShortMemory
+from tripost_edge.ports import Bus, NoAnswer
+from tripost_edge.session import replies
+from tripost_edge.session.command import parse_rcpt
+from tripost_edge.session.session import Session, Transaction
+from tripost_edge.stages.connect import Connect
+from tripost_edge.stages.journal import Journal
+from tripost_shared.contracts.domains import RESOLVE, RecipientKind, ResolveQuestion
+from tripost_shared.contracts.filter import RECIPIENTS, RecipientsQuestion, Verdict
+from tripost_shared.mail.address import MAX_PATH_OCTETS, InvalidAddress, parse_path
+from tripost_shared.mail.envelope import Recipient
+from tripost_shared.mail.failures import PermanentFailure
+from tripost_shared.mail.reply import TRY_LATER, SmtpReply
+
+TAKEN_FROM_ANYONE = frozenset({RecipientKind.LOCAL, RecipientKind.RELAY})
+
+
+class Rcpt:
+    """Answers RCPT. Recipients that anyone may send to are remembered in `known` for a short time."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        connect: Connect,
+        known: ShortMemory[str, RecipientKind],
+        journal: Journal,
+        *,
+        hostname: str,
+        max_recipients: int,
+    ) -> None:
+        self._bus = bus
+        self._connect = connect
+        self._known = known
+        self._journal = journal
+        self._hostname = hostname
+        self._max_recipients = max_recipients
+
+    async def take(self, session: Session, arguments: Sequence[str]) -> list[SmtpReply]:
+        """Answer RCPT commands that came together, in their order; a transaction is open."""
+        transaction = session.transaction
+        if transaction is None:
+            raise RuntimeError("RCPT without a transaction")
+        answers: list[SmtpReply] = []
+        waiting = [self._read(transaction, argument) for argument in arguments]
+        while waiting:
+            # No more than can still be accepted, so that the answers do not depend on what came together.
+            room = self._max_recipients - len(transaction.recipients)
+            batch, waiting = (waiting[:room], waiting[room:]) if room > 0 else (waiting, [])
+            answers += await self._answer(session, transaction, batch, has_room=room > 0)
+        return answers
+
+    async def _answer(
+        self, session: Session, transaction: Transaction, batch: list[str | SmtpReply], *, has_room: bool
+    ) -> list[SmtpReply]:
+        new = list(dict.fromkeys(r for r in batch if isinstance(r, str) and r not in transaction.recipients))
+        if has_room:
+            judged = await self._judge(session, transaction, new) if new else {}
+        else:
+            judged = dict.fromkeys(new, replies.TOO_MANY_RECIPIENTS)
+        refused = {address: reply for address, reply in judged.items() if not reply.is_positive}
+        for address in new:
+            if address not in refused:
+                transaction.recipients[address] = Recipient(address)
+        transaction.refused_recipients += sum(1 for recipient in batch if recipient in refused)
+        return [
+            recipient if isinstance(recipient, SmtpReply) else refused.get(recipient, replies.RECIPIENT_OK)
+            for recipient in batch
+        ]
+
+    async def _judge(self, session: Session, transaction: Transaction, new: list[str]) -> dict[str, SmtpReply]:
+        """Give a reply per recipient, the refusals recorded."""
+        refused = await self._refusal_of_client(session, new)
+        if not refused:
+            refused = await self._refusals_of_directory(session, new)
+            asked = [address for address in new if address not in refused]
+            if asked:
+                refused |= await self._refusals_of_filter(session, transaction, asked)
+        return {address: refused.get(address, replies.RECIPIENT_OK) for address in new}
+
+    async def _refusal_of_client(self, session: Session, new: list[str]) -> dict[str, SmtpReply]:
+        try:
+            verdict = await self._connect.judgement(session)
+        except NoAnswer as error:
+            return self._refused(session, new, TRY_LATER, str(error))
+        if verdict is None:
+            return {}
+        if verdict.action.refuses and not session.client.is_trusted:
+            return {address: self._refused_by(session, "connect", address, verdict) for address in new}
+        if session.transaction is not None:
+            session.transaction.add_findings(verdict.findings)
+        return {}
+
+    async def _refusals_of_directory(self, session: Session, new: list[str]) -> dict[str, SmtpReply]:
+        unknown = [address for address in new if self._known.get(address) is None]
+        if not unknown:
+            return {}
+        generation = self._known.generation
+        try:
+            kinds = (await self._bus.ask(RESOLVE, ResolveQuestion(tuple(unknown)))).kinds
+        except NoAnswer as error:
+            return self._refused(session, unknown, TRY_LATER, str(error))
+        if len(kinds) != len(unknown):
+            return self._refused(session, unknown, TRY_LATER, "domains answered about other recipients")
+        refused: dict[str, SmtpReply] = {}
+        for address, kind in zip(unknown, kinds, strict=True):
+            reply = _reply_to(kind, is_trusted=session.client.is_trusted)
+            if reply is not None:
+                refused |= self._refused(session, [address], reply, f"recipient is {kind.value}")
+            elif kind in TAKEN_FROM_ANYONE:
+                self._known.put(address, kind, generation)
+        return refused
+
+    async def _refusals_of_filter(
+        self, session: Session, transaction: Transaction, asked: list[str]
+    ) -> dict[str, SmtpReply]:
+        question = RecipientsQuestion(transaction.id, session.client, transaction.reverse_path, tuple(asked))
+        try:
+            verdicts = (await self._bus.ask(RECIPIENTS, question)).verdicts
+        except NoAnswer as error:
+            return self._refused(session, asked, TRY_LATER, str(error))
+        if len(verdicts) != len(asked):
+            return self._refused(session, asked, TRY_LATER, "filter answered about other recipients")
+        refused: dict[str, SmtpReply] = {}
+        for address, verdict in zip(asked, verdicts, strict=True):
+            if verdict.action.refuses:
+                refused[address] = self._refused_by(session, "rcpt", address, verdict)
+            else:
+                transaction.add_findings(verdict.findings)
+        return refused
+
+    def _refused_by(self, session: Session, stage: str, address: str, verdict: Verdict) -> SmtpReply:
+        return self._journal.refused(
+            session, stage, replies.of_verdict(verdict), recipient=address, findings=verdict.findings
+        )
+
+    def _refused(
+        self, session: Session, addresses: Sequence[str], reply: SmtpReply, because: str
+    ) -> dict[str, SmtpReply]:
+        return {
+            address: self._journal.refused(session, "rcpt", reply, recipient=address, because=because)
+            for address in addresses
+        }
+
+    def _read(self, transaction: Transaction, argument: str) -> str | SmtpReply:
+        """Give the recipient's address, or the reply to one that cannot be read."""
+        try:
+            given = parse_rcpt(argument)
+            if given.parameters:
+                return replies.UNKNOWN_PARAMETER
+            if not transaction.smtputf8 and not given.path.isascii():
+                return replies.RECIPIENT_NEEDS_SMTPUTF8
+            if len(given.path.encode()) + 2 > MAX_PATH_OCTETS:
+                return replies.BAD_RECIPIENT
+            address = parse_path(given.path)
+        except PermanentFailure as failure:
+            return failure.reply
+        except InvalidAddress:
+            return replies.BAD_RECIPIENT
+        if address is None:
+            return replies.BAD_RECIPIENT
+        # RFC 5321 §4.5.1: <postmaster> must be taken; it is the postmaster of this host.
+        return str(address) if address.domain else f"postmaster@{self._hostname}"
+
+
+def _reply_to(kind: RecipientKind, *, is_trusted: bool) -> SmtpReply | None:
+    """Give the refusal that a kind of recipient calls for, None when mail for it is taken."""
+    match kind:
+        case RecipientKind.LOCAL | RecipientKind.RELAY:
+            return None
+        case RecipientKind.UNKNOWN:
+            return replies.UNKNOWN_RECIPIENT
+        case RecipientKind.DISABLED:
+            return replies.RECIPIENT_DISABLED
+        case RecipientKind.FOREIGN:
+            return None if is_trusted else replies.RELAYING_DENIED

@@ -1,0 +1,144 @@
+"""The content of one message while it arrives: bounded memory, the header looked at, the rest kept or sent on."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from tripost_edge.ports import ContentStore, ContentUnavailable, ContentWriter
+from tripost_edge.session import replies
+from tripost_edge.session.content_decoder import ContentDecoder, Fault
+from tripost_edge.session.header_inspection import inspect_header
+from tripost_shared.mail.content import Content
+from tripost_shared.mail.failures import MailFailure, PermanentFailure, TransientFailure
+
+_FAULTS: Final = {Fault.BARE_LINE_END: replies.BARE_LINE_END, Fault.NUL: replies.NUL_OCTET}
+
+
+@dataclass(frozen=True, slots=True)
+class ContentLimits:
+    """What a message may have. Beyond `inline_octets` the content goes to the content store while it arrives."""
+
+    size_octets: int = 64 * 1024 * 1024
+    inline_octets: int = 128 * 1024
+    header_octets: int = 256 * 1024
+    received_fields: int = 50
+
+
+class Reception:
+    """Takes what comes after 354 up to the end of the content.
+
+    Whatever is wrong, everything up to CRLF.CRLF is read first, so that client and server agree where commands go on.
+    Lines over 998 octets (RFC 5321 §4.5.3.1.6) pass unchanged: to cut them would break signatures, to refuse them
+    would lose honest mail, and nothing here holds a line in memory.
+    """
+
+    def __init__(self, message_id: str, store: ContentStore, limits: ContentLimits, authserv_id: str) -> None:
+        self.size_octets = 0  # received so far, dot-stuffing undone
+        self.subject = ""
+        self.was_stored = False
+        self._message_id = message_id
+        self._store = store
+        self._limits = limits
+        self._authserv_id = authserv_id
+        self._decoder = ContentDecoder()
+        self._held = bytearray()
+        self._kept_octets = 0  # size of what goes on, forged fields left out
+        self._header_is_done = False
+        self._searched_octets = 0
+        self._writer: ContentWriter | None = None
+        self._failure: MailFailure | None = None
+
+    async def take(self, octets: bytes) -> bool:
+        """Take the next octets; tells whether the content is complete. Waits while the store is busy."""
+        piece = self._decoder.feed(octets)
+        if self._decoder.fault is not None and not isinstance(self._failure, PermanentFailure):
+            await self._fail(PermanentFailure(_FAULTS[self._decoder.fault], because=self._decoder.fault.value))
+        if piece:
+            self.size_octets += len(piece)
+            if self._failure is None:
+                await self._keep(piece)
+        return self._decoder.is_complete
+
+    @property
+    def rest(self) -> bytes:
+        """What came after the end of the content."""
+        return self._decoder.rest
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether so much has come beyond the limit that the client is to be cut off."""
+        return self.size_octets > 2 * self._limits.size_octets
+
+    async def finish(self) -> Content:
+        """Give the whole content, durable if stored. Raises MailFailure."""
+        if self._failure is None and not self._header_is_done:
+            await self._finish_header(len(self._held))
+        if self._failure is not None:
+            raise self._failure
+        if self._writer is None:
+            return Content(size_octets=self._kept_octets, inline=bytes(self._held))
+        try:
+            await self._writer.write(bytes(self._held))
+            content = await self._writer.commit()
+        except ContentUnavailable as error:
+            raise TransientFailure(because=f"content store: {error}") from error
+        self.was_stored = True
+        return content
+
+    async def abandon(self) -> None:
+        """Forget what has come."""
+        writer, self._writer = self._writer, None
+        self._held = bytearray()
+        if writer is not None and not self.was_stored:
+            await writer.abort()
+
+    async def _keep(self, piece: bytes) -> None:
+        if self.size_octets > self._limits.size_octets:
+            await self._fail(PermanentFailure(replies.TOO_BIG, because="message larger than the limit"))
+            return
+        self._held += piece
+        if self._header_is_done:
+            self._kept_octets += len(piece)
+        else:
+            await self._look_for_header_end()
+        if len(self._held) > self._limits.inline_octets and self._header_is_done:
+            await self._send_on()
+
+    async def _look_for_header_end(self) -> None:
+        if self._held.startswith(b"\r\n"):
+            await self._finish_header(0)
+            return
+        end = self._held.find(b"\r\n\r\n", max(0, self._searched_octets - 3))
+        if end >= 0:
+            await self._finish_header(end + 2)
+        self._searched_octets = len(self._held)
+        if not self._header_is_done and self._failure is None and self._searched_octets > self._limits.header_octets:
+            await self._fail(PermanentFailure(replies.HEADER_TOO_BIG, because="header larger than the limit"))
+
+    async def _finish_header(self, header_octets: int) -> None:
+        self._header_is_done = True
+        if header_octets > self._limits.header_octets:
+            await self._fail(PermanentFailure(replies.HEADER_TOO_BIG, because="header larger than the limit"))
+            return
+        inspection = inspect_header(bytes(self._held[:header_octets]), self._authserv_id)
+        self.subject = inspection.subject
+        if inspection.received_fields > self._limits.received_fields:
+            because = f"{inspection.received_fields} Received fields"
+            await self._fail(PermanentFailure(replies.LOOP, because=because))
+            return
+        if inspection.removed:
+            self._held[:header_octets] = inspection.header
+        self._kept_octets = len(self._held)
+
+    async def _send_on(self) -> None:
+        try:
+            if self._writer is None:
+                self._writer = self._store.writer(self._message_id)
+            await self._writer.write(bytes(self._held))
+        except ContentUnavailable as error:
+            await self._fail(TransientFailure(because=f"content store: {error}"))
+        else:
+            self._held.clear()
+
+    async def _fail(self, failure: MailFailure) -> None:
+        self._failure = failure
+        await self.abandon()
