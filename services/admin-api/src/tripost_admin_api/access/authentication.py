@@ -1,0 +1,106 @@
+"""Who is it? Bearer tokens (RFC 6750) for everything, an operator's password (RFC 7617) to get one."""
+
+import base64
+import binascii
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tripost_admin_api.access import tokens
+from tripost_admin_api.access.actor import Actor, Scope
+from tripost_admin_api.access.passwords import LONGEST_OCTETS, Passwords
+from tripost_admin_api.access.throttle import LoginThrottle
+from tripost_admin_api.configuration.changes import Database
+from tripost_shared.clock import Clock
+from tripost_shared.database.models import ApiToken, Operator
+
+SESSION_NAME: Final = "session "  # then the operator's name and a random part: what a session's token is called
+NOTE_USE_EVERY: Final = timedelta(minutes=1)  # so that reading does not write each time
+
+
+class NotAuthenticated(Exception):
+    """Nobody we know; the message is for the client, and the same for unknown, wrong and expired."""
+
+
+class Throttled(Exception):
+    """Too many failed logins."""
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__("too many failed logins")
+        self.wait = wait
+
+
+class Authenticator:
+    """Reads the Authorization field."""
+
+    def __init__(self, database: Database, passwords: Passwords, throttle: LoginThrottle, clock: Clock) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._throttle = throttle
+        self._clock = clock
+
+    async def authenticate(self, authorization: str, client_address: str, *, by_password: bool) -> Actor:
+        """Give who asks; raises NotAuthenticated or Throttled. `by_password`: the request takes HTTP Basic too."""
+        scheme, _, credentials = authorization.strip().partition(" ")
+        credentials = credentials.strip()
+        if scheme.lower() == "bearer":
+            return await self._by_token(credentials)
+        if scheme.lower() == "basic" and by_password:
+            return await self._by_password(credentials, client_address)
+        if scheme.lower() == "basic":
+            raise NotAuthenticated(
+                "A password is accepted for POST /api/v1/session and for setting a password only; send a bearer token."
+            )
+        raise NotAuthenticated("Send a token: `Authorization: Bearer tripost_…`.")
+
+    async def _by_token(self, token: str) -> Actor:
+        unknown = NotAuthenticated("The token is not known, or has expired.")
+        if not token or len(token) > tokens.LONGEST:
+            raise unknown
+        now = self._clock.now()
+        async with self._database.reading() as session:
+            row = await session.scalar(select(ApiToken).where(ApiToken.token_sha256 == tokens.digest_of(token)))
+        if row is None or (row.expires_at is not None and row.expires_at <= now):
+            raise unknown
+        if row.last_used_at is None or now - row.last_used_at >= NOTE_USE_EVERY:
+            await self._note_use(row.id, now)
+        if row.name.startswith(SESSION_NAME):
+            operator = row.name.removeprefix(SESSION_NAME).rpartition(" ")[0]
+            return Actor(f"operator {operator}", Scope(row.scope), operator)
+        return Actor(f"token {row.name}", Scope(row.scope))
+
+    async def _by_password(self, credentials: str, client_address: str) -> Actor:
+        try:
+            name, colon, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise NotAuthenticated("The Basic credentials cannot be read (RFC 7617).") from None
+        if not colon or len(password.encode()) > LONGEST_OCTETS or len(name) > 100:
+            raise NotAuthenticated("The Basic credentials cannot be read (RFC 7617).")
+        keys = (f"address {client_address}", f"account {name}")
+        wait = self._throttle.attempt(*keys)
+        if wait:
+            raise Throttled(wait)
+        async with self._database.reading() as session:
+            row = await session.scalar(select(Operator).where(Operator.name == name))
+        if not await self._passwords.verify(password, None if row is None else row.password_hash) or row is None:
+            raise NotAuthenticated("Name or password is wrong.")
+        self._throttle.succeeded(*keys)
+        return Actor(f"operator {row.name}", None, row.name, row.must_change_password)
+
+    async def _note_use(self, identifier: int, now: datetime) -> None:
+        async with self._database.writing() as session:
+            await session.execute(update(ApiToken).where(ApiToken.id == identifier).values(last_used_at=now))
+
+
+def session_tokens_of(operator: str) -> str:
+    """Give the beginning of the names of an operator's session tokens."""
+    return f"{SESSION_NAME}{operator} "
+
+
+async def end_sessions(session: AsyncSession, operator: str) -> None:
+    """Forget the operator's session tokens."""
+    rows = await session.scalars(select(ApiToken).where(ApiToken.name.startswith(session_tokens_of(operator))))
+    for row in rows:
+        await session.delete(row)
