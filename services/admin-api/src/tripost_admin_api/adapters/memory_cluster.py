@@ -1,0 +1,77 @@
+"""The cluster in memory, for tests: the fakes of `tripost_shared` behind the one port."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import msgspec
+
+from tripost_admin_api.ports import ClusterUnavailable, SpoolNumbers
+from tripost_shared.bus.memory import MemoryBus
+from tripost_shared.config.memory import MemoryConfig
+from tripost_shared.config.port import ConfigUnavailable, Snapshot, Watched
+from tripost_shared.content.memory import MemoryContentStore
+from tripost_shared.contracts.events import Event
+from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
+from tripost_shared.spool.memory import MemoryEventLog, MemorySpool
+
+
+class MemoryCluster:
+    """Its parts are public, for tests to look at; `is_connected` set to False cuts the line."""
+
+    def __init__(self) -> None:
+        self.is_connected = True
+        self._regained: list[Callable[[], None]] = []
+        self.bus = MemoryBus()
+        self.config = MemoryConfig()
+        self.content = MemoryContentStore()
+        self.events = MemoryEventLog()
+        self.messages = MemorySpool()
+        self.put_revisions: list[tuple[str, int]] = []  # in the order published
+
+    def on_regained(self, call: Callable[[], None]) -> None:
+        """Be told by `regain`."""
+        self._regained.append(call)
+
+    def regain(self) -> None:
+        """Bring the line back."""
+        self.is_connected = True
+        for call in self._regained:
+            call()
+
+    async def watch(self, key: str, kind: type[Snapshot]) -> Watched[Snapshot]:
+        """Follow a key."""
+        return await self.config.watch(key, kind)
+
+    async def put(self, key: str, snapshot: msgspec.Struct) -> None:
+        """Replace the key's value unless a newer one is in force."""
+        if not self.is_connected:
+            raise ConfigUnavailable("told to be away")
+        in_force = await self.config.watch(key, type(snapshot))
+        revision: int = getattr(snapshot, "revision", 0)
+        if getattr(in_force.current, "revision", 0) <= revision:
+            self.put_revisions.append((key, revision))
+            await self.config.put(key, snapshot)
+
+    async def nodes(self, within: timedelta) -> list[NodeStatus]:
+        """Ask every instance on the bus."""
+        self._require_connected()
+        return await self.bus.gather(NODES_SUBJECT, NodeStatus, within)
+
+    async def spool(self) -> SpoolNumbers:
+        """Count the messages."""
+        self._require_connected()
+        messages = self.messages.messages
+        return SpoolNumbers(len(messages), sum(message.content.size_octets for message in messages), 1)
+
+    def record(self, event: Event) -> None:
+        """Note a fact."""
+        self.events.record(event)
+
+    async def discard_content(self, name: str) -> None:
+        """Remove an object."""
+        self._require_connected()
+        await self.content.delete(name)
+
+    def _require_connected(self) -> None:
+        if not self.is_connected:
+            raise ClusterUnavailable("told to be away")

@@ -1,0 +1,1 @@
+"""Configuration and directory changes: from the database to the tiers."""

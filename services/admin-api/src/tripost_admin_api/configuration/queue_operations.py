@@ -1,0 +1,148 @@
+"""What an operator does to queued deliveries: retry, hold, release, drop."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tripost_admin_api.configuration.changes import Change, Database
+from tripost_admin_api.ports import Cluster, ClusterUnavailable
+from tripost_shared.content.port import ContentUnavailable
+from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.database.models import QueuedDelivery, QueuedMessage
+
+log = structlog.get_logger()
+
+DEFERRED: Final = "deferred"
+HELD: Final = "held"
+ATTEMPTING: Final = "attempting"
+
+
+class Operation(StrEnum):
+    """What to do."""
+
+    RETRY = "retry"
+    HOLD = "hold"
+    RELEASE = "release"
+    DROP = "drop"
+
+
+GONE: Final = ""  # no state: the delivery is removed
+
+NEXT_STATE: Final[Mapping[tuple[str, Operation], str]] = MappingProxyType(
+    {
+        (DEFERRED, Operation.RETRY): DEFERRED,
+        (DEFERRED, Operation.HOLD): HELD,
+        (DEFERRED, Operation.DROP): GONE,
+        (HELD, Operation.RELEASE): DEFERRED,
+        (HELD, Operation.DROP): GONE,
+    }
+)
+
+BECAUSE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        DEFERRED: "is not held",
+        HELD: "is held; release it to have it tried",
+        ATTEMPTING: "is being attempted at this moment",
+    }
+)
+
+FACTS: Final[Mapping[Operation, Fact]] = MappingProxyType(
+    {Operation.HOLD: Fact.HELD, Operation.RELEASE: Fact.RELEASED, Operation.DROP: Fact.DISCARDED}
+)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Recipients that were changed, and those left as they are with the reason."""
+
+    changed: list[str] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    content_to_discard: str = ""
+
+
+async def operate(
+    database: Database, cluster: Cluster, operation: Operation, message_id: str, only: frozenset[str], actor: str
+) -> Outcome | None:
+    """Do it to the deliveries whose recipient (in lower case) is in `only`, to all when that is empty.
+
+    None when the message is not queued. A delivery that is being attempted is left alone: the attempt's outcome counts.
+    """
+    async with database.changing(actor) as change:
+        message = await change.session.get(QueuedMessage, message_id)
+        if message is None:
+            return None
+        outcome = await _apply(change, operation, message, only)
+        if outcome.changed:
+            change.note(f"queue.{operation}", message_id, after={"recipients": outcome.changed[:100]})
+    if operation in FACTS:
+        for recipient in outcome.changed:
+            cluster.record(_fact(FACTS[operation], message_id, recipient, actor, change.now))
+    if outcome.content_to_discard:
+        await _discard(cluster, outcome.content_to_discard)
+    return outcome
+
+
+async def _apply(change: Change, operation: Operation, message: QueuedMessage, only: frozenset[str]) -> Outcome:
+    outcome = Outcome()
+    # The rows are locked, so that the scheduler claims none of them in between.
+    rows = select(QueuedDelivery).where(QueuedDelivery.message_id == message.id).with_for_update()
+    for delivery in (await change.session.scalars(rows)).all():
+        if only and delivery.recipient.lower() not in only:
+            continue
+        state = _state(delivery, change.now)
+        following = NEXT_STATE.get((state, operation))
+        if following is None:
+            outcome.skipped.append((delivery.recipient, BECAUSE.get(state, f"is {state}")))
+            continue
+        outcome.changed.append(delivery.recipient)
+        if following == GONE:
+            await change.session.delete(delivery)
+            continue
+        delivery.state = following
+        delivery.claimed_by, delivery.claimed_until = "", None
+        if following == DEFERRED:
+            delivery.next_attempt_at = change.now
+    await change.session.flush()
+    if operation is Operation.DROP and not await _deliveries_left(change.session, message.id):
+        outcome.content_to_discard = message.content
+        await change.session.delete(message)
+    return outcome
+
+
+def _state(delivery: QueuedDelivery, now: datetime) -> str:
+    """Give the state, a claim that has run out counting as none."""
+    if delivery.state == ATTEMPTING and delivery.claimed_until is not None and delivery.claimed_until <= now:
+        return DEFERRED
+    return delivery.state
+
+
+async def _deliveries_left(session: AsyncSession, message_id: str) -> int:
+    return await session.scalar(select(func.count()).where(QueuedDelivery.message_id == message_id)) or 0
+
+
+def _fact(fact: Fact, message_id: str, recipient: str, actor: str, now: datetime) -> Event:
+    return Event(
+        id=secrets.token_hex(16),
+        message_id=message_id,
+        at=now,
+        fact=fact,
+        service="admin-api",
+        stage="queue",
+        recipient=recipient,
+        detail=f"by {actor}",
+    )
+
+
+async def _discard(cluster: Cluster, name: str) -> None:
+    try:
+        await cluster.discard_content(name)
+    except (ClusterUnavailable, ContentUnavailable) as error:
+        log.warning("content of a dropped message stays in the store", content=name, because=str(error))

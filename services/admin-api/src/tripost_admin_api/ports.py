@@ -1,0 +1,55 @@
+"""What admin-api needs of the running cluster; the adapter behind it speaks NATS."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Protocol
+
+import msgspec
+
+from tripost_shared.config.port import ConfigPublisher, ConfigSource
+from tripost_shared.contracts.events import Event
+from tripost_shared.contracts.nodes import NodeStatus
+
+
+class ClusterUnavailable(Exception):
+    """NATS is away, so the cluster cannot be asked."""
+
+
+class SpoolNumbers(msgspec.Struct, frozen=True):
+    """What is accepted and not yet attempted, over all partitions."""
+
+    messages: int
+    octets: int
+    partitions: int
+
+
+class Cluster(ConfigSource, ConfigPublisher, Protocol):
+    """The other tiers and their shared stores, which may be away at any time, from the first start on.
+
+    `put` never replaces a newer revision: a snapshot that is older than the one in force is left out without an error.
+    """
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the cluster can be reached now."""
+        ...
+
+    def on_regained(self, call: Callable[[], None]) -> None:
+        """Be told when the cluster can be reached, at first and again after an outage; what it knew may be gone."""
+        ...
+
+    async def nodes(self, within: timedelta) -> list[NodeStatus]:
+        """Ask every instance how it does, and collect answers for that long. Raises ClusterUnavailable."""
+        ...
+
+    async def spool(self) -> SpoolNumbers:
+        """Count what is in the spool. Raises ClusterUnavailable."""
+        ...
+
+    def record(self, event: Event) -> None:
+        """Note a fact for the tracking; kept for a while when the cluster is away."""
+        ...
+
+    async def discard_content(self, name: str) -> None:
+        """Remove a message's content from the content store. Raises ClusterUnavailable."""
+        ...
