@@ -1,0 +1,145 @@
+"""Aliases: addresses of our domains that lead to others; `*@domain` is a domain's catch-all."""
+
+from datetime import datetime
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tripost_admin_api.api import names, paging
+from tripost_admin_api.api.domains import domain_of_ours
+from tripost_admin_api.api.models import AliasAddress, DomainName, Incoming, Outgoing, Page, TargetAddress
+from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
+from tripost_admin_api.api.problems import Problem, invalid
+from tripost_shared.database.models import Alias, Domain
+
+router = APIRouter(prefix="/aliases", tags=["aliases"])
+
+Targets = Annotated[list[TargetAddress], Field(min_length=1, max_length=200)]
+
+
+class AliasIn(Incoming):
+    """An alias to add."""
+
+    address: AliasAddress
+    targets: Targets
+
+
+class TargetsIn(Incoming):
+    """Where an alias leads from now on."""
+
+    targets: Targets
+
+
+class AliasOut(Outgoing):
+    """An alias. A mailbox of the same address comes first."""
+
+    address: str
+    targets: list[str]
+    created_at: datetime
+
+
+class OfDomain(paging.ListQuery):
+    """Which part of the list."""
+
+    domain: DomainName | None = Field(None, description="Of this domain only.")
+
+
+@router.get("")
+async def list_aliases(parts: PartsNeeded, query: Annotated[OfDomain, Query()]) -> Page[AliasOut]:
+    """List the aliases by domain and name."""
+    statement = select(Alias, Domain.name).join(Domain).order_by(Domain.name, Alias.local_part).limit(query.limit + 1)
+    after = paging.decode(query.cursor, tuple[str, str])
+    if after is not None:
+        statement = statement.where(tuple_(Domain.name, Alias.local_part) > after)
+    if query.domain is not None:
+        statement = statement.where(Domain.name == query.domain)
+    async with parts.database.reading() as session:
+        rows = (await session.execute(statement)).all()
+    items, following = paging.part(rows, query.limit, lambda row: [row[1], row[0].local_part])
+    return Page(items=[_shown(row, name) for row, name in items], next_cursor=following)
+
+
+@router.post("", status_code=201)
+async def add_alias(body: AliasIn, parts: PartsNeeded, actor: ActorNeeded, response: Response) -> AliasOut:
+    """Add an alias to a domain of ours."""
+    local_part, domain = names.halves(body.address)
+    targets = _checked(body.address, body.targets)
+    async with parts.database.changing(actor.name) as change:
+        owner = await domain_of_ours(change.session, domain)
+        if owner is None:
+            raise invalid("body.address", f"{domain} is not one of your domains; add it first")
+        if await _find(change.session, body.address) is not None:
+            raise Problem("conflict", f"The alias {body.address} exists already.")
+        row = Alias(domain_id=owner.id, local_part=local_part, targets=targets, created_at=change.now)
+        change.session.add(row)
+        await change.touch_directory()
+        change.note("alias.create", body.address, after={"targets": targets})
+    response.headers["Location"] = f"/api/v1/aliases/{quote(body.address)}"
+    return _shown(row, domain)
+
+
+@router.get("/{address:path}")
+async def show_alias(address: str, parts: PartsNeeded) -> AliasOut:
+    """Show an alias."""
+    async with parts.database.reading() as session:
+        row = await _found(session, address)
+    return _shown(row, names.halves(address)[1])
+
+
+@router.put("/{address:path}")
+async def replace_targets(address: str, body: TargetsIn, parts: PartsNeeded, actor: ActorNeeded) -> AliasOut:
+    """Replace the targets of an alias."""
+    async with parts.database.changing(actor.name) as change:
+        row = await _found(change.session, address)
+        before = {"targets": row.targets}
+        row.targets = _checked(_key(address), body.targets)
+        await change.touch_directory()
+        change.note("alias.update", _key(address), before, {"targets": row.targets})
+    return _shown(row, names.halves(address)[1])
+
+
+@router.delete("/{address:path}", status_code=204)
+async def remove_alias(address: str, parts: PartsNeeded, actor: ActorNeeded) -> None:
+    """Remove an alias."""
+    async with parts.database.changing(actor.name) as change:
+        row = await _found(change.session, address)
+        await change.session.delete(row)
+        await change.touch_directory()
+        change.note("alias.delete", _key(address), before={"targets": row.targets})
+
+
+def _checked(address: str, targets: list[str]) -> list[str]:
+    """Drop repetitions; raises Problem when the alias leads to itself."""
+    if any(names.address(target).key == address for target in targets):
+        raise invalid("body.targets", f"{address} cannot lead to itself")
+    return list(dict.fromkeys(targets))
+
+
+def _key(address: str) -> str:
+    try:
+        return names.alias(address)
+    except ValueError as error:
+        raise Problem("not-found", str(error)) from None
+
+
+async def _find(session: AsyncSession, address: str) -> Alias | None:
+    local_part, domain = names.halves(_key(address))
+    row: Alias | None = await session.scalar(
+        select(Alias).join(Domain).where(Domain.name == domain, Alias.local_part == local_part)
+    )
+    return row
+
+
+async def _found(session: AsyncSession, address: str) -> Alias:
+    row = await _find(session, address)
+    if row is None:
+        raise Problem("not-found", f"There is no alias {_key(address)}.")
+    return row
+
+
+def _shown(row: Alias, domain: str) -> AliasOut:
+    return AliasOut(address=names.joined(row.local_part, domain), targets=row.targets, created_at=row.created_at)

@@ -1,0 +1,106 @@
+"""The domains of ours."""
+
+from datetime import datetime
+
+from fastapi import APIRouter, Response
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tripost_admin_api.api import names, paging
+from tripost_admin_api.api.models import DomainName, Incoming, Outgoing, Page
+from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
+from tripost_admin_api.api.problems import Problem
+from tripost_shared.database.models import Alias, Domain, Mailbox
+
+router = APIRouter(prefix="/domains", tags=["domains"])
+
+
+class DomainIn(Incoming):
+    """A domain to add."""
+
+    name: DomainName
+
+
+class DomainOut(Outgoing):
+    """A domain of ours; its name in lower-case A-labels."""
+
+    name: str
+    mailboxes: int
+    aliases: int
+    created_at: datetime
+
+
+_MAILBOXES = select(func.count()).where(Mailbox.domain_id == Domain.id).correlate(Domain).scalar_subquery()
+_ALIASES = select(func.count()).where(Alias.domain_id == Domain.id).correlate(Domain).scalar_subquery()
+
+
+@router.get("")
+async def list_domains(parts: PartsNeeded, query: paging.Listing) -> Page[DomainOut]:
+    """List the domains by name."""
+    after = paging.decode(query.cursor, tuple[str])
+    statement = select(Domain, _MAILBOXES, _ALIASES).order_by(Domain.name).limit(query.limit + 1)
+    if after is not None:
+        statement = statement.where(Domain.name > after[0])
+    async with parts.database.reading() as session:
+        rows = [_shown(*row) for row in await session.execute(statement)]
+    items, following = paging.part(rows, query.limit, lambda row: [row.name])
+    return Page(items=list(items), next_cursor=following)
+
+
+@router.post("", status_code=201)
+async def add_domain(body: DomainIn, parts: PartsNeeded, actor: ActorNeeded, response: Response) -> DomainOut:
+    """Add a domain: from now on its mail is taken in, for the mailboxes and aliases that it has."""
+    async with parts.database.changing(actor.name) as change:
+        if await change.session.scalar(select(Domain).where(Domain.name == body.name)) is not None:
+            raise Problem("conflict", f"The domain {body.name} exists already.")
+        row = Domain(name=body.name, created_at=change.now)
+        change.session.add(row)
+        await change.touch_directory()
+        change.note("domain.create", body.name, after={"name": body.name})
+    response.headers["Location"] = f"/api/v1/domains/{body.name}"
+    return _shown(row, 0, 0)
+
+
+@router.get("/{name}")
+async def show_domain(name: str, parts: PartsNeeded) -> DomainOut:
+    """Show a domain."""
+    async with parts.database.reading() as session:
+        return _shown(*await _found(session, name))
+
+
+@router.delete("/{name}", status_code=204)
+async def remove_domain(name: str, parts: PartsNeeded, actor: ActorNeeded, *, with_contents: bool = False) -> None:
+    """Remove a domain; one with mailboxes or aliases only `with_contents`. The mail in its mailboxes stays on disk."""
+    async with parts.database.changing(actor.name) as change:
+        row, mailboxes, aliases = await _found(change.session, name)
+        if (mailboxes or aliases) and not with_contents:
+            raise Problem(
+                "conflict",
+                f"{row.name} still has {mailboxes} mailboxes and {aliases} aliases; remove them first, "
+                "or all at once by with_contents=true.",
+            )
+        await change.session.delete(row)
+        await change.touch_directory()
+        before = {"name": row.name, "mailboxes": mailboxes, "aliases": aliases}
+        change.note("domain.delete", row.name, before=before)
+
+
+async def domain_of_ours(session: AsyncSession, name: str) -> Domain | None:
+    """Give the domain's row; None when it is not ours."""
+    row: Domain | None = await session.scalar(select(Domain).where(Domain.name == name))
+    return row
+
+
+async def _found(session: AsyncSession, name: str) -> tuple[Domain, int, int]:
+    try:
+        wanted = names.domain(name)
+    except ValueError as error:
+        raise Problem("not-found", str(error)) from None
+    row = (await session.execute(select(Domain, _MAILBOXES, _ALIASES).where(Domain.name == wanted))).first()
+    if row is None:
+        raise Problem("not-found", f"There is no domain {wanted}.")
+    return row[0], row[1], row[2]
+
+
+def _shown(row: Domain, mailboxes: int, aliases: int) -> DomainOut:
+    return DomainOut(name=row.name, mailboxes=mailboxes, aliases=aliases, created_at=row.created_at)

@@ -1,0 +1,180 @@
+"""The mailboxes of our domains."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Response
+from pydantic import Field, SecretStr
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tripost_admin_api.access.passwords import complaint_about
+from tripost_admin_api.api import names, paging
+from tripost_admin_api.api.domains import domain_of_ours
+from tripost_admin_api.api.models import DomainName, Incoming, MailboxAddress, Outgoing, Page
+from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
+from tripost_admin_api.api.problems import Problem, invalid
+from tripost_shared.database.models import Domain, Mailbox
+
+router = APIRouter(prefix="/mailboxes", tags=["mailboxes"])
+
+
+class MailboxIn(Incoming):
+    """A mailbox to add."""
+
+    address: MailboxAddress
+    password: SecretStr | None = Field(None, description="Without one, mail arrives but nobody can log in.")
+    enabled: bool = True
+
+
+class MailboxPatch(Incoming):
+    """What to change."""
+
+    enabled: bool
+
+
+class PasswordIn(Incoming):
+    """A new password."""
+
+    password: SecretStr
+
+
+class MailboxOut(Outgoing):
+    """A mailbox; a disabled one takes no mail and lets nobody log in."""
+
+    address: str
+    enabled: bool
+    has_password: bool
+    created_at: datetime
+
+
+class OfDomain(paging.ListQuery):
+    """Which part of the list."""
+
+    domain: DomainName | None = Field(None, description="Of this domain only.")
+
+
+@router.get("")
+async def list_mailboxes(parts: PartsNeeded, query: Annotated[OfDomain, Query()]) -> Page[MailboxOut]:
+    """List the mailboxes by domain and name."""
+    statement = select(Mailbox, Domain.name).join(Domain).order_by(Domain.name, Mailbox.local_part)
+    after = paging.decode(query.cursor, tuple[str, str])
+    if after is not None:
+        statement = statement.where(tuple_(Domain.name, Mailbox.local_part) > after)
+    if query.domain is not None:
+        statement = statement.where(Domain.name == query.domain)
+    async with parts.database.reading() as session:
+        rows = (await session.execute(statement.limit(query.limit + 1))).all()
+    items, following = paging.part(rows, query.limit, lambda row: [row[1], row[0].local_part])
+    return Page(items=[_shown(row, name) for row, name in items], next_cursor=following)
+
+
+@router.post("", status_code=201)
+async def add_mailbox(body: MailboxIn, parts: PartsNeeded, actor: ActorNeeded, response: Response) -> MailboxOut:
+    """Add a mailbox to a domain of ours."""
+    password_hash = None if body.password is None else await _hashed(parts, body.password)
+    local_part, domain = names.halves(body.address)
+    async with parts.database.changing(actor.name) as change:
+        owner = await domain_of_ours(change.session, domain)
+        if owner is None:
+            raise invalid("body.address", f"{domain} is not one of your domains; add it first")
+        if await find_mailbox(change.session, body.address) is not None:
+            raise Problem("conflict", f"The mailbox {body.address} exists already.")
+        row = Mailbox(
+            domain_id=owner.id,
+            local_part=local_part,
+            password_hash=password_hash,
+            enabled=body.enabled,
+            created_at=change.now,
+        )
+        change.session.add(row)
+        await change.touch_directory()
+        change.note("mailbox.create", body.address, after=_audited(row))
+    response.headers["Location"] = f"/api/v1/mailboxes/{quote(body.address)}"
+    return _shown(row, domain)
+
+
+@router.get("/{address}")
+async def show_mailbox(address: str, parts: PartsNeeded) -> MailboxOut:
+    """Show a mailbox."""
+    async with parts.database.reading() as session:
+        row = await found_mailbox(session, address)
+    return _shown(row, names.halves(address)[1])
+
+
+@router.patch("/{address}")
+async def change_mailbox(address: str, body: MailboxPatch, parts: PartsNeeded, actor: ActorNeeded) -> MailboxOut:
+    """Enable or disable a mailbox."""
+    async with parts.database.changing(actor.name) as change:
+        row = await found_mailbox(change.session, address)
+        before = _audited(row)
+        row.enabled = body.enabled
+        await change.touch_directory()
+        change.note("mailbox.update", _key(address), before, _audited(row))
+    return _shown(row, names.halves(address)[1])
+
+
+@router.put("/{address}/password", status_code=204)
+async def set_password(address: str, body: PasswordIn, parts: PartsNeeded, actor: ActorNeeded) -> None:
+    """Set a mailbox's password; the old one is no longer good within two seconds."""
+    password_hash = await _hashed(parts, body.password)
+    async with parts.database.changing(actor.name) as change:
+        row = await found_mailbox(change.session, address)
+        row.password_hash = password_hash
+        await change.touch_directory()
+        change.note("mailbox.password", _key(address))
+
+
+@router.delete("/{address}", status_code=204)
+async def remove_mailbox(address: str, parts: PartsNeeded, actor: ActorNeeded) -> None:
+    """Remove a mailbox with its grants. Its mail stays on disk."""
+    async with parts.database.changing(actor.name) as change:
+        row = await found_mailbox(change.session, address)
+        await change.session.delete(row)
+        await change.touch_directory()
+        change.note("mailbox.delete", _key(address), before=_audited(row))
+
+
+async def find_mailbox(session: AsyncSession, address: str) -> Mailbox | None:
+    """Give the mailbox of an address; None when there is none. Raises Problem when the text is no address."""
+    local_part, domain = names.halves(_key(address))
+    row: Mailbox | None = await session.scalar(
+        select(Mailbox).join(Domain).where(Domain.name == domain, Mailbox.local_part == local_part)
+    )
+    return row
+
+
+async def found_mailbox(session: AsyncSession, address: str) -> Mailbox:
+    """Give the mailbox of an address; raises Problem."""
+    row = await find_mailbox(session, address)
+    if row is None:
+        raise Problem("not-found", f"There is no mailbox {_key(address)}.")
+    return row
+
+
+def _key(address: str) -> str:
+    try:
+        return names.mailbox(address)
+    except ValueError as error:
+        raise Problem("not-found", str(error)) from None
+
+
+async def _hashed(parts: PartsNeeded, password: SecretStr) -> str:
+    complaint = complaint_about(password.get_secret_value())
+    if complaint:
+        raise invalid("body.password", complaint)
+    return await parts.passwords.hash(password.get_secret_value())
+
+
+def _audited(row: Mailbox) -> dict[str, Any]:
+    return {"enabled": row.enabled, "has_password": row.password_hash is not None}
+
+
+def _shown(row: Mailbox, domain: str) -> MailboxOut:
+    return MailboxOut(
+        address=names.joined(row.local_part, domain),
+        enabled=row.enabled,
+        has_password=row.password_hash is not None,
+        created_at=row.created_at,
+    )

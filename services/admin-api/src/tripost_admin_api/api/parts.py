@@ -1,0 +1,44 @@
+"""What request handlers work with, and how they get at it."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from tripost_admin_api.access.actor import Actor
+from tripost_admin_api.access.authentication import Authenticator
+from tripost_admin_api.access.passwords import Passwords
+from tripost_admin_api.configuration.changes import Database
+from tripost_admin_api.configuration.publishing import SnapshotPublisher
+from tripost_admin_api.ports import Cluster
+from tripost_shared.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Joined once, in app.py."""
+
+    database: Database
+    cluster: Cluster
+    publisher: SnapshotPublisher
+    passwords: Passwords
+    authenticator: Authenticator
+    clock: Clock
+    session_lifetime: timedelta
+    started: asyncio.Event = field(default_factory=asyncio.Event)  # the schema is up to date, the operator exists
+
+
+async def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+async def _actor(request: Request) -> Actor:
+    actor: Actor = request.state.actor
+    return actor
+
+
+PartsNeeded = Annotated[Parts, Depends(_parts)]
+ActorNeeded = Annotated[Actor, Depends(_actor)]

@@ -1,0 +1,164 @@
+"""The policy: how the filter judges mail (`FilterConfig`)."""
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Header, Request, Response
+from pydantic import Field, ValidationError, model_validator
+
+from tripost_admin_api.api.models import DomainName, Incoming, Network
+from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
+from tripost_admin_api.api.problems import FieldError, Problem
+from tripost_admin_api.configuration import documents
+from tripost_admin_api.configuration.changes import Change
+from tripost_shared.contracts.config import FILTER_KEY, FilterConfig, OnError, PolicyMode
+
+router = APIRouter(prefix="/policy", tags=["policy"])
+
+IfMatch = Annotated[str | None, Header(description='The `ETag` of the policy that is to be changed, such as `"17"`.')]
+CheckName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+Score = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
+
+
+class CheckPolicyBody(Incoming):
+    """The failure policy and time budget of one check."""
+
+    enabled: bool = True
+    on_error: OnError = Field(OnError.ACCEPT, description="What it means when the check cannot do its work.")
+    error_score: Score = Field(0.0, description="Added when `on_error` is `score`.")
+    time_budget_ms: int = Field(2000, ge=10, le=60_000)
+
+
+class DnsblZoneBody(Incoming):
+    """A DNS block list (RFC 5782)."""
+
+    zone: DomainName
+    score: Score = 4.0
+    refuse: bool = Field(True, description="A listing alone refuses.")
+
+
+class GreylistBody(Incoming):
+    """Greylisting (RFC 6647); durations in seconds."""
+
+    enabled: bool = True
+    delay_seconds: int = Field(300, ge=0, le=86_400)
+    retry_window_seconds: int = Field(172_800, ge=60, le=2_592_000)
+    remember_seconds: int = Field(3_024_000, ge=60, le=31_536_000)
+
+    @model_validator(mode="after")
+    def _delay_ends_in_window(self) -> "GreylistBody":
+        if self.delay_seconds >= self.retry_window_seconds:
+            raise ValueError("delay_seconds must be less than retry_window_seconds, or no retry ever counts")
+        return self
+
+
+class PolicyBody(Incoming):
+    """How mail is judged."""
+
+    mode: PolicyMode = Field(PolicyMode.ENFORCE, description="`monitor`: judge and tag everything, refuse nothing.")
+    checks: dict[CheckName, CheckPolicyBody] = Field({}, max_length=100)
+    dnsbl_zones: list[DnsblZoneBody] = Field([], max_length=50)
+    greylist: GreylistBody = GreylistBody()
+    reject_score: Score = Field(15.0, description="A message that scores as much is refused.")
+    tag_score: Score = Field(6.0, description="A message that scores as much is marked as spam.")
+    spf_reject_fail: bool = Field(True, description="Refuse mail when SPF says `fail`.")
+    exempt_networks: list[Network] = Field(
+        ["127.0.0.0/8", "::1/128"], max_length=500, description="Clients that block lists and greylist leave alone."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "PolicyBody":
+        if self.tag_score > self.reject_score:
+            raise ValueError("tag_score must not be more than reject_score")
+        zones = [zone.zone for zone in self.dnsbl_zones]
+        if len(set(zones)) < len(zones):
+            raise ValueError("dnsbl_zones names a zone twice")
+        return self
+
+
+@router.get("")
+async def show_policy(parts: PartsNeeded, response: Response) -> PolicyBody:
+    """Show the policy. Its `ETag` makes a change safe against another one meanwhile."""
+    async with parts.database.reading() as session:
+        present = await documents.read_filter(session)
+    response.headers["ETag"] = _etag(present)
+    return _shown(present)
+
+
+@router.put("")
+async def replace_policy(
+    body: PolicyBody, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
+) -> PolicyBody:
+    """Replace the whole policy; what is left out has its default."""
+    async with parts.database.changing(actor.name) as change:
+        present = await documents.read_filter(change.session)
+        return await _replace(change, present, body, if_match, response)
+
+
+@router.patch(
+    "",
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
+)
+async def change_policy(
+    request: Request, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
+) -> PolicyBody:
+    """Change parts of the policy: a merge patch (RFC 7396), in which null restores a default."""
+    try:
+        patch = msgspec.json.decode(await request.body(), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Problem("malformed-request", "The body is no JSON object.") from None
+    async with parts.database.changing(actor.name) as change:
+        present = await documents.read_filter(change.session)
+        merged = merge(_shown(present).model_dump(mode="json"), patch)
+        try:
+            body = PolicyBody.model_validate(merged)
+        except ValidationError as error:
+            raise _problem(error) from None
+        return await _replace(change, present, body, if_match, response)
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """Apply a merge patch (RFC 7396 §2)."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge(merged.get(name), value)
+    return merged
+
+
+async def _replace(
+    change: Change, present: FilterConfig, body: PolicyBody, if_match: str | None, response: Response
+) -> PolicyBody:
+    if if_match is not None and if_match.strip() not in {"*", _etag(present)}:
+        raise Problem("precondition-failed", "The policy was changed meanwhile; read it again.")
+    wanted = msgspec.convert(body.model_dump(mode="json"), FilterConfig)
+    await change.write_document(FILTER_KEY, wanted)
+    before, after = _shown(present).model_dump(mode="json"), body.model_dump(mode="json")
+    changed = sorted(name for name in after if before[name] != after[name])
+    change.note(
+        "policy.update", "policy", {name: before[name] for name in changed}, {name: after[name] for name in changed}
+    )
+    response.headers["ETag"] = f'"{change.revision}"'
+    return body
+
+
+def _shown(config: FilterConfig) -> PolicyBody:
+    members = msgspec.to_builtins(config)
+    del members["revision"]
+    return PolicyBody.model_validate(members)
+
+
+def _etag(config: FilterConfig) -> str:
+    return f'"{config.revision}"'
+
+
+def _problem(error: ValidationError) -> Problem:
+    errors = [
+        FieldError(".".join(["body", *map(str, item["loc"])]), item["msg"].removeprefix("Value error, "))
+        for item in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    return Problem("invalid", f"{errors[0].field.removeprefix('body.')}: {errors[0].message}", errors=errors)

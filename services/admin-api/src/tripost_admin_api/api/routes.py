@@ -1,0 +1,133 @@
+"""Routes: where mail for domains that are not ours goes."""
+
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Response
+from pydantic import Field, model_validator
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tripost_admin_api.api import names, paging
+from tripost_admin_api.api.models import Host, Incoming, Outgoing, Page, RouteDomain
+from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
+from tripost_admin_api.api.problems import Problem
+from tripost_shared.database.models import Route
+
+router = APIRouter(prefix="/routes", tags=["routes"])
+
+
+class RouteSettings(Incoming):
+    """Where the mail goes."""
+
+    host: Host | None = Field(None, description="The next hop's name or address; null: found by MX records.")
+    port: int = Field(25, ge=1, le=65535)
+    tls: Literal["none", "may", "encrypt"] = Field(
+        "may", description="`may`: TLS when the next hop offers it; `encrypt`: never without."
+    )
+    accepts_from_anyone: bool = Field(
+        False, description="Take mail for this domain from any client (we are its MX), not from ours only."
+    )
+
+
+class RouteIn(RouteSettings):
+    """A route to add."""
+
+    domain: RouteDomain
+
+    @model_validator(mode="after")
+    def _not_for_everyone(self) -> "RouteIn":
+        if self.domain == "*" and self.accepts_from_anyone:
+            raise ValueError("taking mail for any domain from any client would be an open relay")
+        return self
+
+
+class RouteOut(Outgoing):
+    """A route; the most specific one for a domain is used."""
+
+    domain: str
+    host: str | None
+    port: int
+    tls: str
+    accepts_from_anyone: bool
+    created_at: datetime
+
+
+@router.get("")
+async def list_routes(parts: PartsNeeded, query: paging.Listing) -> Page[RouteOut]:
+    """List the routes by domain."""
+    statement = select(Route).order_by(Route.domain).limit(query.limit + 1)
+    after = paging.decode(query.cursor, tuple[str])
+    if after is not None:
+        statement = statement.where(Route.domain > after[0])
+    async with parts.database.reading() as session:
+        rows = (await session.scalars(statement)).all()
+    items, following = paging.part(rows, query.limit, lambda row: [row.domain])
+    return Page(items=[RouteOut.model_validate(row) for row in items], next_cursor=following)
+
+
+@router.post("", status_code=201)
+async def add_route(body: RouteIn, parts: PartsNeeded, actor: ActorNeeded, response: Response) -> RouteOut:
+    """Add a route."""
+    async with parts.database.changing(actor.name) as change:
+        if await _find(change.session, body.domain) is not None:
+            raise Problem("conflict", f"There is a route for {body.domain} already.")
+        row = Route(created_at=change.now, **body.model_dump())
+        change.session.add(row)
+        await change.touch_directory()
+        change.note("route.create", body.domain, after=_audited(row))
+    response.headers["Location"] = f"/api/v1/routes/{quote(body.domain)}"
+    return RouteOut.model_validate(row)
+
+
+@router.get("/{domain}")
+async def show_route(domain: str, parts: PartsNeeded) -> RouteOut:
+    """Show a route."""
+    async with parts.database.reading() as session:
+        return RouteOut.model_validate(await _found(session, domain))
+
+
+@router.put("/{domain}")
+async def replace_route(domain: str, body: RouteSettings, parts: PartsNeeded, actor: ActorNeeded) -> RouteOut:
+    """Replace all of a route's settings; what is left out has its default."""
+    async with parts.database.changing(actor.name) as change:
+        row = await _found(change.session, domain)
+        if row.domain == "*" and body.accepts_from_anyone:
+            raise Problem("invalid", "Taking mail for any domain from any client would be an open relay.")
+        before = _audited(row)
+        for name, value in body.model_dump().items():
+            setattr(row, name, value)
+        await change.touch_directory()
+        change.note("route.update", row.domain, before, _audited(row))
+    return RouteOut.model_validate(row)
+
+
+@router.delete("/{domain}", status_code=204)
+async def remove_route(domain: str, parts: PartsNeeded, actor: ActorNeeded) -> None:
+    """Remove a route; mail that is queued for it is sent where the remaining ones lead."""
+    async with parts.database.changing(actor.name) as change:
+        row = await _found(change.session, domain)
+        await change.session.delete(row)
+        await change.touch_directory()
+        change.note("route.delete", row.domain, before=_audited(row))
+
+
+async def _find(session: AsyncSession, domain: str) -> Route | None:
+    row: Route | None = await session.scalar(select(Route).where(Route.domain == domain))
+    return row
+
+
+async def _found(session: AsyncSession, domain: str) -> Route:
+    try:
+        wanted = names.route_domain(domain)
+    except ValueError as error:
+        raise Problem("not-found", str(error)) from None
+    row = await _find(session, wanted)
+    if row is None:
+        raise Problem("not-found", f"There is no route for {wanted}.")
+    return row
+
+
+def _audited(row: Route) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in ("host", "port", "tls", "accepts_from_anyone")}

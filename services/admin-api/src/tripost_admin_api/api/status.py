@@ -1,0 +1,136 @@
+"""How the cluster does."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from fastapi import APIRouter
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tripost_admin_api.api.models import Outgoing
+from tripost_admin_api.api.parts import Parts, PartsNeeded
+from tripost_admin_api.configuration.changes import current_revision
+from tripost_admin_api.ports import ClusterUnavailable
+from tripost_shared.contracts.nodes import NodeStatus
+from tripost_shared.database.models import QueuedDelivery, QueuedMessage
+from tripost_shared.database.transactions import DatabaseUnavailable
+
+router = APIRouter(tags=["status"])
+
+ANSWER_WITHIN: Final = timedelta(seconds=0.7)  # an instance answers in a few milliseconds, or is in trouble
+TIERS: Final = {
+    "edge": "no mail is taken in",
+    "filter": "mail is answered with 451 until one does",
+    "domains": "recipients cannot be verified, and nothing is delivered",
+}
+
+
+class NodeOut(Outgoing):
+    """One instance of a service."""
+
+    service: str
+    instance: str
+    version: str
+    started_at: datetime
+    ready: bool
+    config_revision: int
+    details: dict[str, str]
+
+
+class QueueNumbers(Outgoing):
+    """The deferred queue."""
+
+    messages: int
+    deferred: int
+    held: int
+    attempting: int
+    oldest_received_at: datetime | None
+
+
+class SpoolOut(Outgoing):
+    """What is accepted and not yet attempted."""
+
+    messages: int
+    octets: int
+    partitions: int
+
+
+class StatusOut(Outgoing):
+    """The cluster. `problems` says in words what an operator should look at; empty when all is well."""
+
+    problems: list[str]
+    revision: int
+    published_revision: int
+    database: str
+    nats_connected: bool
+    nodes: list[NodeOut]
+    queue: QueueNumbers
+    spool: SpoolOut | None
+
+
+class HealthOut(Outgoing):
+    """Whether admin-api itself can do its work."""
+
+    ready: bool
+    database: bool
+    nats: bool
+
+
+@router.get("/health")
+async def show_health(parts: PartsNeeded) -> HealthOut:
+    """Tell whether the database and NATS can be reached from here."""
+    try:
+        async with parts.database.reading() as session:
+            await current_revision(session)
+    except DatabaseUnavailable:
+        database = False
+    else:
+        database = True
+    nats = parts.cluster.is_connected
+    return HealthOut(ready=database and nats, database=database, nats=nats)
+
+
+@router.get("/status")
+async def show_status(parts: PartsNeeded) -> StatusOut:
+    """Show all instances, the spool, the queue, and what is wrong."""
+    async with parts.database.reading() as session:
+        revision = await current_revision(session)
+        queue = await _queue_numbers(session)
+    nodes, spool, problems = await _ask_cluster(parts)
+    return StatusOut(
+        problems=problems,
+        revision=revision,
+        published_revision=parts.publisher.settled_revision,
+        database=parts.database.engine.dialect.name,
+        nats_connected=parts.cluster.is_connected,
+        nodes=[NodeOut.model_validate(node) for node in nodes],
+        queue=queue,
+        spool=spool,
+    )
+
+
+async def _ask_cluster(parts: Parts) -> tuple[list[NodeStatus], SpoolOut | None, list[str]]:
+    try:
+        nodes = sorted(await parts.cluster.nodes(ANSWER_WITHIN), key=lambda node: (node.service, node.instance))
+        spool = SpoolOut.model_validate(await parts.cluster.spool())
+    except ClusterUnavailable as error:
+        return [], None, [f"NATS is not reachable, so no service can work: {error}"]
+    answering = {node.service for node in nodes}
+    problems = [f"No {tier} answers: {meaning}." for tier, meaning in TIERS.items() if tier not in answering]
+    problems += [f"{node.service} {node.instance} is not ready." for node in nodes if not node.ready]
+    return nodes, spool, problems
+
+
+async def _queue_numbers(session: AsyncSession) -> QueueNumbers:
+    messages, oldest = (
+        await session.execute(select(func.count(QueuedMessage.id), func.min(QueuedMessage.received_at)))
+    ).one()
+    counted = select(QueuedDelivery.state, func.count()).group_by(QueuedDelivery.state)
+    by_state: dict[str, int] = dict((await session.execute(counted)).all())
+    return QueueNumbers(
+        messages=messages,
+        deferred=by_state.get("deferred", 0),
+        held=by_state.get("held", 0),
+        attempting=by_state.get("attempting", 0),
+        oldest_received_at=oldest,
+    )
