@@ -1,0 +1,226 @@
+"""Domains, mailboxes, aliases, routes and grants through the API, on both databases."""
+
+import json
+from urllib.parse import quote
+
+import pytest
+
+from admin_api import Api
+from tripost_admin_api.configuration.documents import read_all
+from tripost_shared.contracts.config import DIRECTORY_KEY, DirectoryChange
+
+V1 = "/api/v1"
+
+
+async def test_a_domain_is_added_shown_listed_and_removed(api: Api) -> None:
+    made = await api.add("domains", name="Local.TEST")
+    assert made.headers["location"] == "/api/v1/domains/local.test"
+    assert made.json()["name"] == "local.test"
+    assert (await api.reader.get(f"{V1}/domains/LOCAL.test")).json() == made.json()
+    assert [item["name"] for item in (await api.reader.get(f"{V1}/domains")).json()["items"]] == ["local.test"]
+    assert (await api.admin.delete(f"{V1}/domains/local.test")).status_code == 204
+    assert (await api.reader.get(f"{V1}/domains/local.test")).status_code == 404
+
+
+async def test_an_internationalised_domain_is_kept_as_a_labels(api: Api) -> None:
+    assert (await api.add("domains", name="bücher.example")).json()["name"] == "xn--bcher-kva.example"
+
+
+async def test_a_domain_with_contents_is_removed_only_when_asked_for_that(api: Api) -> None:
+    await api.add("domains", name="local.test")
+    await api.add("mailboxes", address="user@local.test")
+    await api.add("aliases", address="info@local.test", targets=["user@local.test"])
+    refused = await api.admin.delete(f"{V1}/domains/local.test")
+    assert refused.status_code == 409
+    assert "1 mailboxes and 1 aliases" in refused.json()["detail"]
+    assert (await api.admin.delete(f"{V1}/domains/local.test", params={"with_contents": True})).status_code == 204
+    assert (await api.reader.get(f"{V1}/mailboxes")).json()["items"] == []
+
+
+async def test_a_mailbox_lives_from_its_password_to_its_removal(api: Api) -> None:
+    await api.add("domains", name="local.test")
+    made = await api.add("mailboxes", address="User@local.test", password="correct horse")
+    assert made.json() | {"created_at": ""} == {
+        "address": "user@local.test",
+        "enabled": True,
+        "has_password": True,
+        "created_at": "",
+    }
+    path = f"{V1}/mailboxes/user@local.test"
+    assert (await api.admin.patch(path, json={"enabled": False})).json()["enabled"] is False
+    assert (await api.admin.put(f"{path}/password", json={"password": "battery staple"})).status_code == 204
+    assert (await api.reader.get(path)).json()["enabled"] is False
+    assert (await api.admin.delete(path)).status_code == 204
+    assert (await api.admin.delete(path)).status_code == 404
+
+
+async def test_mailboxes_are_listed_by_domain_in_parts(api: Api) -> None:
+    for domain in ("b.test", "a.test"):
+        await api.add("domains", name=domain)
+        for number in range(3):
+            await api.add("mailboxes", address=f"user{number}@{domain}")
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = (await api.reader.get(f"{V1}/mailboxes", params={"limit": 2, "cursor": cursor})).json()
+        seen += [item["address"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = page["next_cursor"]
+    assert seen == [f"user{number}@{domain}" for domain in ("a.test", "b.test") for number in range(3)]
+    only = (await api.reader.get(f"{V1}/mailboxes", params={"domain": "B.test"})).json()
+    assert [item["address"] for item in only["items"]] == [f"user{number}@b.test" for number in range(3)]
+
+
+async def test_a_catch_all_is_an_alias_named_by_a_star(api: Api) -> None:
+    await api.add("domains", name="local.test")
+    made = await api.add("aliases", address="*@local.test", targets=["a@local.test", "b@other.example", "a@local.test"])
+    assert made.json()["targets"] == ["a@local.test", "b@other.example"]
+    changed = await api.admin.put(f"{V1}/aliases/*@local.test", json={"targets": ["c@local.test"]})
+    assert changed.json()["targets"] == ["c@local.test"]
+    assert (await api.reader.get(f"{V1}/aliases/{quote('*@local.test')}")).json()["targets"] == ["c@local.test"]
+    assert (await api.admin.delete(f"{V1}/aliases/*@local.test")).status_code == 204
+
+
+async def test_an_alias_may_have_a_quoted_name_with_a_slash(api: Api) -> None:
+    await api.add("domains", name="local.test")
+    address = '"odd/ name"@local.test'
+    await api.add("aliases", address=address, targets=["a@local.test"])
+    path = f"{V1}/aliases/{quote(address, safe='')}"
+    assert (await api.reader.get(path)).json()["address"] == address
+
+
+async def test_a_route_names_a_next_hop(api: Api) -> None:
+    made = await api.add("routes", domain="example.org", host="127.0.0.1", port=2600, tls="none")
+    assert made.json()["host"] == "127.0.0.1"
+    replaced = await api.admin.put(f"{V1}/routes/example.org", json={"host": "[IPv6:2001:DB8::1]"})
+    assert (replaced.json()["host"], replaced.json()["port"], replaced.json()["tls"]) == ("2001:db8::1", 25, "may")
+    await api.add("routes", domain=".example.org", accepts_from_anyone=True)
+    await api.add("routes", domain="*", host="smarthost.example")
+    listed = (await api.reader.get(f"{V1}/routes")).json()["items"]
+    assert [item["domain"] for item in listed] == ["*", ".example.org", "example.org"]
+    assert (await api.admin.delete(f"{V1}/routes/*")).status_code == 204
+    assert (await api.admin.delete(f"{V1}/routes/.example.org")).status_code == 204
+
+
+async def test_no_route_makes_an_open_relay(api: Api) -> None:
+    refused = await api.admin.post(f"{V1}/routes", json={"domain": "*", "accepts_from_anyone": True})
+    assert refused.status_code == 422
+    await api.add("routes", domain="*", host="smarthost.example")
+    refused = await api.admin.put(f"{V1}/routes/*", json={"accepts_from_anyone": True})
+    assert refused.status_code == 422
+    assert "open relay" in refused.json()["detail"]
+
+
+async def test_a_mailbox_is_granted_foreign_reverse_paths(api: Api) -> None:
+    await api.add("domains", name="local.test")
+    await api.add("mailboxes", address="user@local.test")
+    await api.add("mailboxes/user@local.test/grants", pattern="News@Other.example")
+    await api.add("mailboxes/user@local.test/grants", pattern="@third.example")
+    path = f"{V1}/mailboxes/user@local.test/grants"
+    listed = (await api.reader.get(path)).json()["items"]
+    assert [item["pattern"] for item in listed] == ["@third.example", "news@other.example"]
+    assert (await api.reader.get(f"{path}/@third.example")).status_code == 200
+    assert (await api.admin.delete(f"{path}/@third.example")).status_code == 204
+    assert (await api.admin.delete(f"{path}/@third.example")).status_code == 404
+    assert (await api.reader.get(f"{V1}/mailboxes/nobody@local.test/grants")).status_code == 404
+
+
+async def test_what_exists_already_is_a_conflict(api: Api) -> None:
+    await api.add("domains", name="local.test")
+    await api.add("mailboxes", address="user@local.test")
+    await api.add("aliases", address="info@local.test", targets=["user@local.test"])
+    await api.add("routes", domain="example.org")
+    await api.add("mailboxes/user@local.test/grants", pattern="@other.example")
+    for path, body in (
+        ("domains", {"name": "LOCAL.test"}),
+        ("mailboxes", {"address": "USER@local.test"}),
+        ("aliases", {"address": "info@LOCAL.test", "targets": ["x@local.test"]}),
+        ("routes", {"domain": "Example.org"}),
+        ("mailboxes/user@local.test/grants", {"pattern": "@OTHER.example"}),
+    ):
+        answer = await api.admin.post(f"{V1}/{path}", json=body)
+        assert (path, answer.status_code) == (path, 409)
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        pytest.param("domains", {"name": "user@local.test"}, "after the @", id="an address where a domain is wanted"),
+        pytest.param("domains", {"name": "-bad-.test"}, "no domain name", id="malformed domain"),
+        pytest.param("domains", {"name": "[192.0.2.1]"}, "literal", id="address literal as a domain"),
+        pytest.param("domains", {"name": "x\u0000.test"}, "no domain name", id="NUL in a domain"),
+        pytest.param("domains", {"name": 17}, "must be a text", id="a number as a name"),
+        pytest.param("domains", {}, "required", id="nothing given"),
+        pytest.param("domains", {"name": "a.test", "colour": "red"}, "not permitted", id="a field that is none"),
+        pytest.param("mailboxes", {"address": "user"}, "no domain", id="an address without a domain"),
+        pytest.param(
+            "mailboxes", {"address": "../../etc@local.test"}, "no mail address", id="dots in a mailbox's name"
+        ),
+        pytest.param("mailboxes", {"address": "a/b@local.test"}, "no slash", id="slash in a mailbox's name"),
+        pytest.param("mailboxes", {"address": '".."@local.test'}, "no slash", id="quoted dots in a mailbox's name"),
+        pytest.param("mailboxes", {"address": "*@local.test"}, "catch-all is an alias", id="star as a mailbox"),
+        pytest.param("mailboxes", {"address": "a@foreign.example"}, "add it first", id="mailbox of a foreign domain"),
+        pytest.param("mailboxes", {"address": "a@local.test", "password": "short"}, "at least 8", id="short password"),
+        pytest.param("mailboxes", {"address": "a\ud800@local.test"}, "unicode", id="half a surrogate"),
+        pytest.param("aliases", {"address": "a@local.test", "targets": []}, "at least 1", id="alias without targets"),
+        pytest.param("aliases", {"address": "a@local.test", "targets": ["A@local.test"]}, "itself", id="alias loop"),
+        pytest.param("aliases", {"address": "a@foreign.example", "targets": ["b@x.example"]}, "add it", id="no domain"),
+        pytest.param("aliases", {"address": "a@local.test", "targets": ["nobody"]}, "no mail address", id="bad target"),
+        pytest.param("routes", {"domain": "*.example.org"}, "'.example.org'", id="star and dot in a route"),
+        pytest.param("routes", {"domain": "example.org", "host": "mail:25"}, "port is given apart", id="port in host"),
+        pytest.param("routes", {"domain": "example.org", "port": 0}, "greater than or equal to 1", id="port 0"),
+        pytest.param("routes", {"domain": "example.org", "tls": "maybe"}, "'none', 'may' or 'encrypt'", id="bad tls"),
+        pytest.param("relay-networks", {"network": "0.0.0.0/0"}, "all of the Internet", id="the Internet may relay"),
+        pytest.param("relay-networks", {"network": "192.0.2.1/24"}, "192.0.2.0/24 is the network", id="host bits"),
+        pytest.param("relay-networks", {"network": "here"}, "no network", id="no network at all"),
+    ],
+)
+async def test_what_cannot_be_is_refused_in_words(api: Api, path: str, body: dict[str, object], told: str) -> None:
+    await api.add("domains", name="local.test")
+    raw = json.dumps(body).encode()
+    answer = await api.admin.post(f"{V1}/{path}", content=raw, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422, answer.text
+    problem = answer.json()
+    assert problem["type"] == "urn:tripost:problem:invalid"
+    assert told in " ".join([problem["detail"], *(error["message"] for error in problem["errors"])])
+    assert problem["errors"][0]["field"].startswith("body")
+
+
+async def test_relay_networks_are_listed_and_removed_by_their_cidr_form(api: Api) -> None:
+    await api.add("relay-networks", network="192.0.2.7")
+    await api.add("relay-networks", network="2001:DB8::/32")
+    listed = (await api.reader.get(f"{V1}/relay-networks")).json()["items"]
+    assert [item["network"] for item in listed] == ["192.0.2.7/32", "2001:db8::/32"]
+    assert (await api.reader.get(f"{V1}/relay-networks/192.0.2.7")).json() == {"network": "192.0.2.7/32"}
+    assert (await api.admin.delete(f"{V1}/relay-networks/2001:db8::/32")).status_code == 204
+    assert (await api.admin.delete(f"{V1}/relay-networks/2001:db8::/32")).status_code == 404
+
+
+async def test_every_directory_change_raises_the_revision_and_is_audited_without_secrets(api: Api) -> None:
+    await api.add("domains", name="local.test")
+    await api.add("mailboxes", address="user@local.test", password="correct horse")
+    await api.admin.put(f"{V1}/mailboxes/user@local.test/password", json={"password": "battery staple"})
+    entries = await api.audited()
+    assert [(entry["action"], entry["target"], entry["actor"]) for entry in entries] == [
+        ("domain.create", "local.test", "token tests-admin"),
+        ("mailbox.create", "user@local.test", "token tests-admin"),
+        ("mailbox.password", "user@local.test", "token tests-admin"),
+    ]
+    assert [entry["revision"] for entry in entries] == [1, 2, 3]
+    text = str(entries)
+    assert "correct horse" not in text
+    assert "battery staple" not in text
+    assert "argon2" not in text
+    async with api.parts.database.reading() as session:
+        assert (await read_all(session))[DIRECTORY_KEY] == DirectoryChange(revision=3)
+
+
+async def test_a_refused_change_leaves_nothing_behind(api: Api) -> None:
+    await api.add("domains", name="local.test")
+    assert (await api.admin.post(f"{V1}/domains", json={"name": "local.test"})).status_code == 409
+    entries = await api.audited()
+    assert [entry["revision"] for entry in entries] == [1]
+    await api.add("domains", name="other.test")
+    assert [entry["revision"] for entry in await api.audited()] == [1, 2]
