@@ -1,0 +1,174 @@
+"""The cluster over NATS: usable at once, connected when NATS is there."""
+
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+import structlog
+
+from tripost_admin_api.ports import ClusterUnavailable, SpoolNumbers
+from tripost_shared.bus import jetstream
+from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
+from tripost_shared.bus.nats_bus import NatsBus
+from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.bus.port import NoAnswer
+from tripost_shared.config.kv import PREFIX, STREAM, WITHIN_SECONDS, KvConfigSource
+from tripost_shared.config.port import ConfigUnavailable, Snapshot, Watched
+from tripost_shared.content.object_store import ObjectContentStore
+from tripost_shared.contracts.events import Event
+from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
+from tripost_shared.kv.jetstream import is_deleted
+from tripost_shared.provision import provision
+from tripost_shared.settings import CommonSettings
+from tripost_shared.spool.events import JetStreamEventLog
+from tripost_shared.spool.jetstream import stream_of
+
+log = structlog.get_logger()
+
+MOST_EARLY_FACTS: Final = 1000
+PUT_TRIES: Final = 5
+AWAY: Final = "NATS has not been reached since this process started"
+
+
+class _Stamp(msgspec.Struct):
+    """What every configuration document has."""
+
+    revision: int = 0
+
+
+class NatsCluster:
+    """Call `open` in a task of its own: it returns once NATS is reached, however long that takes."""
+
+    def __init__(self, settings: CommonSettings, service: str) -> None:
+        self._settings = settings
+        self._service = service
+        self._link: NatsLink | None = None
+        self._bus: NatsBus | None = None
+        self._source: KvConfigSource | None = None
+        self._events: JetStreamEventLog | None = None
+        self._early_facts: deque[Event] = deque(maxlen=MOST_EARLY_FACTS)
+        self._regained: list[Callable[[], None]] = []
+
+    async def open(self) -> NatsBus:
+        """Connect, make the streams and buckets that are missing, and give the bus. Raises SettingsError."""
+        link = self._link = await NatsLink.connect(self._settings, self._service)
+        await provision(link, self._settings)
+        self._events = JetStreamEventLog(link, self._service)
+        while self._early_facts:
+            self._events.record(self._early_facts.popleft())
+        self._source = KvConfigSource(link)
+        self._bus = NatsBus(link)
+        link.after_regaining(self._tell)
+        self._tell()
+        return self._bus
+
+    async def close(self) -> None:
+        """Send what waits, then close."""
+        if self._source is not None:
+            await self._source.close()
+        if self._bus is not None:
+            await self._bus.drain()
+        if self._events is not None:
+            await self._events.close()
+        if self._link is not None:
+            await self._link.drain()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the cluster can be reached now."""
+        return self._source is not None and self._link is not None and self._link.is_connected
+
+    def on_regained(self, call: Callable[[], None]) -> None:
+        """Be told when the cluster can be reached, at first and again."""
+        self._regained.append(call)
+
+    async def watch(self, key: str, kind: type[Snapshot]) -> Watched[Snapshot]:
+        """Follow a key."""
+        if self._source is None:
+            raise ConfigUnavailable(AWAY)
+        return await self._source.watch(key, kind)
+
+    async def put(self, key: str, snapshot: msgspec.Struct) -> None:
+        """Replace the key's value unless a newer one is in force, whoever writes at the same moment."""
+        link = self._link
+        if link is None or not self.is_connected:
+            raise ConfigUnavailable(AWAY if link is None else "not connected to NATS")
+        revision: int = getattr(snapshot, "revision", 0)
+        payload = msgspec.json.encode(snapshot)
+        try:
+            for _ in range(PUT_TRIES):
+                sequence, in_force = await _present(link, key)
+                if in_force > revision or await _replace(link, key, payload, sequence):
+                    return
+        except (JetStreamRefused, JetStreamUnavailable) as error:
+            raise ConfigUnavailable(str(error)) from error
+        raise ConfigUnavailable(f"{key}: others write all the time")
+
+    async def nodes(self, within: timedelta) -> list[NodeStatus]:
+        """Ask every instance how it does."""
+        if self._bus is None:
+            raise ClusterUnavailable(AWAY)
+        try:
+            return await self._bus.gather(NODES_SUBJECT, NodeStatus, within)
+        except NoAnswer as error:
+            raise ClusterUnavailable(str(error)) from error
+
+    async def spool(self) -> SpoolNumbers:
+        """Count what is in the spool's streams."""
+        if self._link is None:
+            raise ClusterUnavailable(AWAY)
+        messages = octets = 0
+        partitions = self._settings.spool_partitions
+        try:
+            for partition in range(partitions):
+                info = await jetstream.call(self._link, f"STREAM.INFO.{stream_of(partition)}", within_seconds=2.0)
+                messages += info["state"]["messages"]
+                octets += info["state"]["bytes"]
+        except (JetStreamRefused, JetStreamUnavailable) as error:
+            raise ClusterUnavailable(str(error)) from error
+        return SpoolNumbers(messages, octets, partitions)
+
+    def record(self, event: Event) -> None:
+        """Note a fact."""
+        if self._events is None:
+            self._early_facts.append(event)
+        else:
+            self._events.record(event)
+
+    async def discard_content(self, name: str) -> None:
+        """Remove an object."""
+        if self._link is None:
+            raise ClusterUnavailable(AWAY)
+        await ObjectContentStore(self._link).delete(name)
+
+    def _tell(self) -> None:
+        for call in self._regained:
+            call()
+
+
+async def _present(link: NatsLink, key: str) -> tuple[int, int]:
+    """Give the sequence number of the key's newest entry, 0 for none, and the revision in force."""
+    message = await jetstream.last_message(link, STREAM, PREFIX + key)
+    if message is None:
+        return 0, 0
+    if is_deleted(message):
+        return message.sequence, 0
+    try:
+        return message.sequence, msgspec.json.decode(message.data, type=_Stamp).revision
+    except msgspec.DecodeError as error:
+        log.warning("configuration in force cannot be read, replacing it", key=key, because=str(error))
+        return message.sequence, 0
+
+
+async def _replace(link: NatsLink, key: str, payload: bytes, sequence: int) -> bool:
+    """Write over exactly that entry; tells whether it was still the newest."""
+    fields = jetstream.header({"Nats-Expected-Last-Subject-Sequence": str(sequence)})
+    try:
+        await jetstream.publish(link, PREFIX + key, payload, fields, WITHIN_SECONDS)
+    except JetStreamRefused as error:
+        if error.number in jetstream.WRONG_LAST_SEQUENCE:
+            return False
+        raise
+    return True

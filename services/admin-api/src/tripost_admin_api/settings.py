@@ -1,0 +1,32 @@
+"""Settings of admin-api."""
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tripost_shared.settings import Listen
+
+DEFAULT_LISTEN: Final = Listen("127.0.0.1:8443")
+
+
+class AdminSettings(BaseSettings):
+    """Where the API is served, and by which certificate."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIPOST_ADMIN_", extra="ignore")
+
+    listen: Listen = Field(DEFAULT_LISTEN, description="Address and port of the HTTPS API, `address:port`.")
+    certificate: Path | None = Field(
+        None,
+        description="PEM file with the server's certificate and its chain. Empty: a self-signed one, made at first "
+        "start in `$TRIPOST_HOME/tls/admin.crt`.",
+    )
+    key: Path | None = Field(None, description="PEM file with the certificate's private key, without a pass phrase.")
+    cli_token_file: Path | None = Field(
+        None,
+        description="File for the command line's token (mode 0600), made at start if it is missing. "
+        "Empty: `$TRIPOST_HOME/cli/token`.",
+    )
+    max_connections: int = Field(200, ge=10, description="Connections at a time; one more gets 503.")
+    session_hours: int = Field(12, ge=1, le=720, description="Hours for which an operator's session token is good.")
