@@ -20,7 +20,8 @@ MAX_DIAGNOSTIC: Final = 800
 SUBJECT: Final = "Undelivered mail: returned to sender"
 
 _MESSAGE_ID: Final = re.compile(rb"<[\x21-\x3b\x3d\x3f-\x7e]{1,250}>")
-_MAX_PLAIN_LINE: Final = 200  # longer ones go as quoted-printable
+_MAX_PLAIN_LINE: Final = 990  # RFC 5322 §2.1.1: 998; longer ones go as quoted-printable
+_MAX_WORD: Final = 900  # an address needs less; the delivery-status must do without any encoding (RFC 3464 §2.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ def _ascii(text: str) -> str:
 def _field(name: str, value: str) -> bytes:
     """Write a field of bounded line length, folded at blanks."""
     lines = [f"{name}:"]
-    for word in printable(_ascii(value)).split():
+    for word in (part[:_MAX_WORD] for part in printable(_ascii(value)).split()):
         if len(lines[-1]) + 1 + len(word) > FOLD_AT_COLUMN and lines[-1].strip().rstrip(":") != name:
             lines.append(f"\t{word}")
         else:

@@ -184,7 +184,7 @@ class QueueRepository:
             .execution_options(synchronize_session=False)
         )
 
-    def _locked(self, ids: Select[Any], due: Any) -> Select[tuple[int]]:
+    def _locked(self, ids: Select[Any], due: Any) -> Select[Any]:
         if self._engine.dialect.name != "postgresql":
             return ids
         locked = select(QueuedDelivery.id).where(QueuedDelivery.id.in_(ids), due)

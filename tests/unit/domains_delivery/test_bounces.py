@@ -1,0 +1,178 @@
+"""Whether the sender is told of a failure, and the DSN's text (RFC 3464)."""
+
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage, Message
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tripost_domains.bounce.dsn import MAX_HEADER_OCTETS, FailedRecipient, Report, compose
+from tripost_domains.bounce.policy import why_no_bounce
+from tripost_shared.contracts.spool import Direction, SpooledMessage
+from tripost_shared.mail.client import Client
+from tripost_shared.mail.content import Content
+from tripost_shared.mail.envelope import Envelope, Recipient
+from tripost_shared.mail.reply import SmtpReply
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+MESSAGE_ID = "1k3v9q2m8f0abcde.1"
+DSN_ID = "1k3v9q2m8f0abcdf.1"
+HEADER = b"Received: from client\r\nMessage-ID: <one@sender.example>\r\nSubject: Hello\r\n"
+
+
+def a_failure(
+    address: str = "bob@dest.example",
+    reply: SmtpReply | None = None,
+    original: str = "",
+    remote: str = "mx.dest.example",
+) -> FailedRecipient:
+    return FailedRecipient(address, original, reply or SmtpReply(550, "5.1.1", "No such user"), remote, NOW)
+
+
+def a_report(
+    *failures: FailedRecipient, header: bytes = HEADER, envid: str = "", sender: str = "ann@sender.example"
+) -> Report:
+    return Report(MESSAGE_ID, "mail.ours.example", sender, NOW, NOW, envid, header, failures or (a_failure(),))
+
+
+def parsed(report: Report) -> EmailMessage:
+    octets = compose(report, DSN_ID, "report-0123456789")
+    assert b"\n" not in octets.replace(b"\r\n", b"")
+    assert all(len(line) <= 998 for line in octets.split(b"\r\n"))
+    message = message_from_bytes(octets, policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def status_groups(message: EmailMessage) -> list[Message]:
+    status = list(message.iter_parts())[1].get_payload()
+    assert isinstance(status, list)
+    return [group for group in status if isinstance(group, Message)]
+
+
+def test_a_dsn_is_a_report_of_three_parts() -> None:
+    message = parsed(a_report())
+    assert message.get_content_type() == "multipart/report"
+    assert message.get_param("report-type") == "delivery-status"
+    kinds = [part.get_content_type() for part in message.iter_parts()]
+    assert kinds == ["text/plain", "message/delivery-status", "text/rfc822-headers"]
+    assert not message.defects
+    assert message["Auto-Submitted"] == "auto-replied"
+    assert message["To"] == "ann@sender.example"
+    assert message["From"] == "Mail Delivery System <MAILER-DAEMON@mail.ours.example>"
+    assert message["In-Reply-To"] == "<one@sender.example>"
+
+
+def test_each_recipient_has_a_group_with_the_remote_reply() -> None:
+    ours = a_failure("eve@dest.example", SmtpReply(550, "5.4.7", "Delivery time expired"), remote="")
+    first = a_failure(original="rfc822;Bob@dest.example")
+    about, bob, eve = status_groups(parsed(a_report(first, ours, envid="QQ314159")))
+    assert about["Reporting-MTA"] == "dns; mail.ours.example"
+    assert about["Original-Envelope-Id"] == "QQ314159"
+    assert about["X-Tripost-Id"] == MESSAGE_ID
+    assert bob["Final-Recipient"] == "rfc822; bob@dest.example"
+    assert bob["Original-Recipient"] == "rfc822; Bob@dest.example"
+    assert (bob["Action"], bob["Status"]) == ("failed", "5.1.1")
+    assert bob["Remote-MTA"] == "dns; mx.dest.example"
+    assert bob["Diagnostic-Code"] == "smtp; 550 5.1.1 No such user"
+    assert eve["Remote-MTA"] is None
+    assert eve["Status"] == "5.4.7"
+
+
+def test_a_reply_without_enhanced_code_has_its_class_for_status() -> None:
+    _, bob = status_groups(parsed(a_report(a_failure(reply=SmtpReply(554, "", "No")))))
+    assert bob["Status"] == "5.0.0"
+
+
+def test_the_original_header_comes_back() -> None:
+    part = list(parsed(a_report()).iter_parts())[2]
+    assert part.get_payload(decode=True) == HEADER
+
+
+def test_a_long_header_is_cut_at_a_field() -> None:
+    fields = b"".join(b"X-Field-%d: %s\r\n" % (number, b"v" * 100) for number in range(500))
+    part = list(parsed(a_report(header=fields)).iter_parts())[2]
+    kept = part.get_payload(decode=True)
+    assert isinstance(kept, bytes)
+    assert len(kept) <= MAX_HEADER_OCTETS
+    assert fields.startswith(kept)
+    assert fields[len(kept) :].startswith(b"X-Field-")
+
+
+def test_a_header_with_eight_bits_or_long_lines_arrives_whole() -> None:
+    header = b"Subject: gr\xc3\xbc\xc3\x9fe\r\nX-Long: " + b"x" * 2000 + b"\r\n"
+    part = list(parsed(a_report(header=header)).iter_parts())[2]
+    assert part.get_payload(decode=True) == header
+
+
+def test_an_internationalised_recipient_is_written_in_ascii() -> None:
+    """RFC 6533 §3."""
+    _, group = status_groups(parsed(a_report(a_failure("grüße@dest.example"))))
+    assert group["Final-Recipient"] == r"utf-8; gr\x{FC}\x{DF}e@dest.example"
+
+
+PIECES = [
+    "a",
+    " ",
+    "<",
+    ">",
+    ";",
+    ":",
+    "=",
+    "\r",
+    "\n",
+    "\r\n\r\n",
+    "\0",
+    "\t",
+    "\x1b",
+    "ü",
+    "\u2028",
+    "--report-0123456789",
+]
+GROUP_FIELDS = {
+    "Original-Recipient",
+    "Final-Recipient",
+    "Action",
+    "Status",
+    "Remote-MTA",
+    "Diagnostic-Code",
+    "Last-Attempt-Date",
+}
+HOSTILE = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
+
+
+@given(reply=HOSTILE, address=HOSTILE, original=HOSTILE, envid=HOSTILE, remote=HOSTILE)
+def test_nothing_that_others_said_begins_a_field_or_a_part(
+    reply: str, address: str, original: str, envid: str, remote: str
+) -> None:
+    failure = a_failure(address, SmtpReply(550, "5.1.1", reply), original, remote)
+    message = parsed(a_report(failure, envid=envid))
+    about, group = status_groups(message)
+    assert len(list(message.iter_parts())) == 3
+    assert set(about.keys()) <= {"Original-Envelope-Id", "Reporting-MTA", "X-Tripost-Id", "Arrival-Date"}
+    assert set(group.keys()) <= GROUP_FIELDS
+    assert group["Action"] == "failed"
+
+
+def a_message(reverse_path: str = "ann@sender.example", direction: Direction = Direction.INBOUND) -> SpooledMessage:
+    return SpooledMessage(
+        MESSAGE_ID, NOW, direction, Client("192.0.2.1"), Envelope(reverse_path, ()), Content.of(b"\r\n")
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "notify", "told"),
+    [
+        pytest.param(a_message(), (), True, id="by default"),
+        pytest.param(a_message(), ("FAILURE", "DELAY"), True, id="asked for"),
+        pytest.param(a_message(), ("NEVER",), False, id="NOTIFY=NEVER"),
+        pytest.param(a_message(), ("SUCCESS",), False, id="asked for success only"),
+        pytest.param(a_message(""), (), False, id="null reverse-path"),
+        pytest.param(a_message("", Direction.BOUNCE), (), False, id="a bounce that fails"),
+        pytest.param(a_message("x@y.example", Direction.BOUNCE), (), False, id="a bounce, whatever its reverse-path"),
+    ],
+)
+def test_who_is_told(message: SpooledMessage, notify: tuple[str, ...], told: bool) -> None:
+    assert (why_no_bounce(message, [Recipient("bob@dest.example", notify)]) == "") is told

@@ -1,0 +1,79 @@
+"""Content in the store: kept for the queue, forgotten in time and not before."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tripost_domains.delivery.contents import FORGET_AFTER, ORPHAN_AFTER, Contents, orphaned
+from tripost_shared.clock import FrozenClock
+from tripost_shared.content.memory import MemoryContentStore
+from tripost_shared.content.port import StoredObject
+from tripost_shared.contracts.spool import Direction, SpooledMessage
+from tripost_shared.mail.client import Client
+from tripost_shared.mail.content import Content
+from tripost_shared.mail.envelope import Envelope
+
+NOW = datetime(2026, 1, 10, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("age", "oldest_spooled", "is_orphan"),
+    [
+        pytest.param(2 * DAY, None, False, id="too young"),
+        pytest.param(4 * DAY, None, True, id="old, and SPOOL is empty"),
+        pytest.param(4 * DAY, 2 * DAY, True, id="much older than all in SPOOL"),
+        pytest.param(4 * DAY, 3.5 * DAY, False, id="its upload may have lasted until a message in SPOOL"),
+        pytest.param(4 * DAY, 6 * DAY, False, id="a message in SPOOL is older"),
+    ],
+)
+def test_only_what_no_message_in_spool_can_mean_is_an_orphan(
+    age: timedelta,
+    oldest_spooled: timedelta | None,
+    is_orphan: bool,
+) -> None:
+    stored = [StoredObject("name", 1, NOW - age)]
+    oldest_at = None if oldest_spooled is None else NOW - oldest_spooled
+    assert bool(orphaned(stored, NOW, oldest_at)) is is_orphan
+
+
+async def test_the_sweep_keeps_what_the_queue_refers_to(clock: FrozenClock) -> None:
+    store = MemoryContentStore(clock)
+    store.put("queued", b"x")
+    store.put("orphan", b"x")
+    clock.advance(ORPHAN_AFTER + DAY)
+    store.put("young", b"x")
+
+    async def queued() -> set[str]:
+        return {"queued"}
+
+    assert await Contents(store, clock).sweep(None, queued) == 1
+    assert {stored.name for stored in await store.list()} == {"queued", "young"}
+
+
+async def test_content_is_forgotten_some_time_after_its_message(clock: FrozenClock) -> None:
+    """SPOOL may give a message again when its acknowledgement got lost."""
+    store = MemoryContentStore(clock)
+    contents = Contents(store, clock)
+    for name in ("settled", "queued again"):
+        store.put(name, b"x")
+        contents.forget_later(name)
+
+    async def is_wanted(name: str) -> bool:
+        return name == "queued again"
+
+    await contents.forget_due(is_wanted)
+    assert len(await store.list()) == 2
+    clock.advance(FORGET_AFTER)
+    await contents.forget_due(is_wanted)
+    assert [stored.name for stored in await store.list()] == ["queued again"]
+
+
+async def test_inline_content_is_stored_under_the_messages_id(clock: FrozenClock) -> None:
+    store = MemoryContentStore(clock)
+    message = SpooledMessage(
+        "1k3v9q2m8f0abcde.1", NOW, Direction.INBOUND, Client("192.0.2.1"), Envelope("", ()), Content.of(b"A: b\r\n")
+    )
+    kept = await Contents(store, clock).keep(message)
+    assert (kept.stored, kept.inline, kept.size_octets) == (message.id, None, 6)
+    assert await store.read(kept) == b"A: b\r\n"
