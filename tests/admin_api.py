@@ -1,6 +1,7 @@
 """The API over a real database, with the cluster in memory."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -25,6 +26,14 @@ ADMIN_TOKEN = "tripost_admin-token-of-the-tests"
 READ_TOKEN = "tripost_read-token-of-the-tests"
 EXPIRED_TOKEN = "tripost_expired-token-of-the-tests"
 ONE_TIME_PASSWORD = "one-time-password"
+SOON = 2.0  # seconds within which a change is in force: what is promised to operators
+
+
+async def eventually(holds: Callable[[], bool], within: float = SOON) -> None:
+    """Wait until it holds."""
+    async with asyncio.timeout(within):
+        while not holds():
+            await asyncio.sleep(0.005)
 
 
 @dataclass

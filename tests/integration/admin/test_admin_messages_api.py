@@ -1,0 +1,244 @@
+"""Tracking through the API: found by any of its marks, shown with every fact."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from admin_api import Api
+from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.contracts.filter import Finding
+from tripost_shared.database.models import TrackedEvent, TrackedMessage
+from tripost_shared.mail.identifier import message_id_of, new_session_id, session_of
+from tripost_shared.mail.reply import SmtpReply
+
+V1 = "/api/v1"
+COLUMNS = {"id", "message_id", "at", "fact", "service", "recipient"}
+
+
+class Tracking:
+    """Writes what the tracking's recorder writes: a row a fact, and a row a message."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._facts = 0
+
+    def new_id(self, transaction: int = 1) -> str:
+        self._api.clock.advance(timedelta(seconds=1))
+        return message_id_of(new_session_id(self._api.clock.now()), transaction)
+
+    async def message(self, identifier: str, status: Fact, **columns: Any) -> None:
+        async with self._api.parts.database.writing() as session:
+            session.add(
+                TrackedMessage(
+                    id=identifier,
+                    session_id=session_of(identifier),
+                    first_at=columns.pop("first_at", self._api.clock.now()),
+                    status=status.value,
+                    **columns,
+                )
+            )
+
+    async def fact(self, identifier: str, fact: Fact, at: datetime | None = None, **members: Any) -> None:
+        self._facts += 1
+        event = Event(
+            id=f"fact-{self._facts}",
+            message_id=identifier,
+            at=at or self._api.clock.now(),
+            fact=fact,
+            service=members.pop("service", "edge"),
+            **members,
+        )
+        body = {key: value for key, value in msgspec.to_builtins(event).items() if key not in COLUMNS}
+        async with self._api.parts.database.writing() as session:
+            session.add(
+                TrackedEvent(
+                    id=event.id,
+                    message_id=event.message_id,
+                    at=event.at,
+                    fact=event.fact.value,
+                    service=event.service,
+                    recipient=event.recipient,
+                    body=body,
+                )
+            )
+
+
+@pytest.fixture
+def tracking(api: Api) -> Tracking:
+    return Tracking(api)
+
+
+async def found(api: Api, **query: Any) -> list[str]:
+    answer = await api.reader.get(f"{V1}/messages", params=query)
+    assert answer.status_code == 200, answer.text
+    return [item["id"] for item in answer.json()["items"]]
+
+
+async def test_a_trace_shows_every_fact_in_the_order_of_time_with_findings_and_replies(
+    api: Api, tracking: Tracking
+) -> None:
+    identifier = tracking.new_id()
+    now = api.clock.now()
+    await tracking.message(
+        identifier, Fact.DELIVERED, reverse_path="ann@a.example", client="192.0.2.7", direction="inbound", subject="Hi"
+    )
+    finding = Finding(
+        check="spf",
+        result="fail",
+        score=3.5,
+        because="no mechanism matched",
+        refuse_with=SmtpReply(550, "5.7.23", "SPF"),
+        evidence={"record": "v=spf1 -all"},
+        elapsed_ms=1.5,
+    )
+    await tracking.fact(
+        identifier,
+        Fact.RELAYED,
+        now + timedelta(seconds=2),
+        service="domains",
+        stage="delivery",
+        recipient="eve@far.example",
+        next_hop="mx.far.example",
+        reply="250 2.0.0 queued as 77",
+    )
+    await tracking.fact(
+        identifier,
+        Fact.ACCEPTED,
+        now,
+        stage="data",
+        reverse_path="ann@a.example",
+        recipients=("bob@local.test", "eve@far.example"),
+        findings=(finding,),
+        reply=f"250 2.0.0 Accepted as {identifier}",
+    )
+    await tracking.fact(
+        identifier,
+        Fact.DELIVERED,
+        now + timedelta(seconds=1),
+        service="domains",
+        stage="delivery",
+        recipient="bob@local.test",
+    )
+    trace = (await api.reader.get(f"{V1}/messages/{identifier}")).json()
+    assert [event["fact"] for event in trace["events"]] == ["accepted", "delivered", "relayed"]
+    assert trace["status"] == "delivered"
+    assert trace["recipients"] == ["bob@local.test", "eve@far.example"]
+    shown = trace["events"][0]["findings"][0]
+    assert shown["evidence"] == {"record": "v=spf1 -all"}
+    assert shown["refuse_with"] == {"code": 550, "enhanced": "5.7.23", "text": "SPF"}
+    assert trace["events"][2]["reply"] == "250 2.0.0 queued as 77"
+    assert trace["events"][0]["at"].endswith("Z")
+    assert not trace["truncated"]
+
+
+async def test_a_sessions_id_shows_all_its_messages_and_what_was_before_them(api: Api, tracking: Tracking) -> None:
+    first = tracking.new_id()
+    session_id = session_of(first)
+    second = message_id_of(session_id, 2)
+    await tracking.message(first, Fact.ACCEPTED)
+    await tracking.message(second, Fact.REFUSED)
+    await tracking.message(session_id, Fact.REFUSED)
+    await tracking.fact(session_id, Fact.REFUSED, stage="auth", reply="535 5.7.8 no")
+    await tracking.fact(first, Fact.ACCEPTED)
+    await tracking.fact(second, Fact.REFUSED, stage="rcpt", recipient="no@local.test")
+    whole = (await api.reader.get(f"{V1}/messages/{session_id}")).json()
+    assert [event["message_id"] for event in whole["events"]] == [session_id, first, second]
+    assert whole["session_messages"] == [first, second]
+    one = (await api.reader.get(f"{V1}/messages/{second}")).json()
+    assert [event["message_id"] for event in one["events"]] == [session_id, second]
+    assert one["session_messages"] == [first]
+
+
+async def test_a_session_without_a_row_of_its_own_is_found_by_its_messages(api: Api, tracking: Tracking) -> None:
+    identifier = tracking.new_id()
+    await tracking.message(identifier, Fact.ACCEPTED)
+    await tracking.fact(identifier, Fact.ACCEPTED)
+    trace = (await api.reader.get(f"{V1}/messages/{session_of(identifier)}")).json()
+    assert trace["id"] == session_of(identifier)
+    assert len(trace["events"]) == 1
+
+
+async def test_a_bounce_and_what_it_is_about_are_linked_both_ways(api: Api, tracking: Tracking) -> None:
+    original, dsn = tracking.new_id(), tracking.new_id()
+    await tracking.message(original, Fact.BOUNCED, direction="outbound")
+    await tracking.message(dsn, Fact.DELIVERED, direction="bounce", reverse_path="")
+    await tracking.fact(original, Fact.BOUNCED, service="domains", stage="bounce", related=dsn)
+    await tracking.fact(dsn, Fact.DELIVERED, service="domains", stage="delivery")
+    about = (await api.reader.get(f"{V1}/messages/{original}")).json()["related"]
+    assert about == [{"id": dsn, "relation": "bounce", "status": "delivered"}]
+    about = (await api.reader.get(f"{V1}/messages/{dsn}")).json()["related"]
+    assert about == [{"id": original, "relation": "original", "status": "bounced"}]
+
+
+async def test_messages_are_found_by_any_of_their_marks(api: Api, tracking: Tracking) -> None:
+    mine, bounce, refused = tracking.new_id(), tracking.new_id(), tracking.new_id()
+    await tracking.message(mine, Fact.DELIVERED, reverse_path="Ann@A.example", client="192.0.2.7", direction="inbound")
+    await tracking.fact(
+        mine, Fact.ACCEPTED, reverse_path="Ann@A.example", recipients=("Bob@Local.test", "x@local.test")
+    )
+    api.clock.advance(timedelta(hours=1))
+    await tracking.message(bounce, Fact.DELIVERED, reverse_path="", direction="bounce")
+    await tracking.fact(bounce, Fact.DELIVERED, recipient="ann@a.example")
+    await tracking.message(refused, Fact.REFUSED, client="198.51.100.1", reverse_path="spam_er@b.example")
+    await tracking.fact(refused, Fact.REFUSED, stage="rcpt", recipient="bob@local.test")
+    assert await found(api) == [refused, bounce, mine]
+    assert await found(api, sender="ann@a.example") == [mine]
+    assert await found(api, sender="@A.example") == [mine]
+    assert await found(api, sender="<>") == [bounce]
+    assert await found(api, sender="spam%er@b.example") == []
+    assert await found(api, recipient="bob@local.test") == [refused, mine]
+    assert await found(api, recipient="@local.test") == [refused, mine]
+    assert await found(api, recipient="ann@a.example") == [bounce]
+    assert await found(api, recipient="ob@local.test") == []
+    assert await found(api, status="refused") == [refused]
+    assert await found(api, direction="bounce") == [bounce]
+    assert await found(api, client="192.0.2.7") == [mine]
+    assert await found(api, id=mine) == [mine]
+    assert await found(api, id=session_of(mine)) == [mine]
+    half_an_hour_ago = (api.clock.now() - timedelta(minutes=30)).isoformat()
+    assert await found(api, since=half_an_hour_ago) == [refused, bounce]
+    assert await found(api, until=half_an_hour_ago) == [mine]
+    assert await found(api, until=half_an_hour_ago, recipient="nobody@local.test") == []
+    shown = (await api.reader.get(f"{V1}/messages", params={"id": mine})).json()["items"][0]
+    assert shown["recipients"] == ["Bob@Local.test", "x@local.test"]
+
+
+async def test_messages_of_one_moment_are_each_listed_once(api: Api, tracking: Tracking) -> None:
+    identifiers = [tracking.new_id() for _ in range(5)]
+    for identifier in identifiers:
+        await tracking.message(identifier, Fact.ACCEPTED, first_at=api.clock.now())
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = (await api.reader.get(f"{V1}/messages", params={"limit": 2, "cursor": cursor})).json()
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert seen == sorted(identifiers, reverse=True)
+
+
+async def test_what_a_newer_release_has_recorded_is_shown_as_far_as_it_is_known(api: Api, tracking: Tracking) -> None:
+    identifier = tracking.new_id()
+    await tracking.message(identifier, Fact.ACCEPTED)
+    async with api.parts.database.writing() as session:
+        session.add(
+            TrackedEvent(
+                id="new",
+                message_id=identifier,
+                at=api.clock.now(),
+                fact="archived",
+                service="archive",
+                body={"stage": "archive", "shelf": 7, "findings": [{"check": "new", "result": "ok", "colour": "red"}]},
+            )
+        )
+    trace = (await api.reader.get(f"{V1}/messages/{identifier}")).json()
+    assert trace["events"][0]["fact"] == "archived"
+    assert trace["events"][0]["findings"][0]["check"] == "new"
+
+
+async def test_an_unknown_id_says_what_an_id_looks_like(api: Api) -> None:
+    for identifier in (message_id_of(new_session_id(api.clock.now()), 1), new_session_id(api.clock.now()), "what"):
+        answer = await api.reader.get(f"{V1}/messages/{identifier}")
+        assert answer.status_code == 404
+        assert "1k3v9q2m8f0abcde.1" in answer.json()["detail"]

@@ -1,0 +1,125 @@
+"""Changes reach the tiers: soon, in order, after any outage, and never backwards."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from admin_api import SOON, Api, eventually
+from tripost_admin_api.adapters.memory_cluster import MemoryCluster
+from tripost_admin_api.configuration.publishing import SnapshotPublisher
+from tripost_shared.config.port import Watched
+from tripost_shared.contracts.config import (
+    DIRECTORY_KEY,
+    EDGE_KEY,
+    FILTER_KEY,
+    DirectoryChange,
+    EdgeConfig,
+    FilterConfig,
+    PolicyMode,
+)
+
+V1 = "/api/v1"
+
+
+@pytest.fixture
+async def publishing(api: Api) -> AsyncIterator[Api]:
+    api.parts.database.on_change(api.parts.publisher.published)
+    task = asyncio.create_task(api.parts.publisher.run())
+    yield api
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def reaches(watched: Watched[FilterConfig], mode: PolicyMode) -> None:
+    await eventually(lambda: watched.current.mode is mode)
+
+
+async def test_a_change_is_in_force_when_it_is_answered(publishing: Api) -> None:
+    policy = await publishing.cluster.watch(FILTER_KEY, FilterConfig)
+    edge = await publishing.cluster.watch(EDGE_KEY, EdgeConfig)
+    directory = await publishing.cluster.watch(DIRECTORY_KEY, DirectoryChange)
+    await publishing.admin.patch(f"{V1}/policy", json={"mode": "monitor"})
+    assert policy.current.mode is PolicyMode.MONITOR
+    await publishing.add("relay-networks", network="192.0.2.0/24")
+    assert edge.current.relay_networks == ("192.0.2.0/24",)
+    await publishing.add("domains", name="local.test")
+    assert directory.current.revision == 3
+    assert (policy.current.revision, edge.current.revision) == (1, 2)
+
+
+async def test_a_change_during_an_outage_is_accepted_and_published_after_it(publishing: Api) -> None:
+    policy = await publishing.cluster.watch(FILTER_KEY, FilterConfig)
+    publishing.cluster.is_connected = False
+    answer = await asyncio.wait_for(publishing.admin.patch(f"{V1}/policy", json={"mode": "monitor"}), SOON)
+    assert answer.status_code == 200
+    assert policy.current.mode is PolicyMode.ENFORCE
+    publishing.cluster.regain()
+    await reaches(policy, PolicyMode.MONITOR)
+
+
+async def test_a_cluster_that_lost_its_state_gets_it_again(publishing: Api) -> None:
+    await publishing.admin.patch(f"{V1}/policy", json={"mode": "monitor"})
+    publishing.cluster.is_connected = False
+    publishing.cluster.put_revisions.clear()
+    publishing.cluster.regain()
+    await eventually(lambda: (FILTER_KEY, 1) in publishing.cluster.put_revisions)
+
+
+async def test_what_cannot_be_published_is_tried_again(publishing: Api) -> None:
+    policy = await publishing.cluster.watch(FILTER_KEY, FilterConfig)
+    publishing.cluster.config.is_unavailable = True
+    await publishing.admin.patch(f"{V1}/policy", json={"mode": "monitor"})
+    publishing.cluster.config.is_unavailable = False
+    publishing.cluster.regain()
+    await reaches(policy, PolicyMode.MONITOR)
+
+
+async def test_what_was_there_before_the_start_is_published_at_start(api: Api) -> None:
+    await api.admin.patch(f"{V1}/policy", json={"mode": "monitor"})
+    policy = await api.cluster.watch(FILTER_KEY, FilterConfig)
+    task = asyncio.create_task(api.parts.publisher.run())
+    await reaches(policy, PolicyMode.MONITOR)
+    task.cancel()
+
+
+async def test_nothing_is_published_where_nothing_was_ever_changed(publishing: Api) -> None:
+    await publishing.parts.publisher.published(0)
+    assert publishing.cluster.put_revisions == []
+
+
+async def test_two_replicas_publish_each_change_and_never_go_back(publishing: Api) -> None:
+    second = SnapshotPublisher(publishing.parts.database, publishing.cluster)
+    task = asyncio.create_task(second.run())
+    modes = ["monitor", "enforce"] * 5
+    for mode in modes:
+        await publishing.admin.patch(f"{V1}/policy", json={"mode": mode})
+        publishing.cluster.regain()
+    policy = await publishing.cluster.watch(FILTER_KEY, FilterConfig)
+    await eventually(lambda: policy.current.revision == len(modes))
+    task.cancel()
+    revisions = [revision for key, revision in publishing.cluster.put_revisions if key == FILTER_KEY]
+    assert revisions == sorted(revisions)
+    assert policy.current.mode is PolicyMode.ENFORCE
+
+
+async def test_a_restored_database_overtakes_what_the_cluster_has(api: Api) -> None:
+    """Else its changes would never be published: the cluster has seen higher revisions."""
+    await api.cluster.put(FILTER_KEY, FilterConfig(revision=50, mode=PolicyMode.MONITOR))
+    policy = await api.cluster.watch(FILTER_KEY, FilterConfig)
+    task = asyncio.create_task(api.parts.publisher.run())
+    await reaches(policy, PolicyMode.ENFORCE)
+    assert policy.current.revision == 51
+    await api.admin.patch(f"{V1}/policy", json={"mode": "monitor"})
+    await api.parts.publisher.published(52)
+    await reaches(policy, PolicyMode.MONITOR)
+    task.cancel()
+
+
+async def test_a_snapshot_older_than_the_one_in_force_is_left_out() -> None:
+    cluster = MemoryCluster()
+    await cluster.put(FILTER_KEY, FilterConfig(revision=2))
+    await cluster.put(FILTER_KEY, FilterConfig(revision=1, mode=PolicyMode.MONITOR))
+    assert (await cluster.watch(FILTER_KEY, FilterConfig)).current == FilterConfig(revision=2)

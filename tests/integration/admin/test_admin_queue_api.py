@@ -1,0 +1,157 @@
+"""The queue through the API: what waits, and what an operator does with it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from admin_api import Api
+from tripost_shared.contracts.events import Fact
+from tripost_shared.database.models import QueuedDelivery, QueuedMessage
+from tripost_shared.mail.content import Content
+from tripost_shared.mail.identifier import message_id_of, new_session_id
+
+V1 = "/api/v1/queue/messages"
+
+
+async def queued(api: Api, *deliveries: tuple[str, str], reverse_path: str = "ann@a.example", **columns: Any) -> str:
+    """Queue a message with deliveries (recipient, state), each tried last a minute ago and due in an hour."""
+    api.clock.advance(timedelta(seconds=1))
+    now = api.clock.now()
+    identifier = message_id_of(new_session_id(now), 1)
+    api.cluster.content.put(identifier, b"octets")
+    async with api.parts.database.writing() as session:
+        session.add(
+            QueuedMessage(
+                id=identifier,
+                reverse_path=reverse_path,
+                size_octets=6,
+                received_at=now,
+                content=identifier,
+                spooled=b"",
+            )
+        )
+        await session.flush()
+        for recipient, state in deliveries:
+            session.add(
+                QueuedDelivery(
+                    message_id=identifier,
+                    recipient=recipient,
+                    next_hop=f"mx of {recipient.partition('@')[2]}",
+                    state=state,
+                    attempts=1,
+                    created_at=now,
+                    last_attempt_at=now - timedelta(minutes=1),
+                    next_attempt_at=now + timedelta(hours=1),
+                    expires_at=now + timedelta(days=5),
+                    last_reply="451 4.3.0 later",
+                    **columns,
+                )
+            )
+    return identifier
+
+
+async def states(api: Api, identifier: str) -> dict[str, str]:
+    async with api.parts.database.reading() as session:
+        rows = await session.scalars(select(QueuedDelivery).where(QueuedDelivery.message_id == identifier))
+        return {row.recipient: row.state for row in rows}
+
+
+async def test_the_queue_is_listed_oldest_first_and_filtered(api: Api) -> None:
+    first = await queued(api, ("bob@b.example", "deferred"), ("Cat@c.example", "held"))
+    second = await queued(api, ("bob@b.example", "deferred"), reverse_path="")
+    listed = (await api.reader.get(V1)).json()["items"]
+    assert [item["id"] for item in listed] == [first, second]
+    assert listed[0]["deliveries_total"] == 2
+    assert listed[0]["deliveries"][0]["last_reply"] == "451 4.3.0 later"
+    for query, wanted in (
+        ({"state": "held"}, [first]),
+        ({"sender": "ANN@a.example"}, [first]),
+        ({"sender": "<>"}, [second]),
+        ({"recipient": "cat@C.example"}, [first]),
+        ({"domain": "b.example"}, [first, second]),
+        ({"domain": "example"}, []),
+        ({"next_hop": "mx of c.example"}, [first]),
+        ({"state": "held", "domain": "b.example"}, []),
+    ):
+        found = (await api.reader.get(V1, params=query)).json()["items"]
+        assert [item["id"] for item in found] == wanted, query
+
+
+async def test_a_message_with_many_recipients_does_not_fill_the_list(api: Api) -> None:
+    identifier = await queued(api, *((f"user{number}@b.example", "deferred") for number in range(30)))
+    listed = (await api.reader.get(V1)).json()["items"][0]
+    assert (len(listed["deliveries"]), listed["deliveries_total"]) == (20, 30)
+    assert len((await api.reader.get(f"{V1}/{identifier}")).json()["deliveries"]) == 30
+
+
+async def test_a_retry_makes_deferred_deliveries_due_now(api: Api) -> None:
+    identifier = await queued(api, ("bob@b.example", "deferred"), ("cat@c.example", "held"))
+    outcome = (await api.admin.post(f"{V1}/{identifier}/retry")).json()
+    assert outcome["changed"] == ["bob@b.example"]
+    assert outcome["skipped"][0]["recipient"] == "cat@c.example"
+    async with api.parts.database.reading() as session:
+        row = await session.scalar(select(QueuedDelivery).where(QueuedDelivery.recipient == "bob@b.example"))
+        assert row is not None
+        assert row.next_attempt_at == api.clock.now()
+
+
+async def test_held_deliveries_wait_until_they_are_released(api: Api) -> None:
+    identifier = await queued(api, ("bob@b.example", "deferred"), ("cat@c.example", "deferred"))
+    held = await api.admin.post(f"{V1}/{identifier}/hold", json={"recipients": ["BOB@b.example"]})
+    assert held.json()["changed"] == ["bob@b.example"]
+    assert await states(api, identifier) == {"bob@b.example": "held", "cat@c.example": "deferred"}
+    assert (await api.admin.post(f"{V1}/{identifier}/release")).json()["changed"] == ["bob@b.example"]
+    assert await states(api, identifier) == {"bob@b.example": "deferred", "cat@c.example": "deferred"}
+    facts = [(event.fact, event.recipient, event.detail) for event in api.cluster.events.events]
+    assert facts == [
+        (Fact.HELD, "bob@b.example", "by token tests-admin"),
+        (Fact.RELEASED, "bob@b.example", "by token tests-admin"),
+    ]
+
+
+async def test_the_last_delivery_dropped_takes_message_and_content_along(api: Api) -> None:
+    identifier = await queued(api, ("bob@b.example", "deferred"), ("cat@c.example", "held"))
+    await api.admin.post(f"{V1}/{identifier}/drop", json={"recipients": ["bob@b.example"]})
+    assert await states(api, identifier) == {"cat@c.example": "held"}
+    assert await api.cluster.content.read(Content(size_octets=6, stored=identifier)) == b"octets"
+    await api.admin.post(f"{V1}/{identifier}/drop")
+    assert (await api.reader.get(f"{V1}/{identifier}")).status_code == 404
+    assert await api.cluster.content.list() == []
+    assert [event.fact for event in api.cluster.events.events] == [Fact.DISCARDED, Fact.DISCARDED]
+    assert [entry["action"] for entry in await api.audited()] == ["queue.drop", "queue.drop"]
+
+
+async def test_a_drop_holds_although_nats_is_away(api: Api) -> None:
+    identifier = await queued(api, ("bob@b.example", "deferred"))
+    api.cluster.is_connected = False
+    assert (await api.admin.post(f"{V1}/{identifier}/drop")).status_code == 200
+    assert (await api.reader.get(f"{V1}/{identifier}")).status_code == 404
+
+
+@pytest.mark.parametrize("operation", ["retry", "hold", "release", "drop"])
+async def test_a_delivery_that_is_being_attempted_is_left_alone(api: Api, operation: str) -> None:
+    later = api.clock.now() + timedelta(minutes=1)
+    identifier = await queued(api, ("bob@b.example", "attempting"), claimed_by="worker", claimed_until=later)
+    answer = await api.admin.post(f"{V1}/{identifier}/{operation}")
+    assert answer.status_code == 409
+    assert "being attempted" in answer.json()["detail"]
+    assert await states(api, identifier) == {"bob@b.example": "attempting"}
+    assert await api.audited() == []
+
+
+async def test_a_claim_that_has_run_out_counts_as_none(api: Api) -> None:
+    earlier = api.clock.now() - timedelta(seconds=1)
+    identifier = await queued(api, ("bob@b.example", "attempting"), claimed_by="worker", claimed_until=earlier)
+    assert (await api.admin.post(f"{V1}/{identifier}/hold")).status_code == 200
+    assert await states(api, identifier) == {"bob@b.example": "held"}
+
+
+async def test_what_is_not_queued_or_no_recipient_is_told(api: Api) -> None:
+    identifier = await queued(api, ("bob@b.example", "held"))
+    assert (await api.admin.post(f"{V1}/{message_id_of(new_session_id(api.clock.now()), 1)}/retry")).status_code == 404
+    answer = await api.admin.post(f"{V1}/{identifier}/retry", json={"recipients": ["no@b.example"]})
+    assert (answer.status_code, answer.json()["detail"]) == (409, "The message has no such recipient.")
+    answer = await api.admin.post(f"{V1}/{identifier}/retry")
+    assert "release it" in answer.json()["detail"]
