@@ -1,0 +1,222 @@
+"""The caching resolver against real servers: cache, coalescing, fail-over, truncation."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+
+import pytest
+
+from dns_server import DnsServer
+from servers import free_port
+from tripost_shared.clock import FrozenClock
+from tripost_shared.dns import exchange, resolver
+from tripost_shared.dns.port import Status
+from tripost_shared.dns.resolver import CachingResolver
+
+ASKED = ("a.example", "A")
+
+
+@pytest.fixture
+async def resolver_of(clock: FrozenClock) -> AsyncIterator[Callable[..., CachingResolver]]:
+    """Makes resolvers that ask these servers."""
+    made: list[CachingResolver] = []
+
+    def make(*servers: DnsServer | str) -> CachingResolver:
+        made.append(CachingResolver([s if isinstance(s, str) else s.address for s in servers], clock))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
+
+
+Maker = Callable[..., CachingResolver]
+
+
+async def test_an_answer_is_remembered_for_its_ttl(resolver_of: Maker, clock: FrozenClock) -> None:
+    async with DnsServer("a.example 30 A 192.0.2.1") as server:
+        asking = resolver_of(server)
+        assert asking.cached(*ASKED) is None
+        first = await asking.resolve(*ASKED)
+        clock.advance(timedelta(seconds=29))
+        assert await asking.resolve(*ASKED) == asking.cached(*ASKED) == first
+        assert server.questions[ASKED] == 1
+        clock.advance(timedelta(seconds=1))
+        await asking.resolve(*ASKED)
+        assert server.questions[ASKED] == 2
+
+
+async def test_ttl_zero_is_never_used_again(resolver_of: Maker) -> None:
+    async with DnsServer("a.example 0 A 192.0.2.1") as server:
+        asking = resolver_of(server)
+        await asking.resolve(*ASKED)
+        assert asking.cached(*ASKED) is None
+        server.replace("a.example 0 A 192.0.2.2")
+        assert (await asking.resolve(*ASKED)).records == ("192.0.2.2",)
+        assert server.questions[ASKED] == 2
+
+
+async def test_an_alias_with_ttl_zero_is_never_used_again(resolver_of: Maker) -> None:
+    async with DnsServer("a.example 0 CNAME b.example", "b.example 300 A 192.0.2.1") as server:
+        asking = resolver_of(server)
+        for _ in range(2):
+            await asking.resolve(*ASKED)
+        assert server.questions[ASKED] == 2
+
+
+@pytest.mark.parametrize(("negative_ttl_seconds", "questions"), [(60, 1), (0, 2), (-1, 2)])
+async def test_that_a_name_does_not_exist_is_remembered_as_the_soa_says(
+    resolver_of: Maker, negative_ttl_seconds: int, questions: int
+) -> None:
+    """RFC 2308 §5; without an SOA (-1) not at all."""
+    async with DnsServer(negative_ttl_seconds=negative_ttl_seconds) as server:
+        asking = resolver_of(server)
+        for _ in range(2):
+            assert (await asking.resolve(*ASKED)).status is Status.NO_NAME
+        assert server.questions[ASKED] == questions
+
+
+async def test_no_answer_outlives_the_caps(resolver_of: Maker, clock: FrozenClock) -> None:
+    async with DnsServer("a.example 999999 A 192.0.2.1", negative_ttl_seconds=999999) as server:
+        asking = resolver_of(server)
+        await asking.resolve(*ASKED)
+        await asking.resolve("no.example", "A")
+        clock.advance(timedelta(seconds=resolver.LONGEST_NEGATIVE_SECONDS))
+        assert asking.cached("no.example", "A") is None
+        assert asking.cached(*ASKED) is not None
+        clock.advance(timedelta(hours=1))
+        assert asking.cached(*ASKED) is None
+
+
+async def test_a_failure_is_forgotten_within_seconds(resolver_of: Maker, clock: FrozenClock) -> None:
+    async with DnsServer("a.example A SERVFAIL") as server:
+        asking = resolver_of(server)
+        assert (await asking.resolve(*ASKED)).status is Status.FAILED
+        server.replace("a.example A 192.0.2.1")
+        clock.advance(timedelta(seconds=5))
+        assert (await asking.resolve(*ASKED)).status is Status.FOUND
+
+
+async def test_equal_questions_at_one_time_go_out_once(resolver_of: Maker) -> None:
+    async with DnsServer("a.example 0 A 192.0.2.1") as server:
+        asking = resolver_of(server)
+        answers = await asyncio.gather(*(asking.resolve(*ASKED) for _ in range(50)))
+        assert {answer.records for answer in answers} == {("192.0.2.1",)}
+        assert server.questions[ASKED] == 1
+
+
+async def test_many_questions_at_once_get_each_its_own_answer(resolver_of: Maker) -> None:
+    records = [f"n{number}.example A 192.0.2.{number}" for number in range(250)]
+    async with DnsServer(*records) as server:
+        asking = resolver_of(server)
+        answers = await asyncio.gather(*(asking.resolve(f"n{number}.example", "A") for number in range(250)))
+        assert [answer.records for answer in answers] == [(f"192.0.2.{number}",) for number in range(250)]
+
+
+async def test_one_who_gives_up_early_does_not_spoil_it_for_others(resolver_of: Maker) -> None:
+    async with DnsServer("a.example A TIMEOUT") as server:
+        asking = resolver_of(server)
+        patient = asyncio.create_task(asking.resolve(*ASKED))
+        hurried = await asking.resolve(*ASKED, within=timedelta(seconds=0.05))
+        assert hurried.status is Status.FAILED
+        assert asking.cached(*ASKED) is None
+        server.replace("a.example A 192.0.2.1")
+        assert (await patient).status is Status.FOUND
+
+
+async def test_a_silent_server_costs_two_seconds_at_most(resolver_of: Maker) -> None:
+    async with DnsServer("a.example A TIMEOUT") as server:
+        asking = resolver_of(server)
+        began = asyncio.get_running_loop().time()
+        assert (await asking.resolve(*ASKED)).status is Status.FAILED
+        assert asyncio.get_running_loop().time() - began < 2.5
+        assert server.questions[ASKED] == 3
+
+
+async def test_another_server_is_asked_when_the_first_is_silent_and_the_first_is_spared(resolver_of: Maker) -> None:
+    async with (
+        DnsServer("a.example A TIMEOUT", "b.example A 192.0.2.9") as silent,
+        DnsServer("a.example A 192.0.2.1", "b.example A 192.0.2.2") as healthy,
+    ):
+        asking = resolver_of(silent, healthy)
+        assert (await asking.resolve(*ASKED)).records == ("192.0.2.1",)
+        assert (await asking.resolve("b.example", "A")).records == ("192.0.2.2",)
+        assert silent.questions["b.example", "A"] == 0
+
+
+@pytest.mark.parametrize("trouble", ["SERVFAIL", "REFUSED", "GARBAGE"])
+async def test_another_server_is_asked_when_the_first_cannot_say(resolver_of: Maker, trouble: str) -> None:
+    async with DnsServer(f"a.example A {trouble}") as broken, DnsServer("a.example A 192.0.2.1") as healthy:
+        assert (await resolver_of(broken, healthy).resolve(*ASKED)).records == ("192.0.2.1",)
+
+
+async def test_a_server_that_nobody_runs_fails_fast(resolver_of: Maker) -> None:
+    asking = resolver_of(f"127.0.0.1:{free_port()}")
+    began = asyncio.get_running_loop().time()
+    assert (await asking.resolve(*ASKED)).status is Status.FAILED
+    assert asyncio.get_running_loop().time() - began < 1.0
+
+
+async def test_a_server_that_comes_back_is_asked_again(resolver_of: Maker, clock: FrozenClock) -> None:
+    server = DnsServer("a.example A 192.0.2.1")
+    await server.start()
+    await server.stop()
+    asking = resolver_of(server)
+    assert (await asking.resolve(*ASKED)).status is Status.FAILED
+    async with server:
+        clock.advance(timedelta(seconds=5))
+        assert (await asking.resolve(*ASKED)).status is Status.FOUND
+
+
+async def test_what_udp_cannot_carry_comes_by_tcp(resolver_of: Maker) -> None:
+    async with DnsServer("a.example TXT " + "x" * 20_000) as server:
+        answer = await resolver_of(server).resolve("a.example", "TXT")
+        assert answer.records == ("x" * 20_000,)
+        assert server.by_tcp == 1
+
+
+async def test_a_server_without_edns_is_asked_without(resolver_of: Maker) -> None:
+    """RFC 6891 §7."""
+    async with DnsServer("a.example A 192.0.2.1") as server:
+        server.ignores_edns = True
+        assert (await resolver_of(server).resolve(*ASKED)).status is Status.FOUND
+
+
+async def test_an_alias_that_leads_out_of_the_answer_is_asked_for(resolver_of: Maker) -> None:
+    async with DnsServer("a.example CNAME b.example", "b.example A 192.0.2.1", "c.example CNAME c.example") as server:
+        server.leads_out = True
+        asking = resolver_of(server)
+        assert (await asking.resolve(*ASKED)).records == ("192.0.2.1",)
+        assert (await asking.resolve("c.example", "A")).status is Status.FAILED
+
+
+async def test_source_ports_change(resolver_of: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever would forge answers has ports to guess, too (RFC 5452 §4.5)."""
+    monkeypatch.setattr(exchange, "QUESTIONS_A_SOCKET", 3)
+    async with DnsServer(ttl_seconds=0, negative_ttl_seconds=0) as server:
+        asking = resolver_of(server)
+        for number in range(60):
+            assert (await asking.resolve(f"n{number}.example", "A")).status is Status.NO_NAME
+
+
+async def test_the_cache_is_bounded_and_the_least_used_go(resolver_of: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver, "MOST_REMEMBERED", 3)
+    async with DnsServer(*(f"n{number}.example A 192.0.2.1" for number in range(4))) as server:
+        asking = resolver_of(server)
+        for number in (0, 1, 2, 0, 3):
+            await asking.resolve(f"n{number}.example", "A")
+        assert [asking.cached(f"n{number}.example", "A") is not None for number in range(4)] == [
+            True,
+            False,
+            True,
+            True,
+        ]
+
+
+async def test_closing_ends_look_ups_under_way(resolver_of: Maker) -> None:
+    async with DnsServer("a.example A TIMEOUT") as server:
+        asking = resolver_of(server)
+        look_up = asyncio.create_task(asking.resolve(*ASKED))
+        await asyncio.sleep(0)
+        await asking.close()
+        assert (await look_up).status is Status.FAILED
