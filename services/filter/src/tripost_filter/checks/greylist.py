@@ -19,7 +19,6 @@ from tripost_shared.kv.port import Bucket, Conflict, Entry
 from tripost_shared.mail.reply import SmtpReply
 
 COME_BACK_LATER: Final = SmtpReply(451, "4.7.1", "Greylisted, please try again later")
-GREYLIST_BUCKET: Final = "GREYLIST"
 PREFIX_LENGTHS: Final = {4: 24, 6: 64}  # large senders retry from a neighbour
 RENEW_AFTER: Final = timedelta(days=1)  # a triplet in use is written once a day at most
 

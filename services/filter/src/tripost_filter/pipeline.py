@@ -1,0 +1,105 @@
+"""Runs the checks of a stage side by side, a deadline each; a check that breaks or is late is a finding."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Final
+
+import msgspec
+import structlog
+
+from tripost_filter.check import Check, MustWait, Stage
+from tripost_filter.mail import Mail
+from tripost_filter.metrics import CheckMetrics, Degradation
+from tripost_filter.scoring import under_failure_policy
+from tripost_shared.contracts.config import CheckPolicy
+from tripost_shared.contracts.filter import Finding
+from tripost_shared.mail.header import printable
+
+log = structlog.get_logger()
+
+MAX_BECAUSE_CHARACTERS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    check: Check
+    policy: CheckPolicy
+    metrics: CheckMetrics
+    at_once: Callable[[Mail], Finding | None] | None  # of a QuickCheck
+
+
+class Pipeline:
+    """The enabled checks in the registry's order, each with its policy."""
+
+    def __init__(self, checks: Iterable[tuple[Check, CheckPolicy]], degradation: Degradation) -> None:
+        self._degradation = degradation
+        entries = [
+            _Entry(check, policy, CheckMetrics(check.name), getattr(check, "examine_at_once", None))
+            for check, policy in checks
+        ]
+        self._by_stage = {stage: [entry for entry in entries if stage in entry.check.stages] for stage in Stage}
+
+    async def run(self, stage: Stage, mail: Mail) -> tuple[Finding, ...]:
+        """Give the findings of the stage's checks, in the registry's order; never raises for a check's sake.
+
+        What can be answered from memory is, in this task; a task each is made only for those that must wait.
+        """
+        entries = self._by_stage[stage]
+        findings: list[Finding | None] = [None] * len(entries)
+        waiting: list[int] = []
+        for place, entry in enumerate(entries):
+            try:
+                findings[place] = self._examined_at_once(entry, mail)
+            except MustWait:
+                waiting.append(place)
+        if len(waiting) == 1:
+            findings[waiting[0]] = await self._examined(entries[waiting[0]], mail)
+        elif waiting:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._examined(entries[place], mail)) for place in waiting]
+            for place, task in zip(waiting, tasks, strict=True):
+                findings[place] = task.result()
+        return tuple(finding for finding in findings if finding is not None)
+
+    def _examined_at_once(self, entry: _Entry, mail: Mail) -> Finding | None:
+        if entry.at_once is None:
+            raise MustWait
+        started = perf_counter()
+        try:
+            finding = entry.at_once(mail)
+        except MustWait:
+            raise
+        except Exception as error:
+            finding = _broken(entry.check, error)
+        return self._finished(entry, finding, started)
+
+    async def _examined(self, entry: _Entry, mail: Mail) -> Finding | None:
+        started = perf_counter()
+        try:
+            async with asyncio.timeout(entry.policy.time_budget_ms / 1000):
+                finding = await entry.check.examine(mail)
+        except TimeoutError:
+            finding = Finding(
+                entry.check.name, "timeout", because=f"no result in {entry.policy.time_budget_ms} ms", degraded=True
+            )
+        except Exception as error:
+            finding = _broken(entry.check, error)
+        return self._finished(entry, finding, started)
+
+    def _finished(self, entry: _Entry, finding: Finding | None, started: float) -> Finding | None:
+        seconds = perf_counter() - started
+        entry.metrics.count(finding, seconds)
+        if finding is None:
+            return None
+        self._degradation.count(finding)
+        if finding.degraded:
+            finding = under_failure_policy(finding, entry.policy)
+        return msgspec.structs.replace(finding, elapsed_ms=round(seconds * 1000, 3))
+
+
+def _broken(check: Check, error: Exception) -> Finding:
+    log.error("check failed", check=check.name, exc_info=error)
+    because = printable(f"{type(error).__name__}: {error}")[:MAX_BECAUSE_CHARACTERS]
+    return Finding(check.name, "error", because=because, degraded=True)
