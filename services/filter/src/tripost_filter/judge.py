@@ -1,0 +1,133 @@
+"""Answers the three questions of edge: judge a connection, recipients, a message."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+import structlog
+
+from tripost_filter.authentication_results import authentication_results, claiming_to_be_ours
+from tripost_filter.check import Stage
+from tripost_filter.content_reader import ContentReader
+from tripost_filter.mail import Mail
+from tripost_filter.metrics import VERDICTS, Degradation
+from tripost_filter.pipeline import Pipeline
+from tripost_filter.registry import Surroundings, build_checks
+from tripost_filter.scoring import decide
+from tripost_filter.tagging import spam_fields
+from tripost_shared.config.port import Watched
+from tripost_shared.contracts.config import FilterConfig
+from tripost_shared.contracts.filter import (
+    Action,
+    ConnectionQuestion,
+    MessageQuestion,
+    RecipientsAnswer,
+    RecipientsQuestion,
+    Verdict,
+)
+
+log = structlog.get_logger()
+
+# All look-ups of a stage. A little under the 2 s after which the answer must be there.
+LOOK_UPS_WITHIN: Final = timedelta(seconds=1.8)
+
+
+class Judge:
+    """Runs the checks of each question's stages under the configuration in force."""
+
+    def __init__(self, config: Watched[FilterConfig], around: Surroundings, reader: ContentReader) -> None:
+        self._around = around
+        self._reader = reader
+        self._degradation = Degradation()
+        self._take(config.current)
+        config.on_change(self._take)
+
+    def _take(self, config: FilterConfig) -> None:
+        self._config, self._pipeline = config, Pipeline(build_checks(config, self._around), self._degradation)
+
+    @property
+    def revision(self) -> int:
+        """The configuration's revision."""
+        return self._config.revision
+
+    def details(self) -> dict[str, str]:
+        """Give what is worth seeing of this instance: the mode, and the checks that could not do their work."""
+        return {"mode": self._config.mode.value, **self._degradation.details()}
+
+    async def connection(self, question: ConnectionQuestion) -> Verdict:
+        """Judge a client by its address."""
+        config = self._config
+        mail = Mail(question.client, look_up_until=self._deadline())
+        verdict = decide(await self._pipeline.run(Stage.CONNECTION, mail), config)
+        return _counted("connection", verdict)
+
+    async def recipients(self, question: RecipientsQuestion) -> RecipientsAnswer:
+        """Judge the sender once, and then each recipient; the sender's findings are in each recipient's verdict."""
+        config, pipeline = self._config, self._pipeline
+        until = self._deadline()
+        mail = Mail(question.client, reverse_path=question.reverse_path, look_up_until=until)
+        sender = await pipeline.run(Stage.SENDER, mail)
+        verdict = decide(sender, config)
+        if verdict.action.refuses:
+            return RecipientsAnswer((_counted("recipient", verdict),) * len(question.recipients))
+
+        async def judge(recipient: str) -> Verdict:
+            mail = Mail(question.client, reverse_path=question.reverse_path, recipient=recipient, look_up_until=until)
+            findings = await pipeline.run(Stage.RECIPIENT, mail)
+            return _counted("recipient", decide((*sender, *findings), config))
+
+        if len(question.recipients) == 1:
+            return RecipientsAnswer((await judge(question.recipients[0]),))
+        return RecipientsAnswer(tuple(await asyncio.gather(*map(judge, question.recipients))))
+
+    async def message(self, question: MessageQuestion) -> Verdict:
+        """Judge the content; raises when it cannot be read, so that the client keeps the message."""
+        if question.content.inline is not None:
+            return await self._judge_content(question, question.content.inline, is_whole=True)
+        async with self._reader.octets(question.content) as (octets, is_whole):
+            return await self._judge_content(question, octets, is_whole=is_whole)
+
+    async def _judge_content(self, question: MessageQuestion, octets: bytes, *, is_whole: bool) -> Verdict:
+        config, pipeline = self._config, self._pipeline
+        mail = Mail(
+            question.client,
+            reverse_path=question.envelope.reverse_path,
+            octets=octets,
+            is_whole=is_whole,
+            findings=question.findings,
+            look_up_until=self._deadline(),
+        )
+        findings = await pipeline.run(Stage.MESSAGE, mail)
+        mail.findings = (*question.findings, *findings)
+        findings += await pipeline.run(Stage.CONCLUSION, mail)
+        verdict = decide(findings, config, earlier=question.findings, is_final=True)
+        if not verdict.action.refuses:
+            verdict = self._with_fields(verdict, mail, question, config)
+        log.info(
+            "message judged",
+            message_id=question.message_id,
+            action=verdict.action,
+            rule=verdict.rule,
+            score=verdict.score,
+            findings=" ".join(f"{finding.check}={finding.result}" for finding in mail.findings),
+        )
+        return _counted("message", verdict)
+
+    def _with_fields(self, verdict: Verdict, mail: Mail, question: MessageQuestion, config: FilterConfig) -> Verdict:
+        hostname = self._around.hostname
+        every = (*question.findings, *verdict.findings)
+        fields = authentication_results(hostname, question.client, question.envelope.reverse_path, every)
+        if verdict.action is Action.TAG or not question.client.is_trusted:
+            fields += spam_fields(verdict.action, verdict.score, config.tag_score, every)
+        return msgspec.structs.replace(
+            verdict, header_fields=fields, removed_fields=claiming_to_be_ours(mail, hostname)
+        )
+
+    def _deadline(self) -> float:
+        return self._around.clock.monotonic() + LOOK_UPS_WITHIN.total_seconds()
+
+
+def _counted(question: str, verdict: Verdict) -> Verdict:
+    VERDICTS.labels(question, verdict.action.value).inc()
+    return verdict

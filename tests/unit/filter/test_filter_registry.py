@@ -1,0 +1,50 @@
+"""The registry of checks."""
+
+import pytest
+
+from tripost_filter.checks.greylist import KnownTriplets
+from tripost_filter.metrics import MAX_RESULTS, CheckMetrics
+from tripost_filter.registry import CHECKS, Surroundings, build_checks
+from tripost_filter.settings import FilterSettings
+from tripost_shared.clock import FrozenClock
+from tripost_shared.contracts.config import CheckPolicy, FilterConfig, OnError
+from tripost_shared.contracts.filter import Finding
+from tripost_shared.kv.memory import MemoryBucket
+from unit.filter.mails import CachedTable
+
+
+@pytest.fixture
+def around(clock: FrozenClock) -> Surroundings:
+    return Surroundings("mx.dest.example", clock, CachedTable(), MemoryBucket(clock), KnownTriplets(clock))
+
+
+def test_every_check_has_the_name_under_which_it_is_registered(around: Surroundings) -> None:
+    built = {name: registration.build(FilterConfig(), around) for name, registration in CHECKS.items()}
+    assert {name: check.name for name, check in built.items()} == {name: name for name in CHECKS}
+    assert all(check.stages for check in built.values())
+
+
+def test_checks_have_their_default_policy_unless_the_configuration_has_another(around: Surroundings) -> None:
+    mine = CheckPolicy(on_error=OnError.TEMPFAIL)
+    policies = {check.name: policy for check, policy in build_checks(FilterConfig(checks={"spf": mine}), around)}
+    assert policies["spf"] == mine
+    assert policies["greylist"] == CHECKS["greylist"].policy
+
+
+def test_a_network_that_cannot_be_read_exempts_nobody_and_breaks_nothing(around: Surroundings) -> None:
+    config = FilterConfig(exempt_networks=("nonsense", "192.0.2.1/24"))
+    assert len(build_checks(config, around)) == len(CHECKS)
+
+
+def test_the_number_of_results_that_are_counted_apart_is_bounded() -> None:
+    metrics = CheckMetrics("bounded")
+    for number in range(MAX_RESULTS + 10):
+        metrics.count(Finding("bounded", f"result {number}"), 0.001)
+    assert len(metrics._results) == MAX_RESULTS
+
+
+def test_an_empty_health_address_switches_health_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIPOST_FILTER_HEALTH_LISTEN", "")
+    assert FilterSettings().health_listen is None
+    monkeypatch.setenv("TRIPOST_FILTER_HEALTH_LISTEN", "127.0.0.1:9999")
+    assert FilterSettings().health_listen == "127.0.0.1:9999"

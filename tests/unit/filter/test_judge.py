@@ -1,0 +1,278 @@
+"""The three questions of edge, by all checks of the registry together."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tripost_filter import registry
+from tripost_filter.check import Stage
+from tripost_filter.checks.greylist import KnownTriplets
+from tripost_filter.checks.patterns import EICAR
+from tripost_filter.content_reader import ContentReader
+from tripost_filter.judge import Judge
+from tripost_filter.mail import Mail
+from tripost_filter.registry import Surroundings
+from tripost_shared.clock import FrozenClock
+from tripost_shared.config.port import Watched
+from tripost_shared.content.memory import MemoryContentStore
+from tripost_shared.content.port import ContentMissing, ContentUnavailable
+from tripost_shared.contracts.config import CheckPolicy, DnsblZone, FilterConfig, GreylistPolicy, OnError, PolicyMode
+from tripost_shared.contracts.filter import (
+    Action,
+    ConnectionQuestion,
+    Finding,
+    MessageQuestion,
+    RecipientsQuestion,
+    Verdict,
+)
+from tripost_shared.dns.port import Resolver
+from tripost_shared.kv.memory import MemoryBucket
+from tripost_shared.mail.client import Client
+from tripost_shared.mail.content import Content
+from tripost_shared.mail.envelope import Envelope, Recipient
+from unit.filter.mails import LETTER, LOGGED_IN, STRANGER, CachedTable, SilentResolver
+from unit.filter.signing import key_record, rsa_key, signed
+
+RECORDS = (
+    "sender.example TXT v=spf1 ip4:192.0.2.0/24 -all",
+    "forged.example TXT v=spf1 -all",
+    "66.2.0.192.bl.example A 127.0.0.2",
+    f"sel._domainkey.sender.example TXT {key_record(rsa_key())}",
+)
+CONFIG = FilterConfig(revision=3, dnsbl_zones=(DnsblZone("bl.example"),))
+SPF_PASS = Finding("spf", "pass", evidence={"identity": "mailfrom", "domain": "sender.example"})
+
+
+class Court:
+    """A judge with all that is around it in memory."""
+
+    def __init__(self, config: FilterConfig = CONFIG, resolver: Resolver | None = None) -> None:
+        self.clock = FrozenClock()
+        self.bucket = MemoryBucket(self.clock)
+        self.store = MemoryContentStore(self.clock)
+        self.watched = Watched(config)
+        around = Surroundings(
+            "mx.dest.example",
+            self.clock,
+            resolver or CachedTable(*RECORDS),
+            self.bucket,
+            KnownTriplets(self.clock),
+        )
+        reader = ContentReader(self.store, at_once=1, max_octets=1 << 20, within=timedelta(seconds=1))
+        self.judge = Judge(self.watched, around, reader)
+
+    async def connection(self, client: Client = STRANGER) -> Verdict:
+        return await self.judge.connection(ConnectionQuestion("1", client))
+
+    async def recipients(
+        self, *recipients: str, client: Client = STRANGER, reverse_path: str = "ann@sender.example"
+    ) -> tuple[Verdict, ...]:
+        question = RecipientsQuestion("1.1", client, reverse_path, recipients or ("bob@dest.example",))
+        return (await self.judge.recipients(question)).verdicts
+
+    async def message(
+        self, octets: bytes | Content = LETTER, client: Client = STRANGER, findings: tuple[Finding, ...] = (SPF_PASS,)
+    ) -> Verdict:
+        content = octets if isinstance(octets, Content) else Content.of(octets)
+        envelope = Envelope("ann@sender.example", (Recipient("bob@dest.example"),))
+        return await self.judge.message(MessageQuestion("1.1", client, envelope, content, findings))
+
+
+@pytest.fixture
+def court() -> Court:
+    return Court()
+
+
+def results(verdict: Verdict) -> dict[str, str]:
+    return {finding.check: finding.result for finding in verdict.findings}
+
+
+async def test_a_listed_client_is_refused(court: Court) -> None:
+    verdict = await court.connection(Client("192.0.2.66"))
+    assert (verdict.action, verdict.rule, verdict.revision) == (Action.REJECT, "dnsbl", 3)
+    assert verdict.reply is not None
+    assert (verdict.reply.code, verdict.reply.enhanced) == (554, "5.7.1")
+
+
+async def test_a_client_on_no_list_is_accepted(court: Court) -> None:
+    verdict = await court.connection()
+    assert (verdict.action, results(verdict)) == (Action.ACCEPT, {"dnsbl": "none"})
+
+
+async def test_each_recipient_has_a_verdict_in_the_order_asked(court: Court) -> None:
+    await court.recipients("bob@dest.example")
+    court.clock.advance(timedelta(minutes=5))
+    verdicts = await court.recipients("carol@dest.example", "bob@dest.example")
+    assert [verdict.action for verdict in verdicts] == [Action.DEFER, Action.ACCEPT]
+    assert [results(verdict) for verdict in verdicts] == [
+        {"spf": "pass", "greylist": "new"},
+        {"spf": "pass", "greylist": "passed"},
+    ]
+
+
+async def test_a_forged_sender_is_refused_for_all_recipients_and_greylists_none(court: Court) -> None:
+    verdicts = await court.recipients("bob@dest.example", "carol@dest.example", reverse_path="eve@forged.example")
+    assert [(verdict.action, verdict.rule) for verdict in verdicts] == [(Action.REJECT, "spf")] * 2
+    assert await court.bucket.keys() == []
+
+
+async def test_a_logged_in_client_is_not_asked_for_spf_or_patience(court: Court) -> None:
+    (verdict,) = await court.recipients(client=LOGGED_IN)
+    assert (verdict.action, verdict.findings) == (Action.ACCEPT, ())
+
+
+async def test_an_accepted_message_gets_its_fields(court: Court) -> None:
+    verdict = await court.message(signed(LETTER))
+    assert verdict.action is Action.ACCEPT
+    assert results(verdict) == {"patterns": "none", "dkim": "pass", "headers": "pass"}
+    fields = verdict.header_fields.replace(b"\r\n\t", b" ").split(b"\r\n")
+    assert fields[0].startswith(
+        b"Authentication-Results: mx.dest.example; spf=pass smtp.mailfrom=ann@sender.example; dkim=pass header.d=send"
+    )
+    assert fields[1:] == [b"X-Spam-Status: No, score=0.0 required=6.0 tests=none", b""]
+
+
+async def test_mail_of_our_own_says_who_sent_it_and_no_score(court: Court) -> None:
+    verdict = await court.message(client=LOGGED_IN, findings=())
+    assert b"auth=pass" in verdict.header_fields
+    assert b"X-Spam" not in verdict.header_fields
+
+
+async def test_a_virus_is_refused_whoever_sends_it(court: Court) -> None:
+    verdict = await court.message(LETTER + EICAR, client=LOGGED_IN)
+    assert (verdict.action, verdict.rule, verdict.header_fields) == (Action.REJECT, "patterns", b"")
+
+
+async def test_a_field_that_claims_to_be_ours_is_to_be_removed(court: Court) -> None:
+    verdict = await court.message(b"X: y\r\nAuthentication-Results: mx.dest.example; spf=pass\r\n" + LETTER)
+    assert verdict.removed_fields == (1,)
+
+
+async def test_stored_content_is_read(court: Court) -> None:
+    content = court.store.put("big", signed(LETTER + b"x" * 900_000))
+    assert results(await court.message(content))["dkim"] == "pass"
+
+
+async def test_of_very_large_content_the_beginning_is_examined(court: Court) -> None:
+    content = court.store.put("big", signed(LETTER + b"x" * 2_000_000))
+    assert results(await court.message(content)) == {"patterns": "none", "dkim": "neutral", "headers": "pass"}
+
+
+async def test_content_that_cannot_be_read_is_no_verdict(court: Court) -> None:
+    with pytest.raises(ContentMissing):
+        await court.message(Content(5, stored="gone"))
+    court.store.is_unavailable = True
+    with pytest.raises(ContentUnavailable):
+        await court.message(Content(5, stored="gone"))
+
+
+async def test_messages_that_are_not_inline_wait_for_their_turn() -> None:
+    court = Court()
+    store = court.store
+    reading, may_go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(MemoryContentStore):
+        async def read(self, content: Content) -> bytes:
+            reading.set()
+            await may_go_on.wait()
+            return await store.read(content)
+
+    reader = ContentReader(Slow(), at_once=1, max_octets=100, within=timedelta(milliseconds=50))
+    content = store.put("a", b"abc")
+
+    async def read() -> bytes:
+        async with reader.octets(content) as (octets, _):
+            return octets
+
+    first = asyncio.create_task(read())
+    await reading.wait()
+    with pytest.raises(TimeoutError):
+        await read()
+    with pytest.raises(TimeoutError):
+        await first
+    may_go_on.set()
+    assert await read() == b"abc"
+
+
+async def test_in_monitor_mode_nothing_is_refused_or_greylisted_and_all_is_tagged() -> None:
+    court = Court(FilterConfig(mode=PolicyMode.MONITOR, dnsbl_zones=CONFIG.dnsbl_zones))
+    connection = await court.connection(Client("192.0.2.66"))
+    (recipient,) = await court.recipients(reverse_path="eve@forged.example")
+    message = await court.message(LETTER + EICAR, findings=(*connection.findings, *recipient.findings))
+    assert [verdict.action for verdict in (connection, recipient, message)] == [
+        Action.ACCEPT,
+        Action.ACCEPT,
+        Action.TAG,
+    ]
+    assert (connection.rule, recipient.rule, message.rule) == ("monitor:dnsbl", "monitor:spf", "monitor:patterns")
+    assert b"X-Spam-Flag: YES\r\n" in message.header_fields
+    assert b"spf=fail" in message.header_fields
+    assert await court.bucket.keys() == []
+
+
+async def test_a_change_of_the_configuration_is_in_force_at_once(court: Court) -> None:
+    court.watched.replace(FilterConfig(revision=4, dnsbl_zones=(DnsblZone("other.example"),)))
+    verdict = await court.connection(Client("192.0.2.66"))
+    assert (verdict.action, verdict.revision, court.judge.revision) == (Action.ACCEPT, 4, 4)
+
+
+async def test_a_check_can_be_switched_off(court: Court) -> None:
+    court.watched.replace(FilterConfig(checks={"greylist": CheckPolicy(enabled=False)}))
+    (verdict,) = await court.recipients()
+    assert results(verdict) == {"spf": "pass"}
+
+
+async def test_what_passed_the_greylist_is_remembered_over_a_change_of_configuration(court: Court) -> None:
+    await court.recipients()
+    court.clock.advance(timedelta(minutes=5))
+    await court.recipients()
+    court.watched.replace(FilterConfig(greylist=GreylistPolicy(delay_seconds=900)))
+    court.bucket.is_unavailable = True
+    assert [verdict.action for verdict in await court.recipients()] == [Action.ACCEPT]
+
+
+@pytest.mark.parametrize(("on_error", "action"), [(OnError.ACCEPT, Action.ACCEPT), (OnError.TEMPFAIL, Action.DEFER)])
+async def test_a_greylist_without_its_bucket_follows_its_failure_policy(on_error: OnError, action: Action) -> None:
+    court = Court(FilterConfig(checks={"greylist": CheckPolicy(on_error=on_error)}))
+    court.bucket.is_unavailable = True
+    (verdict,) = await court.recipients()
+    assert (verdict.action, results(verdict)["greylist"]) == (action, "error")
+    assert court.judge.details() == {"mode": "enforce", "degraded.greylist": "1 of 1"}
+
+
+async def test_without_dns_there_are_findings_and_no_errors() -> None:
+    court = Court(resolver=SilentResolver())
+    connection = await court.connection()
+    (recipient,) = await court.recipients(client=Client("127.0.0.1", helo="localhost"))
+    message = await court.message(signed(LETTER), findings=recipient.findings)
+    assert [verdict.action for verdict in (connection, recipient, message)] == [Action.ACCEPT] * 3
+    assert (results(connection), results(recipient)) == ({"dnsbl": "no data"}, {"spf": "temperror"})
+    assert results(message)["dkim"] == "temperror"
+
+
+async def test_all_look_ups_of_a_stage_share_one_deadline() -> None:
+    resolver = SilentResolver()
+    await Court(resolver=resolver).connection()
+    assert all(within is not None and within <= timedelta(seconds=2) for within in resolver.waited)
+    assert resolver.waited
+
+
+async def test_checks_of_the_conclusion_see_the_findings_of_the_message(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Weighing:
+        name = "weighing"
+        stages = frozenset({Stage.CONCLUSION})
+
+        async def examine(self, mail: Mail) -> Finding:
+            return Finding("weighing", ",".join(finding.check for finding in mail.findings))
+
+    def build(*_: Any) -> Weighing:
+        return Weighing()
+
+    checks = {**registry.CHECKS, "weighing": registry.Registration(build, CheckPolicy())}
+    monkeypatch.setattr(registry, "CHECKS", checks)
+    court.watched.replace(FilterConfig())
+    assert results(await court.message())["weighing"] == "spf,patterns,dkim,headers"
