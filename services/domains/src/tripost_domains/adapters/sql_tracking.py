@@ -1,0 +1,180 @@
+"""Facts as rows (the port TrackingStore), in bulk.
+
+One transaction writes many facts. First the messages' rows, so that replicas that write about the same message do so
+one after the other; then the facts; then the status of messages that were known before, derived from all their facts.
+"""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Row, String, bindparam, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from tripost_domains.ports import TrackingUnavailable
+from tripost_domains.tracking.status import Seen, status_of
+from tripost_domains.tracking.summary import Summary, summarise
+from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.database.models import TrackedEvent, TrackedMessage
+from tripost_shared.database.transactions import DatabaseUnavailable, writing
+from tripost_shared.mail.identifier import session_of
+
+IDS_AT_ONCE: Final = 500
+NUL: Final = "\x00"  # PostgreSQL takes it in no text, nor escaped in JSON
+_NUL_IN_JSON: Final = rb"\u0000"
+
+_LENGTHS: Final = {
+    column.name: column.type.length
+    for table in (TrackedMessage.__table__, TrackedEvent.__table__)
+    for column in table.columns
+    if isinstance(column.type, String) and column.type.length
+}
+_IN_COLUMNS: Final = ("id", "message_id", "at", "fact", "service", "recipient")
+
+_NOTHING_TOLD: Final = Event("", "", datetime.max.replace(tzinfo=UTC), Fact.ACCEPTED, "")
+
+_KNOWN: Final = (
+    select(TrackedMessage.id, TrackedMessage.first_at, TrackedMessage.status)
+    .where(TrackedMessage.id.in_(bindparam("ids", expanding=True)))
+    .order_by(TrackedMessage.id)
+    .with_for_update()
+)
+_SEEN: Final = (
+    select(
+        TrackedEvent.message_id, TrackedEvent.recipient, TrackedEvent.fact, func.max(TrackedEvent.at).label("newest_at")
+    )
+    .where(TrackedEvent.message_id.in_(bindparam("ids", expanding=True)))
+    .group_by(TrackedEvent.message_id, TrackedEvent.recipient, TrackedEvent.fact)
+)
+
+
+class SqlTracking:
+    """Writes and purges facts."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+        self._add_message = insert(TrackedMessage).on_conflict_do_nothing().returning(TrackedMessage.id)
+        self._add_event = insert(TrackedEvent).on_conflict_do_nothing()
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Write facts and their messages' statuses in one transaction."""
+        summaries = summarise(events)
+        rows = [_message_row(summaries[key]) for key in sorted(summaries)]
+        async with _writing(self._engine) as connection:
+            added = set((await connection.execute(self._add_message, rows)).scalars())
+            await connection.execute(self._add_event, [_event_row(event) for event in events])
+            known = [key for key in summaries if key not in added]
+            for start in range(0, len(known), IDS_AT_ONCE):
+                await _update(connection, [summaries[key] for key in known[start : start + IDS_AT_ONCE]])
+
+    async def purge(self, before: datetime, at_most: int) -> int:
+        """Forget up to so many messages first seen before that time."""
+        oldest = (
+            select(TrackedMessage.id)
+            .where(TrackedMessage.first_at < before)
+            .order_by(TrackedMessage.first_at)
+            .limit(at_most)
+        )
+        async with _writing(self._engine) as connection:
+            ids = (await connection.execute(oldest)).scalars().all()
+            if ids:
+                await connection.execute(delete(TrackedEvent).where(TrackedEvent.message_id.in_(ids)))
+                await connection.execute(delete(TrackedMessage).where(TrackedMessage.id.in_(ids)))
+        return len(ids)
+
+
+async def _update(connection: AsyncConnection, summaries: Sequence[Summary]) -> None:
+    """Bring the rows of messages that were known before up to date."""
+    ids = [summary.id for summary in summaries]
+    known = {row.id: row for row in await connection.execute(_KNOWN, {"ids": ids})}
+    statuses = await _statuses(connection, ids)
+    changes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for summary in summaries:
+        change = _change(summary, known[summary.id], statuses[summary.id])
+        if change:
+            changes.setdefault(tuple(change), []).append({"key": summary.id, **change})
+    for names, parameters in changes.items():
+        values: dict[str, Any] = {name: bindparam(name) for name in names}
+        await connection.execute(
+            update(TrackedMessage).where(TrackedMessage.id == bindparam("key")).values(values), parameters
+        )
+
+
+def _change(summary: Summary, known: Row[str, datetime, str], status: str) -> dict[str, Any]:
+    change = _description(summary.envelope_from) if summary.envelope_from is not None else {}
+    if summary.first_at < known.first_at:
+        change["first_at"] = summary.first_at
+    if status != known.status:
+        change["status"] = status
+    return change
+
+
+async def _statuses(connection: AsyncConnection, ids: Collection[str]) -> dict[str, str]:
+    seen: dict[str, list[Seen]] = {}
+    for row in await connection.execute(_SEEN, {"ids": ids}):
+        seen.setdefault(row.message_id, []).append(Seen(row.recipient, Fact(row.fact), row.newest_at.timestamp()))
+    return {key: status_of(facts).value for key, facts in seen.items()}
+
+
+def _message_row(summary: Summary) -> dict[str, Any]:
+    return {
+        "id": summary.id,
+        "session_id": session_of(summary.id),
+        "first_at": summary.first_at,
+        "status": status_of(summary.seen).value,
+        **_description(summary.envelope_from or _NOTHING_TOLD),
+    }
+
+
+def _description(event: Event) -> dict[str, Any]:
+    return {
+        "direction": _fitting("direction", event.direction),
+        "client": _fitting("client", event.client),
+        "login": _fitting("login", event.login),
+        "reverse_path": None if event.reverse_path is None else _fitting("reverse_path", event.reverse_path),
+        "subject": _fitting("subject", event.subject),
+        "size_octets": event.size_octets,
+    }
+
+
+def _event_row(event: Event) -> dict[str, Any]:
+    body = msgspec.to_builtins(event)
+    for name in _IN_COLUMNS:
+        body.pop(name, None)
+    return {
+        "id": event.id,
+        "message_id": event.message_id,
+        "at": event.at,
+        "fact": event.fact.value,
+        "service": _fitting("service", event.service),
+        "recipient": _fitting("recipient", event.recipient),
+        "body": _without_nul(body) if _NUL_IN_JSON in msgspec.json.encode(body) else body,
+    }
+
+
+def _fitting(column: str, text: str) -> str:
+    """Cut a text to its column, which PostgreSQL insists on."""
+    return text[: _LENGTHS[column]].replace(NUL, "")
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace(NUL, "")
+    if isinstance(value, dict):
+        return {_without_nul(name): _without_nul(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_without_nul(member) for member in value]
+    return value
+
+
+@asynccontextmanager
+async def _writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    try:
+        async with writing(engine) as connection:
+            yield connection
+    except DatabaseUnavailable as failure:
+        raise TrackingUnavailable(str(failure)) from failure

@@ -1,0 +1,151 @@
+"""Facts become rows alike on SQLite and PostgreSQL."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tripost_domains.adapters.sql_tracking import SqlTracking
+from tripost_domains.ports import TrackingUnavailable
+from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.contracts.filter import Finding
+from tripost_shared.database.engine import open_engine
+from tripost_shared.database.models import TrackedEvent, TrackedMessage
+from tripost_shared.database.transactions import reading
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SESSION = "1k3v9q2m8f0abcde"
+MESSAGE = f"{SESSION}.1"
+
+
+def fact(fact: Fact, number: int = 0, message: str = MESSAGE, **more: Any) -> Event:
+    """A fact, so many seconds after the first."""
+    at = NOW + timedelta(seconds=number)
+    return Event(f"{message}-{fact}-{number}", message, at, fact, "edge", **more)
+
+
+def accepted(message: str = MESSAGE, **more: Any) -> Event:
+    described: dict[str, Any] = {"direction": "inbound", "client": "192.0.2.1", "reverse_path": "eve@other.example"}
+    described |= {"size_octets": 42, "subject": "Hello"}
+    return fact(Fact.ACCEPTED, message=message, **(described | more))
+
+
+async def message_row(engine: AsyncEngine, message: str = MESSAGE) -> Any:
+    async with reading(engine) as connection:
+        return (await connection.execute(select(TrackedMessage).where(TrackedMessage.id == message))).one()
+
+
+async def status(engine: AsyncEngine, message: str = MESSAGE) -> str:
+    return str((await message_row(engine, message)).status)
+
+
+async def count(engine: AsyncEngine, table: type[TrackedEvent] | type[TrackedMessage]) -> int:
+    async with reading(engine) as connection:
+        return (await connection.execute(select(func.count()).select_from(table))).scalar_one()
+
+
+async def test_a_message_is_described_by_its_acceptance(database: AsyncEngine) -> None:
+    await SqlTracking(database).write([accepted(login="ann@dest.example")])
+    row = await message_row(database)
+    assert (row.session_id, row.first_at, row.status) == (SESSION, NOW, "accepted")
+    assert (row.direction, row.client, row.login) == ("inbound", "192.0.2.1", "ann@dest.example")
+    assert (row.reverse_path, row.subject, row.size_octets) == ("eve@other.example", "Hello", 42)
+
+
+async def test_a_fact_keeps_all_that_has_no_column_in_its_body(database: AsyncEngine) -> None:
+    finding = Finding("spf", "pass", evidence={"domain": "other.example"})
+    await SqlTracking(database).write([accepted(findings=(finding,), recipients=("ann@dest.example",))])
+    async with reading(database) as connection:
+        row = (await connection.execute(select(TrackedEvent))).one()
+    assert (row.message_id, row.at, row.fact, row.service) == (MESSAGE, NOW, "accepted", "edge")
+    assert row.body["recipients"] == ["ann@dest.example"]
+    assert row.body["findings"] == [{"check": "spf", "result": "pass", "evidence": {"domain": "other.example"}}]
+    assert not {"id", "message_id", "at", "fact", "service", "recipient"} & set(row.body)
+
+
+async def test_writing_twice_changes_nothing(database: AsyncEngine) -> None:
+    store = SqlTracking(database)
+    events = [accepted(), fact(Fact.DELIVERED, 1, recipient="ann@dest.example")]
+    for _ in range(2):
+        await store.write([*events, *events])
+    assert await count(database, TrackedEvent) == 2
+    assert await status(database) == "delivered"
+
+
+async def test_the_status_follows_facts_that_come_later(database: AsyncEngine) -> None:
+    store = SqlTracking(database)
+    seen = []
+    for event in (
+        accepted(),
+        fact(Fact.DEFERRED, 1, recipient="ann@dest.example"),
+        fact(Fact.DELIVERED, 2, recipient="bob@dest.example"),
+        fact(Fact.FAILED, 3, recipient="ann@dest.example"),
+        fact(Fact.BOUNCED, 4, related="another"),
+    ):
+        await store.write([event])
+        seen.append(await status(database))
+    assert seen == ["accepted", "deferred", "deferred", "failed", "bounced"]
+
+
+async def test_facts_that_come_before_the_acceptance_are_put_right(database: AsyncEngine) -> None:
+    """The services' logs are read in no common order."""
+    store = SqlTracking(database)
+    await store.write([fact(Fact.DELIVERED, 5, recipient="ann@dest.example")])
+    await store.write([accepted()])
+    row = await message_row(database)
+    assert (row.status, row.first_at, row.client) == ("delivered", NOW, "192.0.2.1")
+
+
+async def test_replicas_that_write_about_the_same_messages_agree(database: AsyncEngine, database_url: str) -> None:
+    """Each sees what the other has written, or waits for it."""
+    other = open_engine(database_url)
+    messages = [f"{SESSION}.{number}" for number in range(1, 31)]
+    deferred = [fact(Fact.DEFERRED, 1, message, recipient="a@b.example") for message in messages]
+    relayed = [fact(Fact.RELAYED, 2, message, recipient="a@b.example") for message in reversed(messages)]
+    await asyncio.gather(
+        *(SqlTracking(database).write([accepted(message)]) for message in messages),
+        SqlTracking(database).write([accepted(message) for message in messages]),
+        SqlTracking(other).write(deferred),
+        SqlTracking(other).write(relayed),
+    )
+    await other.dispose()
+    assert {await status(database, message) for message in messages} == {"relayed"}
+
+
+async def test_texts_that_a_database_would_refuse_are_cut_and_cleaned(database: AsyncEngine) -> None:
+    """PostgreSQL takes no NUL, and nothing longer than its column."""
+    long = "x" * 1000
+    await SqlTracking(database).write([accepted(subject=f"a\0{long}", helo="mx\0.example", client=long, login=long)])
+    row = await message_row(database)
+    assert row.subject.startswith("ax")
+    async with reading(database) as connection:
+        assert (await connection.execute(select(TrackedEvent.body))).scalar_one()["helo"] == "mx.example"
+
+
+async def test_a_large_batch_is_written_at_once(database: AsyncEngine) -> None:
+    messages = [f"{SESSION}.{number}" for number in range(1, 1201)]
+    store = SqlTracking(database)
+    await store.write([accepted(message) for message in messages])
+    await store.write([fact(Fact.DELIVERED, 1, message, recipient="ann@dest.example") for message in messages])
+    assert await count(database, TrackedMessage) == 1200
+    assert await status(database, messages[-1]) == "delivered"
+
+
+async def test_old_messages_are_purged_with_their_facts_and_no_more_than_asked(database: AsyncEngine) -> None:
+    store = SqlTracking(database)
+    await store.write([accepted(f"{SESSION}.{number}") for number in (1, 2, 3)])
+    await store.write([fact(Fact.ACCEPTED, 60, f"{SESSION}.9")])
+    assert await store.purge(NOW + timedelta(seconds=30), 2) == 2
+    assert await store.purge(NOW + timedelta(seconds=30), 2) == 1
+    assert await store.purge(NOW + timedelta(seconds=30), 2) == 0
+    assert await count(database, TrackedMessage) == await count(database, TrackedEvent) == 1
+
+
+async def test_a_database_that_is_away_is_said_to_be(unused_tcp_port: int) -> None:
+    engine = open_engine(f"postgresql://tripost@127.0.0.1:{unused_tcp_port}/tripost")
+    with pytest.raises(TrackingUnavailable):
+        await SqlTracking(engine).write([accepted()])
+    await engine.dispose()
