@@ -1,0 +1,188 @@
+"""Edge with fakes for all other tiers: on real sockets of loopback, or its stages alone."""
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from dialog import Dialog
+from tripost_edge.edge import Edge
+from tripost_edge.firewall.networks import Networks
+from tripost_edge.listeners.context import ListenerProfile
+from tripost_edge.listeners.sockets import bind
+from tripost_edge.session.session import Session
+from tripost_edge.settings import EdgeSettings
+from tripost_shared.bus.memory import MemoryBus
+from tripost_shared.clock import Clock, FrozenClock, SystemClock
+from tripost_shared.content.memory import MemoryContentStore
+from tripost_shared.contracts.domains import (
+    AUTHENTICATE,
+    MAY_SEND,
+    RESOLVE,
+    AuthenticateAnswer,
+    AuthenticateQuestion,
+    MaySendAnswer,
+    MaySendQuestion,
+    RecipientKind,
+    ResolveAnswer,
+    ResolveQuestion,
+)
+from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.contracts.filter import (
+    CONNECTION,
+    MESSAGE,
+    RECIPIENTS,
+    Action,
+    ConnectionQuestion,
+    MessageQuestion,
+    RecipientsAnswer,
+    RecipientsQuestion,
+    Verdict,
+)
+from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.mail.client import Client, ListenerKind
+from tripost_shared.settings import CommonSettings, Listen
+from tripost_shared.spool.memory import MemoryEventLog, MemorySpool
+
+HOSTNAME = "mx.tripost.example"
+ACCEPT = Verdict(Action.ACCEPT)
+
+
+@dataclass
+class OtherTiers:
+    """What domains and filter answer: tables that a test fills. `asked` holds every question, in order."""
+
+    kinds: dict[str, RecipientKind] = field(default_factory=dict)  # other recipients: unknown
+    passwords: dict[str, str] = field(default_factory=dict)
+    grants: set[tuple[str, str]] = field(default_factory=set)
+    connection: Verdict = ACCEPT
+    recipients: dict[str, Verdict] = field(default_factory=dict)
+    message: Verdict = ACCEPT
+    asked: list[msgspec.Struct] = field(default_factory=list)
+
+    async def serve(self, bus: MemoryBus) -> None:
+        """Answer on the bus."""
+        await bus.serve(RESOLVE, self._resolve)
+        await bus.serve(AUTHENTICATE, self._authenticate)
+        await bus.serve(MAY_SEND, self._may_send)
+        await bus.serve(CONNECTION, self._connection)
+        await bus.serve(RECIPIENTS, self._recipients)
+        await bus.serve(MESSAGE, self._message)
+
+    def questions(self, kind: type[Any]) -> list[Any]:
+        """Give the questions of one kind."""
+        return [question for question in self.asked if isinstance(question, kind)]
+
+    async def _resolve(self, question: ResolveQuestion) -> ResolveAnswer:
+        self.asked.append(question)
+        return ResolveAnswer(tuple(self.kinds.get(one, RecipientKind.UNKNOWN) for one in question.recipients))
+
+    async def _authenticate(self, question: AuthenticateQuestion) -> AuthenticateAnswer:
+        self.asked.append(question)
+        accepted = self.passwords.get(question.username) == question.password
+        return AuthenticateAnswer(accepted, question.username if accepted else "")
+
+    async def _may_send(self, question: MaySendQuestion) -> MaySendAnswer:
+        self.asked.append(question)
+        return MaySendAnswer((question.login, question.reverse_path) in self.grants)
+
+    async def _connection(self, question: ConnectionQuestion) -> Verdict:
+        self.asked.append(question)
+        return self.connection
+
+    async def _recipients(self, question: RecipientsQuestion) -> RecipientsAnswer:
+        self.asked.append(question)
+        return RecipientsAnswer(tuple(self.recipients.get(one, ACCEPT) for one in question.recipients))
+
+    async def _message(self, question: MessageQuestion) -> Verdict:
+        self.asked.append(question)
+        return self.message
+
+
+class EdgeWorld:
+    """One edge and what surrounds it. `ann@dest.example` is a mailbox of ours; `user@dest.example` may log in."""
+
+    def __init__(self, tls: ssl.SSLContext, *, clock: Clock | None = None, **settings: Any) -> None:
+        self.bus = MemoryBus()
+        self.spool = MemorySpool()
+        self.store = MemoryContentStore()
+        self.log = MemoryEventLog()
+        self.tiers = OtherTiers(
+            kinds={
+                "ann@dest.example": RecipientKind.LOCAL,
+                "bob@dest.example": RecipientKind.LOCAL,
+                "user@dest.example": RecipientKind.LOCAL,
+                "off@dest.example": RecipientKind.DISABLED,
+                "x@relayed.example": RecipientKind.RELAY,
+                "far@elsewhere.example": RecipientKind.FOREIGN,
+                f"postmaster@{HOSTNAME}": RecipientKind.LOCAL,
+            },
+            passwords={"user@dest.example": "secret"},
+            grants={("user@dest.example", "user@dest.example")},
+        )
+        self.settings = EdgeSettings(**{"auth_failure_delay_seconds": 0, **settings})
+        self.edge = Edge(
+            CommonSettings(hostname=HOSTNAME),
+            self.settings,
+            tls,
+            bus=self.bus,
+            spool=self.spool,
+            store=self.store,
+            events=self.log,
+            clock=clock or SystemClock(),
+        )
+        self.addresses: dict[str, tuple[str, int]] = {}
+
+    async def serve(self) -> "EdgeWorld":
+        """Let the other tiers answer."""
+        await self.tiers.serve(self.bus)
+        return self
+
+    async def start(self) -> "EdgeWorld":
+        """Listen, on ports that the system chooses: `mx`, `submission`, `submissions`, `proxy`."""
+        await self.serve()
+        for profile in (
+            ListenerProfile("mx", ListenerKind.MX),
+            ListenerProfile("submission", ListenerKind.SUBMISSION),
+            ListenerProfile("submissions", ListenerKind.SUBMISSION, implicit_tls=True),
+            ListenerProfile("proxy", ListenerKind.MX, proxies=Networks(self.settings.proxy_trusted_networks)),
+        ):
+            listener = self.edge.listen(profile, bind(Listen("127.0.0.1:0"), variable="TEST")[0])
+            self.addresses[profile.name] = listener.address
+        await self.edge.start()
+        return self
+
+    async def stop(self) -> None:
+        """End all sessions."""
+        self.edge.abort()
+        await asyncio.wait_for(self.edge.registry.drain(), 10)
+
+    async def dialog(self, listener: str = "mx", **options: Any) -> Dialog:
+        """Connect a client."""
+        return await Dialog.open(self.addresses[listener], **options)
+
+    async def greeted(self, listener: str = "mx", **options: Any) -> Dialog:
+        """Connect a client that has said EHLO."""
+        dialog = await self.dialog(listener, **options)
+        await dialog("S: 220 *\nC: EHLO client.example\nS: 250 *")
+        return dialog
+
+    @property
+    def spooled(self) -> list[SpooledMessage]:
+        """What is in the spool."""
+        return self.spool.messages
+
+    def facts(self, fact: Fact) -> list[Event]:
+        """Give the recorded facts of one kind."""
+        return [event for event in self.log.events if event.fact is fact]
+
+
+def a_session(**client: Any) -> Session:
+    """A session whose client has said EHLO, from 192.0.2.7."""
+    facts = {"address": "192.0.2.7", "helo": "client.example", "esmtp": True, **client}
+    return Session("1k3v9q2m8f0abcde", Client(**facts))
+
+
+__all__ = ["ACCEPT", "HOSTNAME", "EdgeWorld", "FrozenClock", "OtherTiers", "a_session"]
