@@ -2,10 +2,10 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help setup run test check fmt bench docs lock clean
+.PHONY: help setup run test check pages-check fmt docs bench lock clean
 
 help: ## Say what each target does
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 13
 
 setup: ## Make .venv with all that is needed, from the hash-locked requirements
 	@scripts/setup
@@ -21,6 +21,15 @@ check: setup ## Lint, types, layers, and that generated pages are up to date
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
+	@$(MAKE) --no-print-directory pages-check
+
+pages-check: setup ## Say whether the pages made from the code are up to date
+	@$(PYTHON) scripts/settings_page.py --check
+	@$(PYTHON) -m tripost_admin_api.openapi --check
+
+docs: setup ## Write the pages that are made from the code anew
+	@$(PYTHON) scripts/settings_page.py
+	@$(PYTHON) -m tripost_admin_api.openapi
 
 fmt: setup ## Format the code and mend what the linter can
 	@.venv/bin/ruff check --fix --quiet || true

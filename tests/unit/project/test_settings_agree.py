@@ -1,0 +1,34 @@
+"""What the embedded cluster knows of the services' settings is what the services say."""
+
+import pytest
+
+from tripost_admin_api.settings import AdminSettings
+from tripost_domains.settings import DomainsSettings
+from tripost_edge.settings import EdgeSettings
+from tripost_embedded import ports
+from tripost_embedded.environment import OWN_PREFIX
+from tripost_filter.settings import FilterSettings
+
+CLASSES = {"edge": EdgeSettings, "filter": FilterSettings, "domains": DomainsSettings, "admin-api": AdminSettings}
+
+
+@pytest.mark.parametrize("listener", [*ports.FOR_CLIENTS, *ports.FOR_HEALTH], ids=lambda listener: listener.variable)
+def test_listeners_have_the_services_names_and_defaults(listener: ports.Listener) -> None:
+    kind = CLASSES[listener.service]
+    prefix = kind.model_config["env_prefix"]
+    name = listener.variable.removeprefix(prefix).lower()
+    assert (kind.model_fields[name].default or "") == listener.default
+
+
+def test_every_listener_of_a_service_is_known() -> None:
+    said = {
+        f"{kind.model_config['env_prefix']}{name}".upper()
+        for kind in CLASSES.values()
+        for name in kind.model_fields
+        if name.endswith(("listen", "listener"))
+    }
+    assert said == {listener.variable for listener in (*ports.FOR_CLIENTS, *ports.FOR_HEALTH)}
+
+
+def test_each_service_has_its_own_prefix() -> None:
+    assert {name: kind.model_config["env_prefix"] for name, kind in CLASSES.items()} == dict(OWN_PREFIX)
