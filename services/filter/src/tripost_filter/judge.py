@@ -1,6 +1,7 @@
 """Answers the three questions of edge: judge a connection, recipients, a message."""
 
 import asyncio
+import logging
 from datetime import timedelta
 from typing import Final
 
@@ -11,7 +12,7 @@ from tripost_filter.authentication_results import authentication_results, claimi
 from tripost_filter.check import Stage
 from tripost_filter.content_reader import ContentReader
 from tripost_filter.mail import Mail
-from tripost_filter.metrics import VERDICTS, Degradation
+from tripost_filter.metrics import Degradation, count_verdict
 from tripost_filter.pipeline import Pipeline
 from tripost_filter.registry import Surroundings, build_checks
 from tripost_filter.scoring import decide
@@ -104,7 +105,8 @@ class Judge:
         verdict = decide(findings, config, earlier=question.findings, is_final=True)
         if not verdict.action.refuses:
             verdict = self._with_fields(verdict, mail, question, config)
-        log.info(
+        log.log(
+            logging.DEBUG if verdict.action is Action.ACCEPT else logging.INFO,
             "message judged",
             message_id=question.message_id,
             action=verdict.action,
@@ -129,5 +131,5 @@ class Judge:
 
 
 def _counted(question: str, verdict: Verdict) -> Verdict:
-    VERDICTS.labels(question, verdict.action.value).inc()
+    count_verdict(question, verdict.action)
     return verdict

@@ -1,11 +1,12 @@
 """What the filter counts (Prometheus). Labels are check names and known results, so their number is bounded."""
 
 from collections import Counter as Tally
+from functools import cache
 from typing import Final
 
 from prometheus_client import Counter, Histogram
 
-from tripost_shared.contracts.filter import Finding
+from tripost_shared.contracts.filter import Action, Finding
 
 SECONDS: Final = Histogram(
     "tripost_filter_check_seconds",
@@ -48,6 +49,16 @@ class CheckMetrics:
             if known == result:
                 self._results[result] = counter
         return counter
+
+
+@cache
+def _verdicts(question: str, action: Action) -> Counter:
+    return VERDICTS.labels(question, action.value)
+
+
+def count_verdict(question: str, action: Action) -> None:
+    """Count a verdict on a connection, a recipient or a message."""
+    _verdicts(question, action).inc()
 
 
 class Degradation:
