@@ -51,6 +51,9 @@ class RecordingTransport(asyncio.Transport):
 
     abort = close
 
+    def can_write_eof(self) -> bool:
+        return False
+
     def pause_reading(self) -> None:
         """The test goes on all the same."""
 

@@ -4,8 +4,6 @@ import socket
 import ssl
 
 import structlog
-from tripost_shared.health import HealthServer
-from tripost_shared.nodes import serve_status
 
 from tripost_edge.edge import Edge
 from tripost_edge.firewall.networks import Networks
@@ -21,7 +19,9 @@ from tripost_shared.clock import SystemClock
 from tripost_shared.config.kv import KvConfigSource
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.contracts.config import DIRECTORY_KEY, EDGE_KEY, DirectoryChange, EdgeConfig
+from tripost_shared.health import HealthServer
 from tripost_shared.mail.client import ListenerKind
+from tripost_shared.nodes import serve_status
 from tripost_shared.provision import wait_until_provisioned
 from tripost_shared.runner import run
 from tripost_shared.settings import CommonSettings, Listen

@@ -66,12 +66,14 @@ class SmtpSession(ClientConnection):
     async def _handle_client(self) -> None:
         """Run the session from greeting to end; this is the entrance that catches everything."""
         because = "client quit"
+        with_last_words = False
         try:
             await self._converse()
         except SessionOver as over:
             because = over.because
             if over.reply is not None:
                 self.say(over.reply)
+                with_last_words = True
                 log.info("session ended by us", session=self._state.id, reply=str(over.reply), because=because)
         except Exception:
             because = "something broke"
@@ -80,7 +82,7 @@ class SmtpSession(ClientConnection):
         finally:
             self._context.journal.abandoned(self._state, because)
             self._state.phase = Phase.CLOSED
-            self.close()
+            self.close(with_last_words=with_last_words)
             self._context.registry.leave(self)
             log.debug("session ended", session=self._state.id, because=because)
 

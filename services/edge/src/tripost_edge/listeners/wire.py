@@ -72,6 +72,8 @@ class Wire(SMTP):
 
     def data_received(self, data: bytes) -> None:
         """Keep what has come, and stop reading when it is much."""
+        if self._is_closing:
+            return
         self._inbox.append(data)
         if not self._is_reading_paused and len(self._inbox) > PAUSE_ABOVE_OCTETS and self._connection is not None:
             self._connection.pause_reading()
@@ -82,6 +84,8 @@ class Wire(SMTP):
         """Note that the client sends no more. On plain connections it may still read what we say."""
         self._is_eof = True
         self._wake()
+        if self._is_closing:
+            return False
         return self._connection is not None and self._connection.get_extra_info("ssl_object") is None
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -152,17 +156,27 @@ class Wire(SMTP):
             self._pace.stop_waiting()
         return line
 
-    def close(self) -> None:
-        """Write what is due and close; a client that does not take it is cut off after a while."""
+    def close(self, *, with_last_words: bool = False) -> None:
+        """Write what is due and close; a client that does not take it is cut off after a while.
+
+        With last words, the client is heard (and ignored) until it closes: octets of it that nobody read would make
+        the system reset the connection, and the reply would be lost.
+        """
         if self._is_closing or self._connection is None:
             return
         self._is_closing = True
-        if not self._is_lost:
-            self._write_outbox()
+        if self._is_lost:
+            return
+        self._write_outbox()
+        if with_last_words and not self._is_eof and self._connection.can_write_eof():
+            self._connection.write_eof()
+            if self._is_reading_paused:
+                self._connection.resume_reading()
+        else:
             self._connection.close()
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self.loop.call_later(LINGER_SECONDS, self._connection.abort)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(LINGER_SECONDS, self._connection.abort)
 
     def abort(self) -> None:
         """Cut the connection off."""
