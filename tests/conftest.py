@@ -7,7 +7,7 @@ import pytest
 from servers import NatsServer
 from tripost_shared.clock import FrozenClock
 
-pytest_plugins = ["needs", "postgres_server"]  # PostgreSQL, and fixtures for a database of either kind
+pytest_plugins = ["needs", "cluster", "postgres_server"]  # see each for the fixtures it gives
 
 
 @pytest.fixture

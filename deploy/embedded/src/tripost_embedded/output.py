@@ -10,6 +10,8 @@ from tripost_embedded.terminal import Terminal
 
 KEPT_FILES: Final = 3
 LONGEST_LINE: Final = 1 << 20  # octets; more without a line end is cut
+# The passwords are random, in a file of mode 0600 that only the cluster's own user reads.
+OF_NO_CONCERN: Final = "Plaintext passwords detected, use nkeys or bcrypt"
 
 
 class LogFile:
@@ -76,10 +78,15 @@ class ServiceLog:
                 continue
             event, as_json = as_event(self._service, line)
             kept.append(as_json)
-            if self._service != "nats-server" or event.get("level") != "info":  # it says 40 lines at each start
+            if not _is_for_the_file_only(self._service, event):
                 self._terminal.event(self._service, event)
         if kept:
             self._file.write(b"\n".join(kept) + b"\n")
+
+
+def _is_for_the_file_only(service: str, event: dict[str, Any]) -> bool:
+    """Whether it is one of the forty lines that nats-server says at each start, and that mean nothing to people."""
+    return service == "nats-server" and (event["level"] == "info" or event["event"] == OF_NO_CONCERN)
 
 
 def as_event(service: str, line: bytes) -> tuple[dict[str, Any], bytes]:

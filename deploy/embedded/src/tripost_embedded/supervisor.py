@@ -141,12 +141,15 @@ class Supervisor:
         return refused[0] if refused else ""
 
     async def _announce(self, when_ready: Callable[[], None]) -> None:
-        everything = asyncio.gather(*(keeper.ready.wait() for keeper in self._keepers))
-        while not everything.done():
-            await asyncio.wait({everything}, timeout=SLOW_START.total_seconds())
-            slow = [keeper.plan.name for keeper in self._keepers if not keeper.ready.is_set()]
-            if slow:
-                self._say(f"Still waiting for {', '.join(slow)}.")
+        waiting = {asyncio.create_task(keeper.ready.wait(), name=keeper.plan.name) for keeper in self._keepers}
+        try:
+            while waiting:
+                _, waiting = await asyncio.wait(waiting, timeout=SLOW_START.total_seconds())
+                if waiting:
+                    self._say(f"still waiting for {', '.join(sorted(task.get_name() for task in waiting))}")
+        finally:
+            for task in waiting:
+                task.cancel()
         when_ready()
 
 
