@@ -24,6 +24,8 @@ from nats.protocol.parser import PERMISSIONS_ERR
 log = structlog.get_logger()
 
 READ_OCTETS: Final = 1 << 16
+PING_SECONDS: Final = 5
+MOST_UNANSWERED_PINGS: Final = 2
 FIRST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 2.0
 
@@ -67,8 +69,8 @@ class LinkClient(Client):
             user=user or None,
             password=password or None,
             max_reconnect_attempts=-1,
-            ping_interval=5,
-            max_outstanding_pings=2,
+            ping_interval=PING_SECONDS,
+            max_outstanding_pings=MOST_UNANSWERED_PINGS,
             error_cb=_log_error,
             reconnected_cb=self._after_reconnect,
             inbox_prefix=f"_INBOX.{name}",

@@ -93,19 +93,26 @@ class JetStreamSpoolReader:
 
     async def fetch(self, at_most: int, wait: timedelta) -> Sequence["JetStreamSpoolDelivery"]:
         """Take messages; raises SpoolUnavailable."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + wait.total_seconds()
         deliveries: list[JetStreamSpoolDelivery] = []
-        for pulled in await self._puller.take(at_most, wait.total_seconds()):
-            try:
-                message = decode(pulled.message.data, SpooledMessage)
-            except msgspec.DecodeError as error:
-                log.error("spooled message cannot be read, it is parked", stream=UNREADABLE_STREAM, because=str(error))  # noqa: TRY400 (the trace tells nothing more)
-                self._park(pulled)
-                continue
-            if message.id in self._done:  # its acknowledgement was lost with the connection
-                self._puller.answer(pulled.message, b"+ACK")
-            else:
-                deliveries.append(JetStreamSpoolDelivery(self, pulled, message))
+        while not deliveries and (pulled := await self._puller.take(at_most, end - loop.time())):
+            deliveries = [delivery for each in pulled if (delivery := self._open(each)) is not None]
         return deliveries
+
+    def _open(self, pulled: Pulled) -> "JetStreamSpoolDelivery | None":
+        """Read a message; None when it cannot be read, or was done before and its acknowledgement got lost."""
+        try:
+            message = decode(pulled.message.data, SpooledMessage)
+        except msgspec.DecodeError as error:
+            because = str(error)
+            log.error("spooled message cannot be read, it is parked", stream=UNREADABLE_STREAM, because=because)  # noqa: TRY400 (a trace tells no more)
+            self._park(pulled)
+            return None
+        if message.id in self._done:
+            self._puller.answer(pulled.message, b"+ACK")
+            return None
+        return JetStreamSpoolDelivery(self, pulled, message)
 
     async def oldest_at(self) -> datetime | None:
         """Tell when the oldest message still there was stored, unreadable ones included; raises SpoolUnavailable."""
