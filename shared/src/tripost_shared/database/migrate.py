@@ -32,8 +32,9 @@ log = structlog.get_logger()
 
 LOCK_WITHIN: Final = timedelta(minutes=2)  # another service's migration may rewrite a large table
 JOB_WAITS: Final = timedelta(minutes=1)
+FIRST_PAUSE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 5.0
 _LOCK_KEY: Final = 0x7472_6970_6F73_74  # "tripost"
-_PAUSE: Final = 1.0  # seconds
 
 
 async def upgrade(url: str) -> str:
@@ -102,18 +103,23 @@ async def _locked_sqlite(url: URL) -> AsyncIterator[AsyncConnection]:
         await engine.dispose()
 
 
-async def upgrade_when_there(url: str, within: timedelta) -> str:
-    """As `upgrade`, waiting for the database to answer; raises DatabaseUnavailable after that time."""
+async def upgrade_when_there(url: str, within: timedelta | None = None) -> str:
+    """As `upgrade`, waiting for the database to answer, for ever or, if a time is given, so long.
+
+    Raises DatabaseUnavailable after that time.
+    """
     loop = asyncio.get_running_loop()
-    give_up_at = loop.time() + within.total_seconds()
+    give_up_at = None if within is None else loop.time() + within.total_seconds()
+    pause = FIRST_PAUSE_SECONDS
     while True:
         try:
             return await upgrade(url)
         except DatabaseUnavailable as failure:
-            if loop.time() >= give_up_at:
+            if give_up_at is not None and loop.time() + pause > give_up_at:
                 raise
-            log.warning("the database does not answer yet", because=str(failure))
-        await asyncio.sleep(_PAUSE)
+            log.warning("the database does not answer yet", because=str(failure), again_in_seconds=pause)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
 def main() -> None:

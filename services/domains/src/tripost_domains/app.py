@@ -1,0 +1,183 @@
+"""The domains service: builds all objects in one place and joins them."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tripost_domains.adapters.argon2_passwords import Argon2Passwords
+from tripost_domains.adapters.sql_directory import SqlDirectoryRecords
+from tripost_domains.adapters.sql_tracking import SqlTracking
+from tripost_domains.delivery import metrics
+from tripost_domains.delivery.service import DeliveryService
+from tripost_domains.delivery.settings import DeliverySettings
+from tripost_domains.directory.authentication import Authenticator
+from tripost_domains.directory.questions import DirectoryQuestions
+from tripost_domains.directory.senders import Senders
+from tripost_domains.directory.service import Directory
+from tripost_domains.queue.repository import QueueRepository
+from tripost_domains.settings import DomainsSettings
+from tripost_domains.tracking.recorder import TrackingRecorder
+from tripost_domains.tracking.retention import Retention
+from tripost_shared.bus.nats_bus import NatsBus
+from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.clock import SystemClock
+from tripost_shared.config.kv import KvConfigSource
+from tripost_shared.config.port import Watched
+from tripost_shared.content.object_store import ObjectContentStore
+from tripost_shared.contracts.config import DIRECTORY_KEY, DirectoryChange
+from tripost_shared.database.engine import open_engine
+from tripost_shared.database.migrate import upgrade_when_there
+from tripost_shared.dns.resolver import CachingResolver
+from tripost_shared.dns.system import system_servers
+from tripost_shared.health import HealthServer
+from tripost_shared.nodes import instance_name, serve_status
+from tripost_shared.provision import provision
+from tripost_shared.runner import run
+from tripost_shared.settings import CommonSettings, DatabaseSettings
+from tripost_shared.spool.events import JetStreamEventLog, JetStreamEventReader
+from tripost_shared.spool.jetstream import JetStreamSpool, JetStreamSpoolReader
+
+log = structlog.get_logger()
+
+
+class DomainsService:
+    """Answers where recipients lead and who logs in, delivers what is in SPOOL, and writes the tracking."""
+
+    def __init__(self, common: CommonSettings) -> None:
+        self._common = common
+        self._settings = DomainsSettings()
+        self._delivery_settings = DeliverySettings()
+        self._servers = system_servers(common)
+        self._clock = SystemClock()
+        self._health = self._health_server()
+        self._closing = AsyncExitStack()
+        self._url = ""
+        self._engine: AsyncEngine | None = None
+        self._bus: NatsBus | None = None
+        self._delivery: DeliveryService | None = None
+        self._recorder: TrackingRecorder | None = None
+        self._is_serving = False
+
+    def is_ready(self) -> bool:
+        """Whether questions are answered and mail is delivered now."""
+        return self._is_serving and self._bus is not None and self._bus.is_connected
+
+    def bind(self) -> None:
+        """Open the health server's socket, read secrets, load the database's driver."""
+        self._common.nats_password()
+        self._url = DatabaseSettings().url(self._common.home)
+        self._engine = open_engine(self._url)
+        if self._health is not None:
+            self._health.bind()
+
+    async def start(self) -> None:
+        """Wait for NATS and the database, then answer and deliver."""
+        if self._engine is None:
+            raise RuntimeError("start before bind")
+        self._closing.push_async_callback(self._engine.dispose)
+        if self._health is not None:
+            self._closing.push_async_callback(self._health.stop)
+            await self._health.start()
+        link = await NatsLink.connect(self._common, "domains")
+        self._closing.push_async_callback(link.close)
+        await provision(link, self._common)
+        if self._settings.migrate_at_start:
+            revision = await upgrade_when_there(self._url)
+            log.info("the database is there", schema_revision=revision)
+        self._bus = NatsBus(link)
+        directory = Directory(
+            SqlDirectoryRecords(self._engine), self._clock, self._settings.cache_limits(), self._settings.postmaster
+        )
+        self._start_tracking(link, self._engine)
+        change = await self._answer(link, self._bus, self._engine, directory)
+        await self._start_delivery(link, self._engine, directory)
+        await serve_status(self._bus, "domains", self.is_ready, self._details, lambda: change.current.revision)
+        self._is_serving = True
+
+    async def drain(self) -> None:
+        """Take no more questions and no more mail, finish what is at hand."""
+        self._is_serving = False
+        if self._bus is not None:
+            await self._bus.drain()
+        if self._delivery is not None:
+            await self._delivery.drain()
+        if self._recorder is not None:
+            await self._recorder.drain()
+
+    async def stop(self) -> None:
+        """Close everything, what was opened last first."""
+        self._is_serving = False
+        await self._closing.aclose()
+
+    def _start_tracking(self, link: NatsLink, engine: AsyncEngine) -> None:
+        reader = JetStreamEventReader(link)
+        self._closing.push_async_callback(reader.close)
+        store = SqlTracking(engine)
+        self._recorder = TrackingRecorder(reader, store)
+        self._closing.push_async_callback(self._recorder.stop)
+        self._recorder.start()
+        retention = Retention(store, self._clock, timedelta(days=self._settings.tracking_days))
+        self._closing.push_async_callback(retention.stop)
+        retention.start()
+
+    async def _answer(
+        self, link: NatsLink, bus: NatsBus, engine: AsyncEngine, directory: Directory
+    ) -> Watched[DirectoryChange]:
+        passwords = Argon2Passwords(self._settings.password_threads, self._settings.password_queue)
+        self._closing.callback(passwords.close)
+        authenticator = Authenticator(
+            SqlDirectoryRecords(engine), passwords, self._clock, self._settings.login_limits()
+        )
+        config = KvConfigSource(link)
+        self._closing.push_async_callback(config.close)
+        change = await config.watch(DIRECTORY_KEY, DirectoryChange)
+        change.on_change(lambda _: directory.forget())
+        change.on_change(lambda _: authenticator.forget())
+        await DirectoryQuestions(directory, authenticator, Senders(directory)).serve(bus)
+        return change
+
+    async def _start_delivery(self, link: NatsLink, engine: AsyncEngine, directory: Directory) -> None:
+        resolver = CachingResolver(self._servers, self._clock)
+        self._closing.push_async_callback(resolver.close)
+        await resolver.start()
+        events = JetStreamEventLog(link, "domains")
+        self._closing.push_async_callback(events.close)
+        reader = JetStreamSpoolReader(link, self._common.spool_partitions)
+        self._closing.push_async_callback(reader.close)
+        self._delivery = DeliveryService(
+            reader,
+            JetStreamSpool(link, self._common.spool_partitions),
+            ObjectContentStore(link),
+            directory,
+            QueueRepository(engine, instance_name()),
+            events,
+            resolver,
+            self._delivery_settings,
+            clock=self._clock,
+            mail=self._common.home / "mail",
+            hostname=self._common.hostname,
+        )
+        self._closing.push_async_callback(self._delivery.stop)
+        await self._delivery.start()
+
+    def _details(self) -> Mapping[str, str]:
+        """Tell what an operator wants to see, from memory alone."""
+        samples = [sample for metric in metrics.QUEUED.collect() for sample in metric.samples]
+        queued = {sample.labels["state"]: int(sample.value) for sample in samples if sample.value}
+        return {
+            "queue": ", ".join(f"{count} {state}" for state, count in queued.items()) or "empty",
+            "at hand": str(self._delivery.messages_at_hand if self._delivery is not None else 0),
+            "tracking": (self._recorder.trouble if self._recorder is not None else "") or "ok",
+        }
+
+    def _health_server(self) -> HealthServer | None:
+        listen = self._settings.health_listen
+        return HealthServer(listen, self.is_ready, "TRIPOST_DOMAINS_HEALTH_LISTEN") if listen is not None else None
+
+
+def main() -> None:
+    """Run the service until it is told to stop."""
+    run("domains", DomainsService)

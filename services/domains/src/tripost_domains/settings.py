@@ -1,0 +1,71 @@
+"""Settings of domains that directory, authentication and tracking read; see also delivery/settings.py."""
+
+from datetime import timedelta
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tripost_domains.directory.authentication import MemoryLimits
+from tripost_domains.directory.cache import CacheLimits
+from tripost_shared.mail.address import Address, InvalidAddress
+from tripost_shared.settings import Listen
+
+
+class DomainsSettings(BaseSettings):
+    """What must be known before the directory can be read."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIPOST_DOMAINS_", extra="ignore")
+
+    health_listen: Listen | None = Field(
+        Listen("127.0.0.1:9103"), description="Address of /healthz, /readyz and /metrics; empty for none."
+    )
+    migrate_at_start: bool = Field(
+        True, description="Bring the database schema up to date at start. Off where a job does it (`tripost-migrate`)."
+    )
+    postmaster: str = Field(
+        "",
+        description="Address that gets mail for postmaster@ and abuse@ of local domains that have no such recipient. "
+        "Empty: it is kept in a mailbox `postmaster` of the domain.",
+    )
+    directory_entries: int = Field(
+        50_000, ge=100, description="Domains, and local parts, that the directory remembers, at most."
+    )
+    directory_fresh_seconds: float = Field(
+        60, ge=0, description="Time for which what was read from the database counts as true, unless it is changed."
+    )
+    directory_stale_seconds: float = Field(
+        600, ge=0, description="Age up to which it is used while the database does not answer."
+    )
+    password_threads: int = Field(2, ge=1, le=32, description="Passwords verified at one time; 19 MiB each.")
+    password_queue: int = Field(
+        64, ge=1, description="Passwords that wait for their verification, at most; then clients are told to come back."
+    )
+    login_memory_seconds: float = Field(
+        90, ge=0, le=600, description="Time for which a successful login is remembered, unless the mailbox is changed."
+    )
+    tracking_days: float = Field(30, gt=0, description="Age at which messages are forgotten by the tracking.")
+
+    @field_validator("health_listen", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("postmaster")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        try:
+            return str(Address.parse(value)) if value else value
+        except InvalidAddress as error:
+            raise ValueError(f"{value!r} is not a mail address: {error}") from error
+
+    def cache_limits(self) -> CacheLimits:
+        """Give how much of the directory is remembered, and for how long."""
+        return CacheLimits(
+            self.directory_entries,
+            timedelta(seconds=self.directory_fresh_seconds),
+            timedelta(seconds=max(self.directory_fresh_seconds, self.directory_stale_seconds)),
+        )
+
+    def login_limits(self) -> MemoryLimits:
+        """Give how long successful logins are remembered."""
+        return MemoryLimits(remember_for=timedelta(seconds=self.login_memory_seconds))

@@ -1,0 +1,248 @@
+"""The domains service with a real nats-server and a real database of either kind."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from argon2 import PasswordHasher
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from postgres_server import TEMPLATE, PostgresServer, open_folder
+from servers import NatsServer
+from tripost_domains.app import DomainsService
+from tripost_shared.bus.nats_bus import NatsBus
+from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.bus.port import NoAnswer
+from tripost_shared.config.kv import KvConfigPublisher
+from tripost_shared.contracts.config import DIRECTORY_KEY, DirectoryChange
+from tripost_shared.contracts.domains import (
+    AUTHENTICATE,
+    MAY_SEND,
+    RESOLVE,
+    AuthenticateQuestion,
+    MaySendQuestion,
+    RecipientKind,
+    ResolveQuestion,
+)
+from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
+from tripost_shared.database.engine import open_engine
+from tripost_shared.database.migrate import upgrade
+from tripost_shared.database.models import Domain, Mailbox, TrackedMessage
+from tripost_shared.database.transactions import DatabaseUnavailable, reading, writing
+from tripost_shared.settings import CommonSettings
+from tripost_shared.spool.events import JetStreamEventLog
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PASSWORD = "correct horse"
+
+
+class Asker:
+    """What edge and admin-api do: ask, tell of changes, record facts."""
+
+    def __init__(self, link: NatsLink) -> None:
+        self._link = link
+        self.bus = NatsBus(link)
+
+    async def kinds(self, *recipients: str) -> list[RecipientKind]:
+        return list((await self.bus.ask(RESOLVE, ResolveQuestion(recipients))).kinds)
+
+    async def tell_of_a_change(self, revision: int) -> None:
+        await KvConfigPublisher(self._link).put(DIRECTORY_KEY, DirectoryChange(revision))
+
+    async def record(self, message: str, fact: Fact) -> None:
+        events = JetStreamEventLog(self._link, "edge")
+        events.record(Event(f"{message}-{fact}", message, NOW, fact, "edge", client="192.0.2.1"))
+        await events.flush()
+        await events.close()
+
+    async def status(self) -> list[NodeStatus]:
+        return await self.bus.gather(NODES_SUBJECT, NodeStatus, timedelta(seconds=0.5))
+
+
+@pytest.fixture
+def own_nats() -> Iterator[NatsServer]:
+    """A nats-server whose consumers no other test shares."""
+    with NatsServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def asker(own_nats: NatsServer) -> AsyncIterator[Asker]:
+    link = await NatsLink.connect(CommonSettings(nats_url=own_nats.url), "edge")
+    yield Asker(link)
+    await link.close()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL that the test may kill, with a migrated database `tripost_template`."""
+    folder = open_folder("tripost-postgres-")
+    server = PostgresServer(folder, durable=True)
+    try:
+        server.initialise()
+        server.start()
+        server.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def built(nats: NatsServer, url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> DomainsService:
+    monkeypatch.setenv("TRIPOST_DATABASE_URL", url)
+    monkeypatch.setenv("TRIPOST_DOMAINS_HEALTH_LISTEN", "")
+    service = DomainsService(CommonSettings(nats_url=nats.url, home=home, hostname="mx.dest.example", dns_servers=[]))
+    service.bind()
+    return service
+
+
+@asynccontextmanager
+async def running(service: DomainsService) -> AsyncIterator[DomainsService]:
+    try:
+        async with asyncio.timeout(30):
+            await service.start()
+        yield service
+        async with asyncio.timeout(20):
+            await service.drain()
+    finally:
+        await service.stop()
+
+
+async def add_mailbox(engine: AsyncEngine, local_part: str) -> None:
+    async with writing(engine) as connection:
+        domain_id = (await connection.execute(select(Domain.id).where(Domain.name == "dest.example"))).scalar()
+        if domain_id is None:
+            await connection.execute(insert(Domain).values(name="dest.example", created_at=NOW))
+            domain_id = (await connection.execute(select(Domain.id))).scalar_one()
+        password_hash = PasswordHasher(2, 19_456, 1).hash(PASSWORD)
+        row = {"domain_id": domain_id, "local_part": local_part, "password_hash": password_hash, "enabled": True}
+        await connection.execute(insert(Mailbox).values(created_at=NOW, **row))
+
+
+async def tracked(engine: AsyncEngine, message: str) -> str | None:
+    try:
+        async with reading(engine) as connection:
+            found = select(TrackedMessage.status).where(TrackedMessage.id == message)
+            return (await connection.execute(found)).scalar()
+    except DatabaseUnavailable:
+        return None
+
+
+async def until(condition: Callable[[], Awaitable[bool]], within: float = 20) -> None:
+    async with asyncio.timeout(within):
+        while not await condition():  # noqa: ASYNC110 (what is waited for is in other processes)
+            await asyncio.sleep(0.02)
+
+
+async def test_the_service_answers_edge_and_follows_changes(
+    own_nats: NatsServer,
+    asker: Asker,
+    database: AsyncEngine,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await add_mailbox(database, "ann")
+    async with running(built(own_nats, database_url, tmp_path, monkeypatch)):
+        assert await asker.kinds("ann@dest.example", "bob@dest.example", "eve@other.example") == [
+            RecipientKind.LOCAL,
+            RecipientKind.UNKNOWN,
+            RecipientKind.FOREIGN,
+        ]
+        login = AuthenticateQuestion("session", "192.0.2.1", "PLAIN", "ann@dest.example", PASSWORD)
+        assert (await asker.bus.ask(AUTHENTICATE, login)).login == "ann@dest.example"
+        assert (await asker.bus.ask(MAY_SEND, MaySendQuestion("ann@dest.example", "ann+x@dest.example"))).allowed
+
+        await add_mailbox(database, "bob")
+        await asker.tell_of_a_change(7)
+
+        async def bob_is_known() -> bool:
+            return await asker.kinds("bob@dest.example") == [RecipientKind.LOCAL]
+
+        await until(bob_is_known, within=2)  # a change is live in under 2 s
+        [status] = await asker.status()
+        assert (status.service, status.ready, status.config_revision) == ("domains", True, 7)
+        assert status.details["tracking"] == "ok"
+
+
+async def test_facts_of_other_services_are_tracked(
+    own_nats: NatsServer,
+    asker: Asker,
+    database: AsyncEngine,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running(built(own_nats, database_url, tmp_path, monkeypatch)):
+        await asker.record("1k3v9q2m8f0abcde.1", Fact.ACCEPTED)
+
+        async def is_tracked() -> bool:
+            return await tracked(database, "1k3v9q2m8f0abcde.1") == "accepted"
+
+        await until(is_tracked)
+
+
+async def test_the_service_lives_through_the_death_of_its_database(
+    own_nats: NatsServer,
+    asker: Asker,
+    own_postgres: PostgresServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is known is still answered, what is not comes back later, and no fact is lost."""
+    url = own_postgres.url(TEMPLATE)
+    await upgrade(url)
+    engine = open_engine(url)
+    await add_mailbox(engine, "ann")
+    await add_mailbox(engine, "bob")
+    async with running(built(own_nats, url, tmp_path, monkeypatch)):
+        assert await asker.kinds("ann@dest.example") == [RecipientKind.LOCAL]
+
+        own_postgres.kill()
+        await asker.record("1k3v9q2m8f0abcde.1", Fact.REFUSED)
+        assert await asker.kinds("ann@dest.example") == [RecipientKind.LOCAL]
+        with pytest.raises(NoAnswer):
+            await asker.kinds("bob@dest.example")
+
+        async def says_so() -> bool:
+            return (await asker.status())[0].details["tracking"] != "ok"
+
+        await until(says_so)
+        own_postgres.start()
+
+        async def is_back() -> bool:
+            return await tracked(engine, "1k3v9q2m8f0abcde.1") == "refused"
+
+        await until(is_back)
+        assert await asker.kinds("bob@dest.example") == [RecipientKind.LOCAL]
+    await engine.dispose()
+
+
+async def test_a_service_that_finds_no_database_waits_for_it(
+    own_nats: NatsServer,
+    asker: Asker,
+    own_postgres: PostgresServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own_postgres.stop()
+    service = built(own_nats, own_postgres.url(TEMPLATE), tmp_path, monkeypatch)
+    starting = asyncio.create_task(service.start())
+    try:
+        done, _ = await asyncio.wait({starting}, timeout=1)
+        assert not done
+        assert not service.is_ready()
+        own_postgres.start()
+        async with asyncio.timeout(20):
+            await starting
+        assert service.is_ready()
+        assert await asker.kinds("ann@dest.example") == [RecipientKind.FOREIGN]
+    finally:
+        starting.cancel()
+        await service.stop()
