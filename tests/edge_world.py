@@ -15,6 +15,7 @@ from tripost_edge.listeners.sockets import bind
 from tripost_edge.session.session import Session
 from tripost_edge.settings import EdgeSettings
 from tripost_shared.bus.memory import MemoryBus
+from tripost_shared.bus.port import Bus
 from tripost_shared.clock import Clock, FrozenClock, SystemClock
 from tripost_shared.content.memory import MemoryContentStore
 from tripost_shared.contracts.domains import (
@@ -62,7 +63,7 @@ class OtherTiers:
     message: Verdict = ACCEPT
     asked: list[msgspec.Struct] = field(default_factory=list)
 
-    async def serve(self, bus: MemoryBus) -> None:
+    async def serve(self, bus: Bus) -> None:
         """Answer on the bus."""
         await bus.serve(RESOLVE, self._resolve)
         await bus.serve(AUTHENTICATE, self._authenticate)

@@ -65,7 +65,7 @@ class EdgeService:
                 other.close()
         listen = self._settings.health_listen
         if listen is not None:
-            self._health = HealthServer(_moved(listen, number), self._is_ready)
+            self._health = HealthServer(_moved(listen, number), self._is_ready, "TRIPOST_EDGE_HEALTH_LISTEN")
             self._health.bind()
 
     async def start(self) -> None:

@@ -6,6 +6,7 @@ import socket
 from tripost_edge.listeners.context import Context, ListenerProfile
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_edge.listeners.sockets import BACKLOG
+from tripost_shared.settings import SettingsError
 
 
 class Listener:
@@ -24,16 +25,19 @@ class Listener:
         return host, port
 
     async def start(self) -> None:
-        """Take clients from now on."""
+        """Take clients from now on; before, they are refused. Raises SettingsError when another was quicker."""
         loop = asyncio.get_running_loop()
         seconds = self._context.limits.tls_handshake_seconds
-        self._server = await loop.create_server(
-            lambda: SmtpSession(loop, self._context, self.profile),
-            sock=self._bound,
-            backlog=BACKLOG,
-            ssl=self._context.tls if self.profile.implicit_tls else None,
-            ssl_handshake_timeout=seconds if self.profile.implicit_tls else None,
-        )
+        try:
+            self._server = await loop.create_server(
+                lambda: SmtpSession(loop, self._context, self.profile),
+                sock=self._bound,
+                backlog=BACKLOG,
+                ssl=self._context.tls if self.profile.implicit_tls else None,
+                ssl_handshake_timeout=seconds if self.profile.implicit_tls else None,
+            )
+        except OSError as error:
+            raise SettingsError(f"{self.profile.name}: {self.address}: {error.strerror}") from error
 
     def stop(self) -> None:
         """Take no more clients; sessions go on."""
