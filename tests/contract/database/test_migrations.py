@@ -73,6 +73,13 @@ async def test_a_schema_newer_than_this_release_is_left_as_it_is(empty_url: str)
     assert await upgrade(empty_url) == "9999"
 
 
+async def test_a_new_sqlite_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    """It holds password hashes."""
+    path = tmp_path / "new.sqlite"
+    await upgrade(f"sqlite+aiosqlite:///{path}")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 async def test_a_database_that_does_not_answer_is_said_to_be_unavailable(unused_tcp_port: int) -> None:
     with pytest.raises(DatabaseUnavailable):
         await upgrade_when_there(f"postgresql://tripost@127.0.0.1:{unused_tcp_port}/tripost", timedelta())

@@ -6,6 +6,7 @@ from its begin. A schema that is newer than this release (another replica has be
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -89,6 +90,8 @@ async def _locked(url: URL) -> AsyncIterator[AsyncConnection]:
 @contextlib.asynccontextmanager
 async def _locked_sqlite(url: URL) -> AsyncIterator[AsyncConnection]:
     """Foreign keys stay off (SQLite's default): altering a table drops the old copy, which would cascade."""
+    if url.database:
+        _create_private(url.database)
     engine = create_async_engine(
         url,
         poolclass=NullPool,
@@ -101,6 +104,12 @@ async def _locked_sqlite(url: URL) -> AsyncIterator[AsyncConnection]:
             await connection.commit()
     finally:
         await engine.dispose()
+
+
+def _create_private(path: str) -> None:
+    """Make the file, for its owner's eyes only: it holds password hashes. SQLite gives its side files the same mode."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 async def upgrade_when_there(url: str, within: timedelta | None = None) -> str:
