@@ -28,10 +28,12 @@ def _words(
     yield f"with {_protocol(client, envelope)}"
     if client.tls:
         yield f"({client.tls})"
-    yield f"id {message_id}"
     if len(envelope.recipients) == 1:
-        yield f"for <{envelope.recipients[0].address}>"
-    yield f"; {format_datetime(now)}"
+        yield f"id {message_id}"
+        yield f"for <{envelope.recipients[0].address}>;"
+    else:
+        yield f"id {message_id};"
+    yield format_datetime(now)
 
 
 def address_literal(address: str) -> str:

@@ -40,18 +40,23 @@ class Reception:
         self._limits = limits
         self._authserv_id = authserv_id
         self._decoder = ContentDecoder()
+        self._arrived_octets = 0  # as they were on the wire
         self._held = bytearray()
         self._kept_octets = 0  # size of what goes on, forged fields left out
         self._header_is_done = False
         self._searched_octets = 0
         self._writer: ContentWriter | None = None
         self._failure: MailFailure | None = None
+        self._has_fault = False
 
     async def take(self, octets: bytes) -> bool:
         """Take the next octets; tells whether the content is complete. Waits while the store is busy."""
+        self._arrived_octets += len(octets)
         piece = self._decoder.feed(octets)
-        if self._decoder.fault is not None and not isinstance(self._failure, PermanentFailure):
-            await self._fail(PermanentFailure(_FAULTS[self._decoder.fault], because=self._decoder.fault.value))
+        fault = self._decoder.fault
+        if fault is not None and not self._has_fault:
+            self._has_fault = True  # it counts more than whatever was wrong before
+            await self._fail(PermanentFailure(_FAULTS[fault], because=fault.value))
         if piece:
             self.size_octets += len(piece)
             if self._failure is None:
@@ -66,7 +71,7 @@ class Reception:
     @property
     def is_hopeless(self) -> bool:
         """Whether so much has come beyond the limit that the client is to be cut off."""
-        return self.size_octets > 2 * self._limits.size_octets
+        return self._arrived_octets > 2 * self._limits.size_octets
 
     async def finish(self) -> Content:
         """Give the whole content, durable if stored. Raises MailFailure."""
