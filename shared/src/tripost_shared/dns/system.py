@@ -26,8 +26,10 @@ def parse_server(text: str) -> tuple[str, int]:
     """Read `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:53`; raises SettingsError."""
     host, port = text, str(DNS_PORT)
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
+        host, bracket, rest = text[1:].partition("]")
         port = rest.removeprefix(":") or port
+        if not bracket or rest[:1] not in {"", ":"}:
+            raise SettingsError(f"TRIPOST_DNS_SERVERS: {text!r} has unpaired brackets")
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     try:

@@ -112,13 +112,13 @@ def _read(query: Query, message: bytes, rcode: int) -> Reading:
     if found:
         ttl_seconds = min(ttl_seconds, *(record.ttl_seconds for record in found))
         texts = _texts(query.record_type, message, found)
-        return Reading(DnsAnswer(Status.FOUND, texts, _sane(ttl_seconds)))
+        return Reading(DnsAnswer(Status.FOUND, texts, ttl_seconds))
     negative_ttl = _negative_ttl(message, _records(message, position, authorities)[0])
     if rcode == NXDOMAIN:
-        return Reading(DnsAnswer(Status.NO_NAME, ttl_seconds=min(_sane(ttl_seconds), negative_ttl or 0)))
+        return Reading(DnsAnswer(Status.NO_NAME, ttl_seconds=min(ttl_seconds, negative_ttl or 0)))
     if owner != asked and negative_ttl is None:
-        return Reading(DnsAnswer(Status.NO_DATA, ttl_seconds=_sane(ttl_seconds)), ask_next=owner)
-    return Reading(DnsAnswer(Status.NO_DATA, ttl_seconds=min(_sane(ttl_seconds), negative_ttl or 0)))
+        return Reading(DnsAnswer(Status.NO_DATA, ttl_seconds=ttl_seconds), ask_next=owner)
+    return Reading(DnsAnswer(Status.NO_DATA, ttl_seconds=min(ttl_seconds, negative_ttl or 0)))
 
 
 def _follow(owner: str, record_type: str, message: bytes, records: list[_Record]) -> tuple[str, int]:
@@ -146,7 +146,7 @@ def _records(message: bytes, position: int, count: int) -> tuple[list[_Record], 
         if position + length > len(message):
             raise Malformed("a record is cut short")
         if record_class == _IN:
-            records.append(_Record(owner, number, ttl_seconds, position, position + length))
+            records.append(_Record(owner, number, _sane(ttl_seconds), position, position + length))
         position += length
     return records, position
 
@@ -158,7 +158,7 @@ def _negative_ttl(message: bytes, authorities: list[_Record]) -> int | None:
             if record.end - record.start < 22:
                 raise Malformed("SOA is cut short")
             (minimum,) = struct.unpack_from("!I", message, record.end - 4)
-            return min(_sane(record.ttl_seconds), _sane(minimum))
+            return min(record.ttl_seconds, _sane(minimum))
     return None
 
 
