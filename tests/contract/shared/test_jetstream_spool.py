@@ -1,0 +1,192 @@
+"""What only the JetStream adapters of SPOOL and of the bus can show: limits, damage, load."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from links import PARTITIONS, SMALL, provisioned_link, settings_for
+from servers import NatsServer
+from tripost_shared.bus import jetstream
+from tripost_shared.bus.nats_bus import NatsBus
+from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.bus.port import NoAnswer
+from tripost_shared.contracts.events import EVENTS_SUBJECT, Event, Fact
+from tripost_shared.contracts.spool import SPOOL_SUBJECT, Direction, SpooledMessage
+from tripost_shared.contracts.subject import Subject
+from tripost_shared.mail.client import Client
+from tripost_shared.mail.content import Content
+from tripost_shared.mail.envelope import Envelope, Recipient
+from tripost_shared.provision import Sizes
+from tripost_shared.spool.jetstream import (
+    UNREADABLE_STREAM,
+    UNREADABLE_SUBJECT,
+    JetStreamEventLog,
+    JetStreamEventReader,
+    JetStreamSpool,
+    JetStreamSpoolReader,
+)
+from tripost_shared.spool.port import SpoolFull, SpoolUnavailable
+
+WAIT = timedelta(seconds=5)
+NOT_LONG = timedelta(seconds=0.3)
+
+
+class Word(msgspec.Struct, frozen=True):
+    text: str
+
+
+ECHO = Subject("test.v1.echo", Word, Word, "test", timedelta(seconds=5), timedelta(seconds=2))
+
+
+def a_message(number: int, size_octets: int = 1000) -> SpooledMessage:
+    return SpooledMessage(
+        id=f"1k3v9q2m8f0abcde.{number}",
+        received_at=datetime(2026, 1, 1, tzinfo=UTC),
+        direction=Direction.INBOUND,
+        client=Client("192.0.2.7"),
+        envelope=Envelope("", (Recipient("bob@b.example"),)),
+        content=Content.of(b"x" * size_octets),
+    )
+
+
+async def messages_in(link: NatsLink, stream: str) -> int:
+    count: int = (await jetstream.call(link, f"STREAM.INFO.{stream}"))["state"]["messages"]
+    return count
+
+
+async def until_there_are(link: NatsLink, count: int, stream: str) -> None:
+    async with asyncio.timeout(10):
+        while await messages_in(link, stream) != count:  # noqa: ASYNC110 (another process is waited for)
+            await asyncio.sleep(0.02)
+
+
+async def test_a_full_spool_says_so_and_takes_mail_again_when_some_is_done(nats_server: NatsServer) -> None:
+    sizes = Sizes(64 << 10, SMALL.content, SMALL.events, SMALL.greylist, SMALL.unreadable)
+    async with provisioned_link(nats_server, sizes) as link:
+        spool, reader = JetStreamSpool(link, PARTITIONS), JetStreamSpoolReader(link, PARTITIONS)
+        published: set[str] = set()
+        with pytest.raises(SpoolFull):  # noqa: PT012 (which one finds it full depends on the messages' size)
+            for number in range(1, 1000):
+                await spool.publish(a_message(number))
+                published.add(a_message(number).id)
+        taken: set[str] = set()
+        while taken != published:
+            for delivery in await reader.fetch(64, WAIT):
+                taken.add(delivery.message.id)
+                await delivery.done()
+        for partition in range(PARTITIONS):
+            await until_there_are(link, 0, f"SPOOL_{partition}")
+        await spool.publish(a_message(1000))
+        await reader.close()
+
+
+async def test_a_message_that_nats_will_never_take_is_refused_at_once(link: NatsLink) -> None:
+    with pytest.raises(SpoolUnavailable, match="octets"):
+        await JetStreamSpool(link, PARTITIONS).publish(a_message(1, size_octets=link.max_payload_octets))
+
+
+async def test_a_message_that_cannot_be_read_is_parked_and_the_others_come(link: NatsLink) -> None:
+    reader = JetStreamSpoolReader(link, PARTITIONS)
+    await jetstream.publish(link, f"{SPOOL_SUBJECT}.0", b"garbage")
+    await JetStreamSpool(link, PARTITIONS).publish(a_message(1))
+    (delivery,) = await reader.fetch(64, WAIT)
+    await delivery.done()
+    assert await reader.fetch(64, NOT_LONG) == []
+    await until_there_are(link, 1, UNREADABLE_STREAM)
+    await until_there_are(link, 0, "SPOOL_0")
+    parked = await jetstream.last_message(link, UNREADABLE_STREAM, UNREADABLE_SUBJECT)
+    assert parked is not None
+    assert parked.data == b"garbage"
+    assert await reader.oldest_at() is not None
+    await reader.close()
+
+
+async def test_two_readers_share_the_messages_and_one_that_closes_gives_its_own_back(
+    link: NatsLink, nats_server: NatsServer
+) -> None:
+    other_link = await NatsLink.connect(settings_for(nats_server), "other")
+    one, two = JetStreamSpoolReader(link, PARTITIONS), JetStreamSpoolReader(other_link, PARTITIONS)
+    assert await one.fetch(64, NOT_LONG) == []
+    for number in range(1, 21):
+        await JetStreamSpool(link, PARTITIONS).publish(a_message(number))
+    (first,) = await one.fetch(1, WAIT)
+    await one.close()
+    rest: list[str] = []
+    async with asyncio.timeout(10):
+        while len(rest) < 19:
+            for delivery in await two.fetch(64, WAIT):
+                rest.append(delivery.message.id)
+                await delivery.done()
+    assert {first.message.id, *rest} == {a_message(number).id for number in range(1, 21)}
+    await two.close()
+    await other_link.close()
+
+
+async def test_facts_that_cannot_be_read_are_dropped(link: NatsLink) -> None:
+    reader = JetStreamEventReader(link)
+    await jetstream.publish(link, f"{EVENTS_SUBJECT}.edge", b"garbage")
+    assert await reader.fetch(16, NOT_LONG) == []
+    await until_there_are(link, 0, "EVENTS")
+    await reader.close()
+
+
+async def test_large_facts_travel_in_several_batches(link: NatsLink) -> None:
+    event_log, reader = JetStreamEventLog(link, "edge"), JetStreamEventReader(link)
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    facts = [Event(f"e{n}", "m", at, Fact.ACCEPTED, "edge", detail="x" * 600_000) for n in range(20)]
+    for fact in facts:
+        event_log.record(fact)
+    event_log.record(Event("huge", "m", at, Fact.ACCEPTED, "edge", detail="x" * link.max_payload_octets))
+    event_log.record(Event("last", "m", at, Fact.ACCEPTED, "edge"))
+    came: list[str] = []
+    async with asyncio.timeout(20):
+        while "last" not in came:
+            for batch in await reader.fetch(4, WAIT):
+                came += [event.id for event in batch.events]
+                await batch.done()
+    assert came == [*(fact.id for fact in facts), "last"]
+    await event_log.close()
+    await reader.close()
+
+
+async def test_a_replica_with_too_much_to_do_says_so(link: NatsLink) -> None:
+    bus = NatsBus(link, at_once=2)
+    go_on = asyncio.Event()
+
+    async def wait(question: Word) -> Word:
+        await go_on.wait()
+        return question
+
+    await bus.serve(ECHO, wait)
+    asking = [asyncio.create_task(bus.ask(ECHO, Word(str(number)))) for number in range(3)]
+    with pytest.raises(NoAnswer, match="busy"):
+        await asking[2]
+    go_on.set()
+    assert [await each for each in asking[:2]] == [Word("0"), Word("1")]
+
+
+async def test_answers_and_questions_past_what_nats_takes_are_told(link: NatsLink) -> None:
+    bus = NatsBus(link)
+    answer = Word("x" * link.max_payload_octets)
+
+    async def too_much(question: Word) -> Word:
+        return answer
+
+    await bus.serve(ECHO, too_much)
+    with pytest.raises(NoAnswer, match="too large"):
+        await bus.ask(ECHO, Word("a"))
+    with pytest.raises(NoAnswer, match="octets"):
+        await bus.ask(ECHO, answer)
+
+
+async def test_large_questions_and_answers_arrive_whole(link: NatsLink) -> None:
+    bus = NatsBus(link)
+
+    async def echo(question: Word) -> Word:
+        return question
+
+    await bus.serve(ECHO, echo)
+    words = [Word(str(number) * 1_000_000) for number in range(8)]
+    assert await asyncio.gather(*(bus.ask(ECHO, word) for word in words)) == words
