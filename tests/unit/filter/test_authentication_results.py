@@ -92,6 +92,12 @@ def test_nothing_that_a_client_says_can_be_taken_for_a_result(reverse_path: str,
     assert the_field(SPF, reverse_path=reverse_path) == f"mx.dest.example; spf=pass smtp.mailfrom={value}"
 
 
+def test_octets_that_need_smtputf8_come_from_addresses_alone() -> None:
+    finding = Finding("spf", "none", evidence={"identity": "helo"})
+    field = the_field(finding, client=Client("192.0.2.7", helo="caf\u00e9.example"), reverse_path="")
+    assert field == 'mx.dest.example; spf=none smtp.helo="caf?.example"'
+
+
 def test_a_hostile_helo_name_stays_a_quoted_string() -> None:
     finding = Finding("spf", "none", evidence={"identity": "helo"})
     client = Client("192.0.2.7", helo='x"; dkim=pass header.d=bank.example (')

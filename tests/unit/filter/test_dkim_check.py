@@ -117,6 +117,7 @@ WEAK_RECORD = f"p={base64.b64encode(WEAK.public_bytes(Encoding.DER, PublicFormat
         pytest.param(key_record(rsa_key(), "h=sha1; "), "permerror", "key is not for sha256", id="other hash"),
         pytest.param("v=DKIM1; p=", "permerror", "key is revoked", id="revoked"),
         pytest.param("v=DKIM1", "permerror", "no p= in key record", id="no key"),
+        pytest.param(f"n={'x' * 4096}; p=AAAA", "permerror", "key record is too long", id="too long"),
         pytest.param("k=dsa; p=AAAA", "permerror", "unknown key type", id="key type"),
         pytest.param(key_record(ed25519_key()), "permerror", "key is not for this algorithm", id="other algorithm"),
         pytest.param(WEAK_RECORD, "policy", "key is too short", id="768 bits (RFC 8301)"),
@@ -197,7 +198,11 @@ async def test_keys_of_several_signatures_are_asked_for_at_once() -> None:
 
 
 async def test_a_message_that_was_not_read_whole_is_neutral() -> None:
-    assert (await report_on(signed(LETTER)[:-4], is_whole=False))[0] == "neutral"
+    assert (await report_on(signed(LETTER)[:-4], is_complete=False))[0] == "neutral"
+
+
+async def test_a_message_with_more_fields_than_are_read_is_neutral() -> None:
+    assert (await report_on(signed(b"X: y\r\n" * 1000 + LETTER)))[0] == "neutral"
 
 
 async def test_a_large_message_is_verified_off_the_loop() -> None:

@@ -1,6 +1,6 @@
 """The mail that checks are given."""
 
-from tripost_filter.mail import LARGE_OCTETS, Mail
+from tripost_filter.mail import LARGE_OCTETS, MAX_FIELDS, Mail
 from unit.filter.mails import LETTER, STRANGER, a_mail
 
 
@@ -26,6 +26,13 @@ def test_the_sender_is_the_address_of_the_reverse_path() -> None:
     assert str(a_mail(reverse_path="ann@sender.example").sender) == "ann@sender.example"
     assert a_mail(reverse_path="").sender is None
     assert a_mail(reverse_path="not an address").sender is None
+
+
+def test_a_header_beyond_all_bounds_is_read_in_part() -> None:
+    mail = a_mail(octets=b"X: y\r\n" * 100_000 + b"\r\n")
+    assert len(mail.fields) == MAX_FIELDS + 1
+    assert not mail.is_whole
+    assert a_mail(octets=LETTER).is_whole
 
 
 def test_large_is_what_takes_too_long_on_the_event_loop() -> None:

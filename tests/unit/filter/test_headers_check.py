@@ -2,9 +2,10 @@
 
 import pytest
 
-from tripost_filter.checks.headers import Headers
+from tripost_filter.checks.headers import HEADER_TOO_LARGE, Headers
 from tripost_shared.contracts.filter import Finding
-from unit.filter.mails import LETTER, LOGGED_IN, a_mail
+from tripost_shared.mail.client import Client
+from unit.filter.mails import LETTER, LOGGED_IN, STRANGER, a_mail
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,20 @@ def test_all_flaws_together_score_less_than_any_threshold_for_refusal() -> None:
     assert finding is not None
     assert 0 < finding.score <= 6
     assert finding.refuse_with is None
+
+
+@pytest.mark.parametrize("client", [STRANGER, LOGGED_IN])
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pytest.param(b"X: y\r\n" * 1000 + LETTER, id="too many fields"),
+        pytest.param(LETTER.replace(b"hello", b"x" * 300_000), id="too many octets"),
+    ],
+)
+def test_a_header_beyond_all_bounds_is_refused_whoever_sends_it(octets: bytes, client: Client) -> None:
+    finding = Headers().examine_at_once(a_mail(client, octets=octets))
+    assert finding is not None
+    assert (finding.result, finding.refuse_with) == ("too large", HEADER_TOO_LARGE)
 
 
 def test_our_own_clients_are_not_examined() -> None:

@@ -238,7 +238,7 @@ async def test_a_greylist_without_its_bucket_follows_its_failure_policy(on_error
     court = Court(FilterConfig(checks={"greylist": CheckPolicy(on_error=on_error)}))
     court.bucket.is_unavailable = True
     (verdict,) = await court.recipients()
-    assert (verdict.action, results(verdict)["greylist"]) == (action, "error")
+    assert (verdict.action, results(verdict)["greylist"]) == (action, "unavailable")
     assert court.judge.details() == {"mode": "enforce", "degraded.greylist": "1 of 1"}
 
 

@@ -63,6 +63,7 @@ def test_our_own_clients_are_examined_too() -> None:
         pytest.param(LETTER + PART % (b"base64", b"A"), id="base64 cut short"),
         pytest.param(b"Content-Transfer-Encoding: base64", id="no body"),
         pytest.param(LETTER + b"base64 " * 1000, id="much talk of base64"),
+        pytest.param(LETTER + b"base64" * 40_000, id="one long line of it"),
     ],
 )
 def test_other_mail_is_left_alone(octets: bytes) -> None:

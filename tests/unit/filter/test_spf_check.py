@@ -41,6 +41,7 @@ async def found(*records: str, client: Client = STRANGER, reverse_path: str = "a
         pytest.param(["sender.example TXT v=spf1 x=%{q} -all"], "permerror", id="malformed macro, unknown modifier"),
         pytest.param(["sender.example TXT v=spf1 a:%{d0} -all"], "permerror", id="macro that keeps no label"),
         pytest.param(["sender.example TXT v=spf1 " + "a " * 3000], "permerror", id="record too long"),
+        pytest.param(["sender.example TXT v=spf1" + " a" * 257], "permerror", id="record with too many terms"),
         pytest.param(
             ["sender.example TXT v=spf1 " + " ".join(f"include:i{n}.example" for n in range(11))]
             + [f"i{n}.example TXT v=spf1 ?all" for n in range(11)],

@@ -78,9 +78,9 @@ def _spf(finding: Finding, client: Client, reverse_path: str) -> list[str]:
     result = finding.result if finding.result in _SPF_RESULTS else "temperror"
     words = [f"spf={result}"]
     if result == "permerror" and finding.because:
-        words.append(f"reason={_quoted(finding.because)}")
+        words.append(f"reason={_quoted(_ascii(finding.because))}")
     if finding.evidence.get("identity", "mailfrom" if reverse_path else "helo") == "helo":
-        return [*words, f"smtp.helo={_value(client.helo)}"]
+        return [*words, f"smtp.helo={_value(_ascii(client.helo))}"]
     return [*words, f"smtp.mailfrom={_value(reverse_path)}"]
 
 
@@ -91,16 +91,21 @@ def _dkim(finding: Finding) -> Iterator[list[str]]:
     for report in reports:
         words = [f"dkim={report.result}"]
         if report.because:
-            words.append(f"reason={_quoted(report.because)}")
+            words.append(f"reason={_quoted(_ascii(report.because))}")
         for name, text in zip("dsab", report[2:], strict=True):
             if text:
-                words.append(f"header.{name}={_value(text)}")
+                words.append(f"header.{name}={_value(_ascii(text))}")
         yield words
 
 
 def _value(text: str) -> str:
     """Write a value as it is where no reader can take it for anything else, else as a quoted string (RFC 8601 §2.2)."""
     return text if len(text) <= MAX_VALUE_CHARACTERS and _PLAIN.fullmatch(text) else _quoted(text)
+
+
+def _ascii(text: str) -> str:
+    """Give what may be in any message; UTF-8 is for addresses, whose presence makes the message an SMTPUTF8 one."""
+    return text if text.isascii() else text.encode("ascii", "replace").decode("ascii")
 
 
 def _quoted(text: str) -> str:

@@ -85,17 +85,17 @@ class Judge:
     async def message(self, question: MessageQuestion) -> Verdict:
         """Judge the content; raises when it cannot be read, so that the client keeps the message."""
         if question.content.inline is not None:
-            return await self._judge_content(question, question.content.inline, is_whole=True)
-        async with self._reader.octets(question.content) as (octets, is_whole):
-            return await self._judge_content(question, octets, is_whole=is_whole)
+            return await self._judge_content(question, question.content.inline, is_complete=True)
+        async with self._reader.octets(question.content) as (octets, is_complete):
+            return await self._judge_content(question, octets, is_complete=is_complete)
 
-    async def _judge_content(self, question: MessageQuestion, octets: bytes, *, is_whole: bool) -> Verdict:
+    async def _judge_content(self, question: MessageQuestion, octets: bytes, *, is_complete: bool) -> Verdict:
         config, pipeline = self._config, self._pipeline
         mail = Mail(
             question.client,
             reverse_path=question.envelope.reverse_path,
             octets=octets,
-            is_whole=is_whole,
+            is_complete=is_complete,
             findings=question.findings,
             look_up_until=self._deadline(),
         )

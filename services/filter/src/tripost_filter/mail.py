@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Final, NamedTuple
 
 from tripost_shared.contracts.filter import Finding
@@ -11,6 +12,8 @@ from tripost_shared.mail.client import Client
 from tripost_shared.mail.header import raw_fields, split_message
 
 LARGE_OCTETS: Final = 256 * 1024  # above it, work on the octets (1 ms and more) does not belong on the event loop
+MAX_HEADER_OCTETS: Final = 256 * 1024  # what is after them is not taken for header fields, so that a hostile header
+MAX_FIELDS: Final = 1000  # costs no more than a few milliseconds
 
 
 class Field(NamedTuple):
@@ -29,7 +32,7 @@ class Mail:
     """What is known of a client, an envelope and a message at some stage.
 
     `reverse_path` is None until MAIL, and "" for the null one. `recipient` is the one asked about at the recipient
-    stage, else "". `octets` is None until the content is there; `is_whole` tells whether it holds all of it.
+    stage, else "". `octets` is empty until the content is there; `is_complete` tells whether it holds all of it.
     `findings` are those of earlier stages. `look_up_until` is the time of the monotonic clock at which every look-up of
     the stage must have ended.
     """
@@ -41,7 +44,7 @@ class Mail:
         reverse_path: str | None = None,
         recipient: str = "",
         octets: bytes | None = None,
-        is_whole: bool = True,
+        is_complete: bool = True,
         findings: Sequence[Finding] = (),
         look_up_until: float = math.inf,
     ) -> None:
@@ -49,7 +52,7 @@ class Mail:
         self.reverse_path = reverse_path
         self.recipient = recipient
         self.octets = octets or b""
-        self.is_whole = is_whole
+        self._is_complete = is_complete
         self.findings = findings
         self.look_up_until = look_up_until
 
@@ -62,6 +65,11 @@ class Mail:
     def is_large(self) -> bool:
         """Whether its octets are too many to go through on the event loop."""
         return len(self.octets) > LARGE_OCTETS
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether checks see all of the message: its octets are complete, and its header is within bounds."""
+        return self._is_complete and len(self.header) <= MAX_HEADER_OCTETS and len(self.fields) <= MAX_FIELDS
 
     @cached_property
     def sender(self) -> Address | None:
@@ -87,8 +95,8 @@ class Mail:
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        """The header fields, top to bottom."""
-        return tuple(map(_field, raw_fields(self.header)))
+        """The header fields, top to bottom; of a header beyond all bounds the first ones."""
+        return tuple(map(_field, islice(raw_fields(self.header[:MAX_HEADER_OCTETS]), MAX_FIELDS + 1)))
 
     def fields_of(self, name: bytes) -> list[Field]:
         """Give the fields of that name (in lower case), top to bottom."""

@@ -16,6 +16,7 @@ from tripost_shared.dns.port import DnsAnswer, Resolver, Status
 from tripost_shared.mail.reply import SmtpReply
 
 LISTED: Final = SmtpReply(554, "5.7.1", "Client address is on a block list")
+MAX_RECORDS_SHOWN: Final = 8
 _NO_DATA_ANSWERS: Final = "127.255.255."  # how lists tell that they will not answer this resolver
 
 
@@ -64,7 +65,7 @@ class Dnsbl:
                 evidence[zone.zone] = listing
             elif answer.status is Status.FOUND:
                 silent = True
-                evidence[zone.zone] = f"no data: {', '.join(answer.records)}"
+                evidence[zone.zone] = f"no data: {', '.join(answer.records[:MAX_RECORDS_SHOWN])}"
         if listed:
             return Finding(self.name, "listed", score, refuse_with=LISTED if refuse else None, evidence=evidence)
         if silent:
@@ -76,9 +77,10 @@ def _listing(answer: DnsAnswer) -> str:
     """Give the records that say "listed", separated by commas; "" for none."""
     if answer.status is not Status.FOUND:
         return ""
-    return ", ".join(
+    listings = [
         record for record in answer.records if record.startswith("127.") and not record.startswith(_NO_DATA_ANSWERS)
-    )
+    ]
+    return ", ".join(listings[:MAX_RECORDS_SHOWN])
 
 
 @lru_cache(maxsize=4096)

@@ -15,7 +15,7 @@ from tripost_filter.mail import Mail
 from tripost_shared.clock import Clock
 from tripost_shared.contracts.config import GreylistPolicy
 from tripost_shared.contracts.filter import Finding
-from tripost_shared.kv.port import Bucket, Conflict, Entry
+from tripost_shared.kv.port import Bucket, BucketUnavailable, Conflict, Entry
 from tripost_shared.mail.reply import SmtpReply
 
 COME_BACK_LATER: Final = SmtpReply(451, "4.7.1", "Greylisted, please try again later")
@@ -55,7 +55,7 @@ class Greylist:
     """Defer the first attempt; take the retry that comes after the delay, and then whatever the triplet sends.
 
     Stage: recipient. Results: "new" and "early" (deferred; evidence `wait_seconds`), "passed" (the retry), "known".
-    Trusted and exempt clients are not examined. It raises BucketUnavailable when the state cannot be read.
+    Trusted and exempt clients are not examined. Without the bucket the finding is "unavailable", and degraded.
     """
 
     name = "greylist"
@@ -82,7 +82,12 @@ class Greylist:
         """Look the triplet up and move it on."""
         if not self._applies(mail):
             return None
-        key = self._key(mail)
+        try:
+            return await self._look_up(self._key(mail))
+        except BucketUnavailable as error:
+            return Finding(self.name, "unavailable", because=str(error), degraded=True)
+
+    async def _look_up(self, key: str) -> Finding:
         entry = await self._triplets.get(key)
         if entry is None:
             entry = await self._note_first_sight(key)

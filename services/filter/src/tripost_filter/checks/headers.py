@@ -4,8 +4,11 @@ from collections import Counter
 from typing import Final
 
 from tripost_filter.check import Stage
-from tripost_filter.mail import Mail
+from tripost_filter.mail import MAX_FIELDS, MAX_HEADER_OCTETS, Mail
 from tripost_shared.contracts.filter import Finding
+from tripost_shared.mail.reply import SmtpReply
+
+HEADER_TOO_LARGE: Final = SmtpReply(554, "5.6.0", "Message header is too large")
 
 # RFC 5322 §3.6: fields that occur once at most
 SINGLE: Final = frozenset(
@@ -25,7 +28,8 @@ class Headers:
     """Score messages whose header is not what RFC 5322 §3.6 asks for.
 
     Stage: message. Small scores only: much honest mail is careless. Mail of our own clients is not examined, since
-    submission may complete it (RFC 6409 §8). Evidence: flaw → what it is about.
+    submission may complete it (RFC 6409 §8). A header of more octets or fields than checks look at is refused, whoever
+    sends it: in what they do not see there could be anything. Evidence: flaw → what it is about.
     """
 
     name = "headers"
@@ -33,6 +37,9 @@ class Headers:
 
     def examine_at_once(self, mail: Mail) -> Finding | None:
         """Count the fields."""
+        if len(mail.header) > MAX_HEADER_OCTETS or len(mail.fields) > MAX_FIELDS:
+            evidence = {"size_octets": str(len(mail.header))}
+            return Finding(self.name, "too large", refuse_with=HEADER_TOO_LARGE, evidence=evidence)
         if mail.client.is_trusted:
             return None
         counts = Counter(field.name for field in mail.fields)

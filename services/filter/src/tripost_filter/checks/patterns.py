@@ -19,6 +19,7 @@ VIRUS_FOUND: Final = SmtpReply(554, "5.7.1", "Message refused: virus found")
 SPAM_FOUND: Final = SmtpReply(554, "5.7.1", "Message refused as spam")
 GTUBE_SCORE: Final = 1000.0  # what SpamAssassin gives it
 
+_LONGEST_LABEL: Final = 64  # octets from the start of the line to "base64"; looking further back is quadratic work
 _NOT_BASE64: Final = bytes(set(range(256)) - set(string.ascii_letters.encode() + string.digits.encode() + b"+/"))
 
 
@@ -61,7 +62,7 @@ def _base64_parts(octets: bytes) -> Iterator[bytes]:
     lower = octets.lower()
     position = lower.find(b"base64")
     while position >= 0:
-        line_start = lower.rfind(b"\n", 0, position) + 1
+        line_start = lower.rfind(b"\n", max(0, position - _LONGEST_LABEL), position) + 1
         resume = position + 6
         if lower.startswith(b"content-transfer-encoding", line_start):
             start = octets.find(b"\r\n\r\n", position)

@@ -16,6 +16,7 @@ NOT_PERMITTED: Final = SmtpReply(550, "5.7.23", "SPF validation failed")  # RFC 
 SOFTFAIL_SCORE: Final = 1.0
 FAIL_SCORE: Final = 4.0
 PERMERROR_SCORE: Final = 0.5
+MAX_EVIDENCE_CHARACTERS: Final = 255
 
 
 class Spf:
@@ -62,15 +63,19 @@ class Spf:
     def _finding(self, found: SpfResult, evidence: dict[str, str]) -> Finding:
         for label in ("mechanism", "problem", "explanation"):
             if text := getattr(found, label):
-                evidence[label] = text
+                evidence[label] = text[:MAX_EVIDENCE_CHARACTERS]
         match found.result:
             case "fail":
                 return Finding(self.name, "fail", FAIL_SCORE, refuse_with=self._refuse_with, evidence=evidence)
             case "softfail":
                 return Finding(self.name, "softfail", SOFTFAIL_SCORE, evidence=evidence)
             case "permerror":
-                return Finding(self.name, "permerror", PERMERROR_SCORE, because=found.problem, evidence=evidence)
+                return Finding(
+                    self.name, "permerror", PERMERROR_SCORE, because=evidence.get("problem", ""), evidence=evidence
+                )
             case "temperror":
-                return Finding(self.name, "temperror", because=found.problem, degraded=True, evidence=evidence)
+                return Finding(
+                    self.name, "temperror", because=evidence.get("problem", ""), degraded=True, evidence=evidence
+                )
             case result:
                 return Finding(self.name, result, evidence=evidence)

@@ -17,6 +17,7 @@ from tripost_filter.dkim.tags import InvalidTags, colon_separated, parse_tags, w
 
 MIN_RSA_BITS: Final = 1024  # RFC 8301 §3.2
 MAX_RSA_BITS: Final = 4096  # the same: larger ones need not be accepted, and cost a verifier too much
+MAX_RECORD_OCTETS: Final = 4096  # RSA with 4096 bits takes 750
 MAX_EXPONENT_BITS: Final = 64  # larger ones exist only to cost time
 
 _PADDING: Final = PKCS1v15()
@@ -56,9 +57,13 @@ class KeyRecord:
         return True
 
 
-@lru_cache(maxsize=4096)
 def parse_key(record: str) -> KeyRecord | InvalidKey:
     """Read a TXT record, its strings joined; one that cannot be used is given as its error, to be remembered too."""
+    return _remembered(record) if len(record) <= MAX_RECORD_OCTETS else InvalidKey("key record is too long")
+
+
+@lru_cache(maxsize=4096)
+def _remembered(record: str) -> KeyRecord | InvalidKey:
     try:
         return _parse(parse_tags(record))
     except InvalidKey as error:
