@@ -59,7 +59,7 @@ class NextHop:
     `replies`: a text, a list of texts (one after the other, the last one for good), or a function of the argument.
     `drop_at`: steps at which the connection is cut instead of a reply. `silent_at`: steps that get no reply.
     `extensions` are the EHLO keywords; a `certificate` adds STARTTLS, and so does `breaks_tls`: its handshake fails.
-    `port` 0 picks a free one, and the same is used when the hop is started again.
+    `host` is the address; `port` 0 picks a free one, and the same is used when the hop is started again.
     """
 
     def __init__(
@@ -71,12 +71,14 @@ class NextHop:
         extensions: Sequence[str] = USUAL_EXTENSIONS,
         certificate: trustme.LeafCert | None = None,
         breaks_tls: bool = False,
+        host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.replies = dict(replies or {})
         self.drop_at = set(drop_at)
         self.silent_at = set(silent_at)
         self.extensions = list(extensions)
+        self.host = host
         self.port = port
         self.connections = 0
         self.commands: list[str] = []
@@ -94,9 +96,9 @@ class NextHop:
         return [transaction for transaction in self.transactions if transaction.was_taken]
 
     @property
-    def host(self) -> str:
-        """The address it listens on."""
-        return "127.0.0.1"
+    def is_quiet(self) -> bool:
+        """Whether nobody is connected."""
+        return not self._tasks
 
     async def start(self) -> None:
         """Listen."""
@@ -108,9 +110,13 @@ class NextHop:
         if self._server is not None:
             self._server.close()
         tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
+        self.cut()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        """Cut all connections."""
+        for task in self._tasks:
+            task.cancel()
 
     async def __aenter__(self) -> "NextHop":
         await self.start()
@@ -152,6 +158,7 @@ class NextHop:
         assert task is not None
         self._tasks.add(task)
         self.connections += 1
+        self.changed()
         try:
             async with asyncio.timeout(READ_WITHIN):
                 await _HopSession(self, reader, writer, self.connections, self._context).run()
@@ -190,11 +197,18 @@ class _HopSession:
             command = line.decode().rstrip("\r\n")
             self._hop.commands.append(command)
             verb, _, argument = command.partition(" ")
+            if verb.upper() == "DATA" and "DATA" not in self._hop.replies and not self._has_recipients:
+                await self._send("DATA", "503 5.5.1 No recipients")
+                continue
             code = await self._answer(verb.upper(), argument)
             await self._follow(verb.upper(), argument, code)
             self._hop.changed()
             if verb.upper() == "QUIT" or code == 421:
                 return
+
+    @property
+    def _has_recipients(self) -> bool:
+        return self._transaction is not None and bool(self._transaction.recipients)
 
     async def _follow(self, verb: str, argument: str, code: int) -> None:
         if verb == "STARTTLS" and code == 220:
@@ -217,7 +231,7 @@ class _HopSession:
         transaction.wire = b"".join(lines) + b".\r\n"
         transaction.content = b"".join(line[1:] if line.startswith(b".") else line for line in lines)
         reply = self._hop.reply_to("content", transaction.mail)
-        transaction.was_taken = reply.startswith("2")
+        transaction.was_taken = reply.startswith("2") and self._has_recipients
         self._hop.changed()
         await self._send("content", reply)
         self._transaction = None

@@ -97,6 +97,8 @@ class Intake:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        for delivery, _ in self._at_hand.values():
+            await self._put_back(delivery, timedelta(0))
 
     async def _fetch(self) -> None:
         while True:
@@ -127,9 +129,6 @@ class Intake:
     async def _work(self, delivery: SpoolDelivery, taken_at: float) -> None:
         try:
             await self._settle(delivery.message, may_be_repeated=delivery.times_delivered > 1)
-        except asyncio.CancelledError:
-            await self._put_back(delivery, timedelta(0))
-            raise
         except Exception:
             log.exception("message broke the intake", message_id=delivery.message.id)
             await self._put_back(delivery, AFTER_BREAKAGE)

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tripost_domains.queue.model import Claim, ClaimedMessage, Deferral, QueueState, Share, State
+from tripost_domains.queue.uninterrupted import uninterrupted
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import reading, writing
@@ -28,13 +29,14 @@ MAX_ORIGINAL: Final = 500
 class QueueRepository:
     """Reads and changes the queue; every call is one transaction and raises DatabaseUnavailable.
 
-    `owner` names this process in claims.
+    `owner` names this process in claims, and no other one that runs now (64 characters at most).
     """
 
     def __init__(self, engine: AsyncEngine, owner: str) -> None:
         self._engine = engine
         self._owner = owner
 
+    @uninterrupted
     async def add(
         self, message: SpooledMessage, content: Content, deferrals: Sequence[Deferral], now: datetime
     ) -> None:
@@ -44,6 +46,7 @@ class QueueRepository:
             rows = [_delivery_row(message.id, deferral, now) for deferral in deferrals]
             await connection.execute(self._unless_there(QueuedDelivery), rows)
 
+    @uninterrupted
     async def recipients_of(self, message_id: str) -> frozenset[str]:
         """Name the recipients of a message that are in the queue, in any state."""
         async with reading(self._engine) as connection:
@@ -52,6 +55,7 @@ class QueueRepository:
             )
             return frozenset(found)
 
+    @uninterrupted
     async def claim_due(
         self,
         now: datetime,
@@ -75,6 +79,7 @@ class QueueRepository:
             )
             return _messages(rows.mappings().all())
 
+    @uninterrupted
     async def renew(self, ids: Collection[int], until: datetime) -> None:
         """Keep claims that are being worked on."""
         async with writing(self._engine) as connection:
@@ -88,6 +93,7 @@ class QueueRepository:
                 .values(claimed_until=until)
             )
 
+    @uninterrupted
     async def settle(
         self,
         message_id: str,
@@ -112,19 +118,18 @@ class QueueRepository:
                 await connection.execute(self._unless_there(QueuedDelivery), rows)
             return await _delete_if_empty(connection, message_id)
 
-    async def release(self, ids: Collection[int], due_at: datetime) -> None:
-        """Give claims back without an attempt."""
+    @uninterrupted
+    async def release(self, ids: Collection[int] | None, due_at: datetime) -> None:
+        """Give claims back without an attempt; None: all that this process has."""
+        ours = and_(QueuedDelivery.state == State.ATTEMPTING, QueuedDelivery.claimed_by == self._owner)
         async with writing(self._engine) as connection:
             await connection.execute(
                 update(QueuedDelivery)
-                .where(
-                    QueuedDelivery.id.in_(ids),
-                    QueuedDelivery.state == State.ATTEMPTING,
-                    QueuedDelivery.claimed_by == self._owner,
-                )
+                .where(ours if ids is None else and_(ours, QueuedDelivery.id.in_(ids)))
                 .values(state=State.DEFERRED, claimed_by="", claimed_until=None, next_attempt_at=due_at)
             )
 
+    @uninterrupted
     async def purge(self) -> list[str]:
         """Delete messages whose last delivery an operator has deleted; gives their contents' names."""
         async with writing(self._engine) as connection:
@@ -135,6 +140,7 @@ class QueueRepository:
             )
             return list(gone)
 
+    @uninterrupted
     async def state(self) -> QueueState:
         """Count the queue."""
         async with reading(self._engine) as connection:
@@ -147,11 +153,13 @@ class QueueRepository:
         counts = dict.fromkeys(State, 0) | {State(state): count for state, count, _ in found}
         return QueueState(counts, min((oldest for _, _, oldest in found), default=None))
 
+    @uninterrupted
     async def contents(self) -> set[str]:
         """Name all contents that the queue refers to."""
         async with reading(self._engine) as connection:
             return set(await connection.scalars(select(QueuedMessage.content)))
 
+    @uninterrupted
     async def refers_to(self, content: str) -> bool:
         """Tell whether a queued message has this content."""
         async with reading(self._engine) as connection:

@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 LEASE: Final = timedelta(seconds=60)
 RENEW_EVERY: Final = timedelta(seconds=20)
+RELEASE_WITHIN: Final = timedelta(seconds=2)
 KEEP_HOUSE_EVERY: Final = timedelta(seconds=30)
 LONGEST_PAUSE_SECONDS: Final = 10.0  # between looks while the database is away
 DIRECTORY_PAUSE: Final = timedelta(seconds=30)
@@ -82,16 +83,16 @@ class Scheduler:
     async def stop(self) -> None:
         """End; what is not finished is due again when its claim runs out, or at once if it can be said."""
         tasks = {*self._loops, *self._working}
-        ids = self._busy_rows()
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        if ids:
-            try:
-                await self._queue.release(ids, self._clock.now())
-            except DatabaseUnavailable as error:
-                log.warning("claims will run out by themselves", because=str(error))
+        if not tasks:
+            return
+        await asyncio.wait(tasks)
+        try:
+            async with asyncio.timeout(RELEASE_WITHIN.total_seconds()):
+                await self._queue.release(None, self._clock.now())
+        except (DatabaseUnavailable, TimeoutError) as error:
+            log.warning("claims will run out by themselves", because=str(error) or "no answer in time")
 
     async def _look(self) -> None:
         pause = self._pace.poll_seconds

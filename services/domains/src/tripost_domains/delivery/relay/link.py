@@ -1,6 +1,7 @@
 """One TCP connection to a next hop: replies in, octets out, TLS in between; a time-out on every wait."""
 
 import asyncio
+import os
 import ssl
 from typing import Final
 
@@ -39,7 +40,7 @@ class Link(asyncio.Protocol):
         except TimeoutError as error:
             raise LinkLost(f"no answer in {within:g} s") from error
         except OSError as error:
-            raise LinkLost(error.strerror or str(error) or type(error).__name__) from error
+            raise LinkLost(_reason(error)) from error
         return link
 
     @property
@@ -154,8 +155,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end (asyncio's call)."""
-        because = "closed by the host" if exc is None else (getattr(exc, "strerror", None) or str(exc))
-        self._end(because or "connection lost")
+        self._end("closed by the host" if exc is None else _reason(exc))
 
     def pause_writing(self) -> None:
         """Note that enough is on its way (asyncio's call)."""
@@ -181,6 +181,12 @@ class Link(asyncio.Protocol):
         self._because = self._because or because
         _wake(self._reader)
         _wake(self._writer)
+
+
+def _reason(error: Exception) -> str:
+    """Say what happened in the system's own words; asyncio's name addresses that are known already."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number else str(error) or type(error).__name__
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:

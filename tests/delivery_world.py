@@ -1,0 +1,115 @@
+"""Delivery joined over a fake SPOOL, a table as directory, real disks, databases and next hops."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tripost_domains.adapters.memory_directory import MemoryDirectoryRecords
+from tripost_domains.delivery.service import DeliveryService
+from tripost_domains.delivery.settings import DeliverySettings
+from tripost_domains.directory.cache import CacheLimits
+from tripost_domains.directory.service import Directory
+from tripost_domains.queue.repository import QueueRepository
+from tripost_shared.clock import SystemClock
+from tripost_shared.content.memory import MemoryContentStore
+from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.contracts.spool import Direction, SpooledMessage
+from tripost_shared.database.engine import open_engine
+from tripost_shared.dns.table import TableResolver
+from tripost_shared.mail.client import Client
+from tripost_shared.mail.content import Content
+from tripost_shared.mail.envelope import Envelope, Recipient
+from tripost_shared.mail.identifier import new_session_id
+from tripost_shared.spool.memory import MemoryEventLog, MemorySpool
+
+TOP = b"Received: from client.example\r\n\tby mail.ours.example; Thu, 1 Jan 2026 00:00:00 +0000\r\n"
+OCTETS = b"From: ann@sender.example\r\nSubject: Hello\r\n\r\n.dots\r\nat the beginning\r\n..of lines\r\n"
+
+
+def make_message(
+    *recipients: str,
+    reverse_path: str = "ann@sender.example",
+    content: Content | None = None,
+    received_at: datetime | None = None,
+    smtputf8: bool = False,
+    eight_bit: bool = False,
+) -> SpooledMessage:
+    """A message as edge spools it."""
+    now = received_at or datetime.now(UTC)
+    return SpooledMessage(
+        id=f"{new_session_id(now)}.1",
+        received_at=now,
+        direction=Direction.INBOUND,
+        client=Client("192.0.2.1"),
+        envelope=Envelope(reverse_path, tuple(map(Recipient, recipients)), smtputf8=smtputf8, eight_bit=eight_bit),
+        content=content or Content.of(OCTETS),
+        header_fields=TOP,
+    )
+
+
+class Delivery:
+    """The delivery service over a fake SPOOL, a table as directory, a real disk and a real database."""
+
+    def __init__(self, folder: Path, database_url: str, settings: DeliverySettings) -> None:
+        self.mail = folder / "mail"
+        self.clock = SystemClock()
+        self.spool = MemorySpool()
+        self.store = MemoryContentStore()
+        self.events = MemoryEventLog()
+        self.records = MemoryDirectoryRecords("mailbox ann@dest.example", "mailbox bob@dest.example")
+        self.dns = TableResolver()
+        self.database_url = database_url
+        self.engine: AsyncEngine = open_engine(database_url)
+        self.settings = settings
+        self.service = self._joined()
+
+    def _joined(self) -> DeliveryService:
+        # nothing is remembered, so that a test's change of the directory counts at once
+        limits = CacheLimits(fresh_for=timedelta(0), stale_for=timedelta(0))
+        return DeliveryService(
+            self.spool,
+            self.spool,
+            self.store,
+            Directory(self.records, self.clock, limits),
+            QueueRepository(self.engine, "test"),
+            self.events,
+            self.dns,
+            self.settings,
+            clock=self.clock,
+            mail=self.mail,
+            hostname="mail.ours.example",
+        )
+
+    async def restart(self) -> None:
+        """Stop without draining: what was not acknowledged comes again; and start anew."""
+        await self.service.stop()
+        self.service = self._joined()
+        await self.service.start()
+
+    def files(self, mailbox: str = "dest.example/ann") -> list[Path]:
+        """The messages in a mailbox."""
+        return sorted((self.mail / mailbox / "new").glob("*")) + sorted((self.mail / mailbox / "cur").glob("*"))
+
+    async def until(self, holds: Callable[[], bool], within: float = 10.0) -> None:
+        """Wait until something holds; raises TimeoutError."""
+        async with asyncio.timeout(within):
+            while not holds():  # noqa: ASYNC110 (disks, databases and fakes are watched: none of them tells)
+                await asyncio.sleep(0.01)
+
+    async def until_settled(self) -> None:
+        """Wait until SPOOL is empty."""
+        await self.until(lambda: not self.spool.messages)
+
+    def facts(self, message_id: str = "") -> list[tuple[Fact, str]]:
+        """What was recorded, in order: the fact and its recipient."""
+        return [(event.fact, event.recipient) for event in self._of(message_id)]
+
+    def event(self, fact: Fact) -> Event:
+        """The newest event of that kind."""
+        return next(event for event in reversed(self.events.events) if event.fact is fact)
+
+    def _of(self, message_id: str) -> list[Event]:
+        return [event for event in self.events.events if not message_id or event.message_id == message_id]

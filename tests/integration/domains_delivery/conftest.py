@@ -1,0 +1,35 @@
+"""A running delivery service."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from delivery_world import Delivery
+from tripost_domains.delivery.settings import DeliverySettings
+
+
+@pytest.fixture
+def quick() -> DeliverySettings:
+    """Settings under which nothing takes longer than a test may."""
+    return DeliverySettings(
+        relay_connect_seconds=2,
+        relay_greeting_seconds=2,
+        relay_command_seconds=2,
+        relay_block_seconds=2,
+        relay_final_seconds=2,
+        relay_to_loopback=True,
+        relay_host_failure_seconds=0.2,
+        retry_first_seconds=0.3,
+        queue_poll_seconds=0.05,
+    )
+
+
+@pytest.fixture
+async def delivery(tmp_path: Path, sqlite_url: str, quick: DeliverySettings) -> AsyncIterator[Delivery]:
+    """A running delivery service on SQLite."""
+    joined = Delivery(tmp_path, sqlite_url, quick)
+    await joined.service.start()
+    yield joined
+    await joined.service.stop()
+    await joined.engine.dispose()
