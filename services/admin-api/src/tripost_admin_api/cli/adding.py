@@ -1,0 +1,45 @@
+"""Options and steps that many commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from tripost_admin_api.cli.failure import CommandFailed, ExitCode
+from tripost_admin_api.cli.output import Form, done, note
+
+IfMissing = Annotated[bool, typer.Option("--if-missing", help="It is no error when it exists already.")]
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+
+
+def add(form: Form, what: str, work: Callable[[], dict[str, Any]], *, if_missing: bool) -> None:
+    """Add something and say so."""
+    try:
+        item = work()
+    except CommandFailed as failure:
+        if not (if_missing and failure.code is ExitCode.CONFLICT):
+            raise
+        note(f"{what} exists already; left as it is.")
+        return
+    done(form, f"{what} added.", item)
+
+
+def read_password(what: str, *, from_stdin: bool) -> str:
+    """Read a new password: one line of standard input, or twice without echo from a terminal.
+
+    It is never an argument, since every user of the machine can see those. Raises CommandFailed.
+    """
+    if from_stdin:
+        password = sys.stdin.read(10_000).removesuffix("\n").removesuffix("\r")
+        if not password:
+            raise CommandFailed("There is no password on standard input.", ExitCode.USAGE)
+        return password
+    if not sys.stdin.isatty():
+        raise CommandFailed("Give the password on standard input: --password-stdin.", ExitCode.USAGE)
+    password = str(typer.prompt(f"Password for {what}", hide_input=True, err=True))
+    if password != typer.prompt("The same again", hide_input=True, err=True):
+        raise CommandFailed("The two passwords differ; nothing was changed.", ExitCode.USAGE)
+    return password

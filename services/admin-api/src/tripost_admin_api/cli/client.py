@@ -1,0 +1,146 @@
+"""The REST client behind every command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from tripost_admin_api.cli.failure import CommandFailed, ExitCode
+from tripost_admin_api.cli.home import Place, find, read_token, tls_context
+
+if TYPE_CHECKING:
+    import httpx
+    import typer
+
+PREFIX = "/api/v1/"
+WITHIN_SECONDS = 20.0
+LARGEST_PAGE = 500
+
+EXIT_CODES = {
+    400: ExitCode.USAGE,
+    401: ExitCode.NOT_AUTHORISED,
+    403: ExitCode.NOT_AUTHORISED,
+    404: ExitCode.NOT_FOUND,
+    409: ExitCode.CONFLICT,
+    412: ExitCode.CONFLICT,
+    413: ExitCode.USAGE,
+    422: ExitCode.USAGE,
+    429: ExitCode.NOT_AUTHORISED,
+    503: ExitCode.UNREACHABLE,
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What stands before the command on the command line."""
+
+    url: str = ""
+
+
+def connect(context: typer.Context) -> Client:
+    """Make the client for a command; raises CommandFailed."""
+    options = context.find_object(Options) or Options()
+    return Client(find(os.environ, options.url))
+
+
+def path(*parts: str) -> str:
+    """Join parts of a path, each encoded as a whole."""
+    return "/".join(quote(part, safe="@*") for part in parts)
+
+
+class Client:
+    """Raises CommandFailed with the server's own words for everything that goes wrong."""
+
+    def __init__(self, place: Place) -> None:
+        import httpx  # noqa: PLC0415 (slow to import, and not needed for --help)
+
+        self.place = place
+        self._http = httpx.Client(
+            base_url=place.url,
+            verify=tls_context(place),
+            headers={"Authorization": f"Bearer {read_token(place)}", "Accept": "application/json"},
+            timeout=WITHIN_SECONDS,
+            trust_env=False,  # the token goes to the cluster, not to a proxy
+        )
+
+    def get(self, where: str, **query: Any) -> Any:
+        """Read one thing."""
+        return self.ask("GET", where, query=query).json()
+
+    def all(self, where: str, most: int | None = None, **query: Any) -> list[dict[str, Any]]:
+        """Read a list, part by part, `most` items at most."""
+        items: list[dict[str, Any]] = []
+        for page in self._pages(where, most, query):
+            items += page
+            if most is not None and len(items) >= most:
+                return items[:most]
+        return items
+
+    def post(self, where: str, body: Any = None) -> Any:
+        """Add something, or do something with it."""
+        return self.ask("POST", where, body).json()
+
+    def put(self, where: str, body: Any) -> Any:
+        """Replace something."""
+        answer = self.ask("PUT", where, body)
+        return answer.json() if answer.content else None
+
+    def delete(self, where: str, **query: Any) -> None:
+        """Remove something."""
+        self.ask("DELETE", where, query=query)
+
+    def ask(
+        self,
+        method: str,
+        where: str,
+        body: Any = None,
+        query: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        """Send a request and give its good answer; raises CommandFailed."""
+        import httpx  # noqa: PLC0415 (imported by __init__ already)
+
+        wanted = {name: value for name, value in (query or {}).items() if value is not None}
+        try:
+            answer = self._http.request(method, PREFIX + where, json=body, params=wanted, headers=headers)
+        except httpx.HTTPError as error:
+            raise CommandFailed(self._unreachable(error), ExitCode.UNREACHABLE) from None
+        if not answer.is_success:
+            raise CommandFailed(self._explained(answer), EXIT_CODES.get(answer.status_code, ExitCode.FAILED))
+        return answer
+
+    def _pages(self, where: str, most: int | None, query: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+        cursor: str | None = ""
+        limit = LARGEST_PAGE if most is None else min(most, LARGEST_PAGE)
+        while cursor is not None:
+            page = self.get(where, **query, limit=limit, cursor=cursor)
+            yield page["items"]
+            cursor = page["next_cursor"]
+
+    def _unreachable(self, error: httpx.HTTPError) -> str:
+        text = str(error)
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            return (
+                f"The certificate at {self.place.url} is not trusted by {self.place.ca or 'the system'}: {text}. "
+                "Set TRIPOST_HOME to the cluster's folder, or TRIPOST_API_CA to the certificate."
+            )
+        return (
+            f"No answer from {self.place.url}: {text or type(error).__name__}. Is the cluster running (make run)? "
+            "TRIPOST_API_URL names another address."
+        )
+
+    def _explained(self, answer: httpx.Response) -> str:
+        try:
+            problem = answer.json()
+            detail = str(problem["detail"])
+        except (ValueError, KeyError, TypeError):
+            return f"{self.place.url} answered {answer.status_code} {answer.reason_phrase}, but not as Tripost does."
+        further = problem.get("errors", [])[1:]
+        more = [f"\n  {error['field'].partition('.')[2]}: {error['message']}" for error in further]
+        advice = ""
+        if answer.status_code == 401:
+            advice = f" The token came from {self.place.token_file}."
+        return detail + advice + "".join(more)

@@ -1,0 +1,217 @@
+"""`tripost domain`, `mailbox`, `alias` and `grant`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from tripost_admin_api.cli.adding import IfMissing, PasswordStdin, add, read_password
+from tripost_admin_api.cli.client import connect, path
+from tripost_admin_api.cli.failure import CommandFailed, ExitCode
+from tripost_admin_api.cli.output import Form, Output, column, done, facts, note, rows, time_column
+
+domain = typer.Typer(help="The domains whose mail is taken in.", no_args_is_help=True)
+mailbox = typer.Typer(help="The mailboxes of your domains.", no_args_is_help=True)
+alias = typer.Typer(help="Addresses that lead to others; *@domain is a domain's catch-all.", no_args_is_help=True)
+grant = typer.Typer(help="Foreign addresses that a mailbox may send as.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Such as local.test.")]
+Address = Annotated[str, typer.Argument(help="Such as user@local.test.")]
+Targets = Annotated[list[str], typer.Argument(help="Where it leads: one or more addresses.")]
+Pattern = Annotated[str, typer.Argument(help="An address, or @domain for all of a domain.")]
+OfDomain = Annotated[str | None, typer.Option("--domain", help="Of this domain only.")]
+
+
+@domain.command("list")
+def list_domains(context: typer.Context, output: Output = Form.TABLE) -> None:
+    """List the domains."""
+    columns = [
+        column("DOMAIN", "name"),
+        column("MAILBOXES", "mailboxes"),
+        column("ALIASES", "aliases"),
+        time_column("ADDED", "created_at"),
+    ]
+    rows(output, connect(context).all("domains"), columns, "No domains. Add one: tripost domain add local.test")
+
+
+@domain.command("add")
+def add_domain(context: typer.Context, name: Name, if_missing: IfMissing = False, output: Output = Form.TABLE) -> None:
+    """Add a domain."""
+    client = connect(context)
+    add(output, f"Domain {name}", lambda: client.post("domains", {"name": name}), if_missing=if_missing)
+
+
+@domain.command("show")
+def show_domain(context: typer.Context, name: Name, output: Output = Form.TABLE) -> None:
+    """Show a domain."""
+    facts(output, connect(context).get(path("domains", name)))
+
+
+@domain.command("remove")
+def remove_domain(
+    context: typer.Context,
+    name: Name,
+    with_contents: Annotated[
+        bool, typer.Option("--with-contents", help="Its mailboxes and aliases too; mail on disk stays.")
+    ] = False,
+    output: Output = Form.TABLE,
+) -> None:
+    """Remove a domain."""
+    connect(context).delete(path("domains", name), with_contents=with_contents)
+    done(output, f"Domain {name} removed.", {"removed": name})
+
+
+@mailbox.command("list")
+def list_mailboxes(context: typer.Context, of_domain: OfDomain = None, output: Output = Form.TABLE) -> None:
+    """List the mailboxes."""
+    columns = [
+        column("MAILBOX", "address"),
+        column("ENABLED", "enabled"),
+        column("PASSWORD", "has_password"),
+        time_column("ADDED", "created_at"),
+    ]
+    items = connect(context).all("mailboxes", domain=of_domain)
+    rows(output, items, columns, "No mailboxes. Add one: tripost mailbox add user@local.test")
+
+
+@mailbox.command("add")
+def add_mailbox(
+    context: typer.Context,
+    address: Address,
+    password_stdin: PasswordStdin = False,
+    no_password: Annotated[bool, typer.Option("--no-password", help="Takes mail; nobody can log in.")] = False,
+    if_missing: IfMissing = False,
+    output: Output = Form.TABLE,
+) -> None:
+    """Add a mailbox; asks for its password."""
+    client = connect(context)
+    if if_missing and _exists(client, path("mailboxes", address)):
+        note(f"Mailbox {address} exists already; left as it is.")
+        return
+    body: dict[str, Any] = {"address": address}
+    if not no_password:
+        body["password"] = read_password(address, from_stdin=password_stdin)
+    add(output, f"Mailbox {address}", lambda: client.post("mailboxes", body), if_missing=if_missing)
+
+
+@mailbox.command("show")
+def show_mailbox(context: typer.Context, address: Address, output: Output = Form.TABLE) -> None:
+    """Show a mailbox."""
+    facts(output, connect(context).get(path("mailboxes", address)))
+
+
+@mailbox.command("passwd")
+def set_password(
+    context: typer.Context, address: Address, password_stdin: PasswordStdin = False, output: Output = Form.TABLE
+) -> None:
+    """Set a mailbox's password."""
+    client = connect(context)
+    client.get(path("mailboxes", address))  # before anyone types a password for nothing
+    client.put(path("mailboxes", address, "password"), {"password": read_password(address, from_stdin=password_stdin)})
+    done(output, f"Password of {address} set.", {"address": address})
+
+
+@mailbox.command("enable")
+def enable_mailbox(context: typer.Context, address: Address, output: Output = Form.TABLE) -> None:
+    """Let a mailbox take mail and log in again."""
+    item = connect(context).ask("PATCH", path("mailboxes", address), {"enabled": True}).json()
+    done(output, f"Mailbox {address} enabled.", item)
+
+
+@mailbox.command("disable")
+def disable_mailbox(context: typer.Context, address: Address, output: Output = Form.TABLE) -> None:
+    """Let a mailbox take no mail, and nobody log in."""
+    item = connect(context).ask("PATCH", path("mailboxes", address), {"enabled": False}).json()
+    done(output, f"Mailbox {address} disabled.", item)
+
+
+@mailbox.command("remove")
+def remove_mailbox(context: typer.Context, address: Address, output: Output = Form.TABLE) -> None:
+    """Remove a mailbox; its mail stays on disk."""
+    connect(context).delete(path("mailboxes", address))
+    done(output, f"Mailbox {address} removed; its mail is still on disk.", {"removed": address})
+
+
+@alias.command("list")
+def list_aliases(context: typer.Context, of_domain: OfDomain = None, output: Output = Form.TABLE) -> None:
+    """List the aliases."""
+    columns = [column("ALIAS", "address"), column("LEADS TO", "targets"), time_column("ADDED", "created_at")]
+    items = connect(context).all("aliases", domain=of_domain)
+    rows(output, items, columns, "No aliases. Add one: tripost alias add info@local.test user@local.test")
+
+
+@alias.command("add")
+def add_alias(
+    context: typer.Context,
+    address: Address,
+    targets: Targets,
+    if_missing: IfMissing = False,
+    output: Output = Form.TABLE,
+) -> None:
+    """Add an alias; *@domain is the domain's catch-all."""
+    client = connect(context)
+    body = {"address": address, "targets": targets}
+    add(output, f"Alias {address}", lambda: client.post("aliases", body), if_missing=if_missing)
+
+
+@alias.command("show")
+def show_alias(context: typer.Context, address: Address, output: Output = Form.TABLE) -> None:
+    """Show an alias."""
+    facts(output, connect(context).get(path("aliases", address)))
+
+
+@alias.command("set")
+def set_alias(context: typer.Context, address: Address, targets: Targets, output: Output = Form.TABLE) -> None:
+    """Replace where an alias leads."""
+    item = connect(context).put(path("aliases", address), {"targets": targets})
+    done(output, f"Alias {address} leads to {', '.join(item['targets'])}.", item)
+
+
+@alias.command("remove")
+def remove_alias(context: typer.Context, address: Address, output: Output = Form.TABLE) -> None:
+    """Remove an alias."""
+    connect(context).delete(path("aliases", address))
+    done(output, f"Alias {address} removed.", {"removed": address})
+
+
+@grant.command("list")
+def list_grants(context: typer.Context, address: Address, output: Output = Form.TABLE) -> None:
+    """List what a mailbox may send as, beside its own addresses."""
+    columns = [column("MAY SEND AS", "pattern"), time_column("ADDED", "created_at")]
+    rows(output, connect(context).all(path("mailboxes", address, "grants")), columns, f"{address} has no grants.")
+
+
+@grant.command("add")
+def add_grant(
+    context: typer.Context,
+    address: Address,
+    pattern: Pattern,
+    if_missing: IfMissing = False,
+    output: Output = Form.TABLE,
+) -> None:
+    """Let a mailbox send as another address."""
+    client = connect(context)
+    where = path("mailboxes", address, "grants")
+    add(output, f"Grant {pattern}", lambda: client.post(where, {"pattern": pattern}), if_missing=if_missing)
+
+
+@grant.command("show")
+def show_grant(context: typer.Context, address: Address, pattern: Pattern, output: Output = Form.TABLE) -> None:
+    """Show a grant."""
+    facts(output, connect(context).get(path("mailboxes", address, "grants", pattern)))
+
+
+@grant.command("remove")
+def remove_grant(context: typer.Context, address: Address, pattern: Pattern, output: Output = Form.TABLE) -> None:
+    """Take a grant back."""
+    connect(context).delete(path("mailboxes", address, "grants", pattern))
+    done(output, f"{address} may no longer send as {pattern}.", {"removed": pattern})
+
+
+def _exists(client: Any, where: str) -> bool:
+    try:
+        client.get(where)
+    except CommandFailed as failure:
+        if failure.code is ExitCode.NOT_FOUND:
+            return False
+        raise
+    return True

@@ -1,0 +1,69 @@
+"""`tripost message`: where is it, and why."""
+
+from typing import Annotated
+
+import typer
+
+from tripost_admin_api.cli.client import connect, path
+from tripost_admin_api.cli.output import Form, Output, column, line, rows, structured, time_column
+from tripost_admin_api.cli.timeline import timeline
+
+message = typer.Typer(help="What became of a message.", no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The id in the reply that the client got, or the session's id.")]
+
+
+@message.command("list")
+def list_messages(
+    context: typer.Context,
+    *,
+    sender: Annotated[
+        str | None, typer.Option("--sender", help="The reverse-path; @domain; <> for the null one.")
+    ] = None,
+    recipient: Annotated[str | None, typer.Option("--recipient", help="An address, or @domain.")] = None,
+    status: Annotated[
+        str | None, typer.Option("--status", help="Such as delivered, refused, deferred, bounced.")
+    ] = None,
+    client: Annotated[str | None, typer.Option("--client", help="The client's IP address.")] = None,
+    direction: Annotated[str | None, typer.Option("--direction", help="inbound, outbound or bounce.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="Such as 2026-01-31T12:00:00Z.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Such as 2026-01-31T12:00:00Z.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Most messages.")] = 50,
+    output: Output = Form.TABLE,
+) -> None:
+    """List messages, and refused sessions, newest first."""
+    items = connect(context).all(
+        "messages",
+        most=limit,
+        sender=sender,
+        recipient=recipient,
+        status=status,
+        client=client,
+        direction=direction,
+        since=since,
+        until=until,
+    )
+    columns = [
+        column("ID", "id"),
+        time_column("TIME (UTC)", "first_at"),
+        column("STATUS", "status"),
+        ("SENDER", lambda item: "<>" if item["reverse_path"] == "" else item["reverse_path"]),
+        column("RECIPIENTS", "recipients"),
+        column("CLIENT", "client"),
+        column("SUBJECT", "subject"),
+    ]
+    rows(output, items, columns, "No such messages.")
+
+
+@message.command("trace")
+def trace_message(context: typer.Context, message_id: Id, output: Output = Form.TABLE) -> None:
+    """Show every stage of a message: verdicts, findings, replies."""
+    trace = connect(context).get(path("messages", message_id))
+    if output is not Form.TABLE:
+        structured(output, trace)
+        return
+    for text in timeline(trace):
+        line(text)
+
+
+message.command("show", help="The same as trace.")(trace_message)

@@ -1,0 +1,118 @@
+"""What commands print: tables for people, JSON and YAML for programs; remarks and errors on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from tripost_shared.mail.header import printable
+
+WIDE = 100_000  # columns: what goes to a file or a pipe is not folded
+
+
+class Form(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+Output = Annotated[Form, typer.Option("--output", "-o", help="How to print the result.", show_default=True)]
+Column = tuple[str, Callable[[dict[str, Any]], object]]
+
+
+def rows(form: Form, items: Sequence[dict[str, Any]], columns: Iterable[Column], nothing: str) -> None:
+    """Print a list; `nothing` says in words that a table would be empty."""
+    if form is not Form.TABLE:
+        structured(form, list(items))
+    elif not items:
+        note(nothing)
+    else:
+        table(items, columns)
+
+
+def table(items: Iterable[dict[str, Any]], columns: Iterable[Column]) -> None:
+    """Print a table."""
+    from rich.console import Console  # noqa: PLC0415 (slow to import, and not needed for JSON)
+    from rich.table import Table  # noqa: PLC0415 (as above)
+    from rich.text import Text  # noqa: PLC0415 (as above)
+
+    columns = list(columns)
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for title, _ in columns:
+        drawn.add_column(title, overflow="fold")
+    for item in items:
+        drawn.add_row(*(Text(cell(value(item))) for _, value in columns))
+    Console(width=None if sys.stdout.isatty() else WIDE, soft_wrap=not sys.stdout.isatty()).print(drawn)
+
+
+def facts(form: Form, item: dict[str, Any]) -> None:
+    """Print one thing, a line for each of its members."""
+    if form is not Form.TABLE:
+        structured(form, item)
+        return
+    width = max((len(name) for name in item), default=0) + 2
+    for name, value in item.items():
+        line(f"{name.replace('_', ' '):<{width}}{cell(value)}")
+
+
+def done(form: Form, sentence: str, item: dict[str, Any]) -> None:
+    """Say what was done, or give the thing it was done to."""
+    if form is Form.TABLE:
+        line(sentence)
+    else:
+        structured(form, item)
+
+
+def structured(form: Form, value: Any) -> None:
+    """Print JSON or YAML."""
+    if form is Form.JSON:
+        line(json.dumps(value, indent=2, ensure_ascii=False), as_is=True)
+        return
+    import yaml  # noqa: PLC0415 (slow to import, and seldom needed)
+
+    line(yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip("\n"), as_is=True)
+
+
+def line(text: str, *, as_is: bool = False) -> None:
+    """Print a line of the result; control characters, which mail may hold, never reach the terminal."""
+    typer.echo(text if as_is else "\n".join(printable(part) for part in text.split("\n")))
+
+
+def note(text: str) -> None:
+    """Print a remark on standard error."""
+    typer.echo(printable(text), err=True)
+
+
+def cell(value: object) -> str:
+    """Show a value in a table or a line."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(cell(part) for part in value) or "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={cell(part)}" for name, part in value.items()) or "-"
+    return printable(str(value))
+
+
+def moment(text: str | None) -> str:
+    """Show a time of the API to the second, in UTC as it came."""
+    return "-" if text is None else text[:19].replace("T", " ")
+
+
+def column(title: str, name: str) -> Column:
+    """Name a column that shows one member."""
+    return title, lambda item: item[name]
+
+
+def time_column(title: str, name: str) -> Column:
+    """Name a column that shows a time."""
+    return title, lambda item: moment(item[name])

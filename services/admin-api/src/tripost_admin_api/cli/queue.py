@@ -1,0 +1,167 @@
+"""`tripost queue`: mail that waits for its next attempt."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from tripost_admin_api.cli.client import Client, connect, path
+from tripost_admin_api.cli.failure import CommandFailed, ExitCode
+from tripost_admin_api.cli.output import Form, Output, column, facts, line, moment, note, rows, structured, table
+
+queue = typer.Typer(help="Mail that waits for its next attempt.", no_args_is_help=True)
+
+Ids = Annotated[list[str] | None, typer.Argument(help="Message ids, as `tripost queue list` shows them.")]
+All = Annotated[bool, typer.Option("--all", help="All messages in the queue.")]
+Recipients = Annotated[list[str] | None, typer.Option("--recipient", help="This recipient only; may be repeated.")]
+
+DELIVERY_COLUMNS = [
+    column("RECIPIENT", "recipient"),
+    column("STATE", "state"),
+    column("NEXT HOP", "next_hop"),
+    column("TRIES", "attempts"),
+    ("NEXT TRY (UTC)", lambda item: moment(item["next_attempt_at"]) if item["state"] == "deferred" else "-"),
+    column("LAST REPLY", "last_reply"),
+]
+
+
+@queue.command("list")
+def list_queue(
+    context: typer.Context,
+    state: Annotated[str | None, typer.Option("--state", help="deferred, held or attempting.")] = None,
+    sender: Annotated[str | None, typer.Option("--sender", help="The reverse-path; <> for the null one.")] = None,
+    recipient: Annotated[str | None, typer.Option("--recipient", help="The whole address.")] = None,
+    domain: Annotated[str | None, typer.Option("--domain", help="A recipient's domain.")] = None,
+    next_hop: Annotated[str | None, typer.Option("--next-hop", help="As shown in the list.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Most messages.")] = 1000,
+    output: Output = Form.TABLE,
+) -> None:
+    """List queued messages, oldest first."""
+    items = connect(context).all(
+        "queue/messages",
+        most=limit,
+        state=state,
+        sender=sender,
+        recipient=recipient,
+        domain=domain,
+        next_hop=next_hop,
+    )
+    if output is not Form.TABLE:
+        structured(output, items)
+        return
+    deliveries = [{**message, **delivery} for message in items for delivery in message["deliveries"]]
+    columns = [
+        column("ID", "id"),
+        ("SENDER", lambda item: item["reverse_path"] or "<>"),
+        *DELIVERY_COLUMNS,
+    ]
+    rows(output, deliveries, columns, "The queue is empty.")
+    for message in items:
+        hidden = message["deliveries_total"] - len(message["deliveries"])
+        if hidden:
+            note(f"{message['id']} has {hidden} more recipients: tripost queue show {message['id']}")
+
+
+@queue.command("show")
+def show_message(
+    context: typer.Context,
+    message_id: Annotated[str, typer.Argument(metavar="ID", help="The message's id.")],
+    output: Output = Form.TABLE,
+) -> None:
+    """Show a queued message with its recipients."""
+    message = connect(context).get(path("queue", "messages", message_id))
+    if output is not Form.TABLE:
+        structured(output, message)
+        return
+    deliveries = message.pop("deliveries")
+    facts(output, message)
+    line("")
+    table(deliveries, DELIVERY_COLUMNS)
+
+
+@queue.command("retry")
+def retry(
+    context: typer.Context,
+    ids: Ids = None,
+    every: All = False,
+    recipients: Recipients = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Try again now."""
+    _operate(context, "retry", "to be tried now", ids, recipients, output, every=every)
+
+
+@queue.command("hold")
+def hold(
+    context: typer.Context,
+    ids: Ids = None,
+    every: All = False,
+    recipients: Recipients = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Hold: make no attempt until it is released."""
+    _operate(context, "hold", "held", ids, recipients, output, every=every)
+
+
+@queue.command("release")
+def release(
+    context: typer.Context,
+    ids: Ids = None,
+    every: All = False,
+    recipients: Recipients = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Release what is held, and try it now."""
+    _operate(context, "release", "released", ids, recipients, output, every=every)
+
+
+@queue.command("drop")
+def drop(
+    context: typer.Context,
+    ids: Ids = None,
+    recipients: Recipients = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Remove for good; the sender is not told."""
+    _operate(context, "drop", "dropped", ids, recipients, output, every=False)
+
+
+def _operate(
+    context: typer.Context,
+    operation: str,
+    participle: str,
+    ids: Sequence[str] | None,
+    recipients: Sequence[str] | None,
+    form: Form,
+    *,
+    every: bool,
+) -> None:
+    client = connect(context)
+    if bool(ids) == every:
+        raise CommandFailed("Name messages by their ids, or all by --all.", ExitCode.USAGE)
+    wanted = list(ids or [message["id"] for message in client.all("queue/messages")])
+    tried = [_one(client, operation, message_id, recipients, tolerant=every) for message_id in wanted]
+    outcomes = [outcome for outcome in tried if outcome is not None]
+    if form is not Form.TABLE:
+        structured(form, outcomes)
+        return
+    for outcome in outcomes:
+        line(f"{outcome['id']}: {', '.join(outcome['changed'])} {participle}.")
+        for skipped in outcome["skipped"]:
+            note(f"{outcome['id']}: {skipped['recipient']} {skipped['because']}")
+    if every and not outcomes:
+        note("Nothing in the queue to do that with.")
+
+
+def _one(
+    client: Client, operation: str, message_id: str, recipients: Sequence[str] | None, *, tolerant: bool
+) -> dict[str, Any] | None:
+    """Do it to one message; `tolerant`: one that has gone meanwhile, or is in another state, is passed over."""
+    body = {"recipients": list(recipients or [])}
+    try:
+        outcome: dict[str, Any] = client.post(path("queue", "messages", message_id, operation), body)
+    except CommandFailed as failure:
+        if tolerant and failure.code in {ExitCode.NOT_FOUND, ExitCode.CONFLICT}:
+            return None
+        raise
+    return outcome

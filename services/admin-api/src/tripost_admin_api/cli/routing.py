@@ -1,0 +1,118 @@
+"""`tripost route` and `tripost relay-network`."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from tripost_admin_api.cli.adding import IfMissing, add
+from tripost_admin_api.cli.client import connect, path
+from tripost_admin_api.cli.output import Form, Output, column, done, facts, rows, time_column
+
+route = typer.Typer(help="Where mail for other domains goes.", no_args_is_help=True)
+relay_network = typer.Typer(help="Networks that may relay without a login.", no_args_is_help=True)
+
+
+class Tls(StrEnum):
+    """Whether the next hop is spoken to by TLS."""
+
+    NONE = "none"
+    MAY = "may"
+    ENCRYPT = "encrypt"
+
+
+Domain = Annotated[str, typer.Argument(help="Such as example.org; .example.org is all below it, * any.")]
+Host = Annotated[str | None, typer.Option("--host", help="The next hop's name or address; else by MX records.")]
+Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="The next hop's port.")]
+TlsOption = Annotated[Tls, typer.Option("--tls", help="may: when it is offered; encrypt: never without.")]
+FromAnyone = Annotated[bool, typer.Option("--accept-from-anyone", help="Take mail for it from any client, as its MX.")]
+Network = Annotated[str, typer.Argument(help="Such as 192.0.2.0/24.")]
+
+
+@route.command("list")
+def list_routes(context: typer.Context, output: Output = Form.TABLE) -> None:
+    """List the routes."""
+    columns = [
+        column("DOMAIN", "domain"),
+        ("NEXT HOP", lambda item: "MX records" if item["host"] is None else item["host"]),
+        column("PORT", "port"),
+        column("TLS", "tls"),
+        column("FROM ANYONE", "accepts_from_anyone"),
+        time_column("ADDED", "created_at"),
+    ]
+    rows(output, connect(context).all("routes"), columns, "No routes: mail goes where MX records say.")
+
+
+@route.command("add")
+def add_route(
+    context: typer.Context,
+    domain: Domain,
+    host: Host = None,
+    port: Port = 25,
+    tls: TlsOption = Tls.MAY,
+    accept_from_anyone: FromAnyone = False,
+    if_missing: IfMissing = False,
+    output: Output = Form.TABLE,
+) -> None:
+    """Add a route."""
+    client = connect(context)
+    body = {"domain": domain, "host": host, "port": port, "tls": tls, "accepts_from_anyone": accept_from_anyone}
+    add(output, f"Route for {domain}", lambda: client.post("routes", body), if_missing=if_missing)
+
+
+@route.command("show")
+def show_route(context: typer.Context, domain: Domain, output: Output = Form.TABLE) -> None:
+    """Show a route."""
+    facts(output, connect(context).get(path("routes", domain)))
+
+
+@route.command("set")
+def set_route(
+    context: typer.Context,
+    domain: Domain,
+    host: Host = None,
+    port: Port = 25,
+    tls: TlsOption = Tls.MAY,
+    accept_from_anyone: FromAnyone = False,
+    output: Output = Form.TABLE,
+) -> None:
+    """Replace all of a route's settings."""
+    body = {"host": host, "port": port, "tls": tls, "accepts_from_anyone": accept_from_anyone}
+    done(output, f"Route for {domain} set.", connect(context).put(path("routes", domain), body))
+
+
+@route.command("remove")
+def remove_route(context: typer.Context, domain: Domain, output: Output = Form.TABLE) -> None:
+    """Remove a route."""
+    connect(context).delete(path("routes", domain))
+    done(output, f"Route for {domain} removed.", {"removed": domain})
+
+
+@relay_network.command("list")
+def list_networks(context: typer.Context, output: Output = Form.TABLE) -> None:
+    """List the networks."""
+    items = connect(context).all("relay-networks")
+    rows(output, items, [column("NETWORK", "network")], "No relay networks: clients log in to relay.")
+
+
+@relay_network.command("add")
+def add_network(
+    context: typer.Context, network: Network, if_missing: IfMissing = False, output: Output = Form.TABLE
+) -> None:
+    """Let a network's clients relay without a login."""
+    client = connect(context)
+    body = {"network": network}
+    add(output, f"Relay network {network}", lambda: client.post("relay-networks", body), if_missing=if_missing)
+
+
+@relay_network.command("show")
+def show_network(context: typer.Context, network: Network, output: Output = Form.TABLE) -> None:
+    """Show a network."""
+    facts(output, connect(context).get(path("relay-networks", network)))
+
+
+@relay_network.command("remove")
+def remove_network(context: typer.Context, network: Network, output: Output = Form.TABLE) -> None:
+    """Let a network's clients relay with a login only."""
+    connect(context).delete(path("relay-networks", network))
+    done(output, f"Relay network {network} removed.", {"removed": network})
