@@ -1,5 +1,6 @@
 """The cluster over NATS: usable at once, connected when NATS is there."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
@@ -50,6 +51,7 @@ class NatsCluster:
         self._events: JetStreamEventLog | None = None
         self._early_facts: deque[Event] = deque(maxlen=MOST_EARLY_FACTS)
         self._regained: list[Callable[[], None]] = []
+        self._restoring: asyncio.Task[None] | None = None
 
     async def open(self) -> NatsBus:
         """Connect, make the streams and buckets that are missing, and give the bus. Raises SettingsError."""
@@ -60,12 +62,14 @@ class NatsCluster:
             self._events.record(self._early_facts.popleft())
         self._source = KvConfigSource(link)
         self._bus = NatsBus(link)
-        link.after_regaining(self._tell)
+        link.after_regaining(self._take_up_again)
         self._tell()
         return self._bus
 
     async def close(self) -> None:
         """Send what waits, then close."""
+        if self._restoring is not None:
+            self._restoring.cancel()
         if self._source is not None:
             await self._source.close()
         if self._bus is not None:
@@ -142,6 +146,17 @@ class NatsCluster:
         if self._link is None:
             raise ClusterUnavailable(AWAY)
         await ObjectContentStore(self._link).delete(name)
+
+    def _take_up_again(self) -> None:
+        if self._restoring is not None:
+            self._restoring.cancel()
+        self._restoring = asyncio.get_running_loop().create_task(self._restore())
+
+    async def _restore(self) -> None:
+        """Make the streams and buckets again: the server that is back may have lost its state."""
+        if self._link is not None:
+            await provision(self._link, self._settings)
+            self._tell()
 
     def _tell(self) -> None:
         for call in self._regained:
