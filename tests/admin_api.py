@@ -32,7 +32,7 @@ SOON = 2.0  # seconds within which a change is in force: what is promised to ope
 async def eventually(holds: Callable[[], bool], within: float = SOON) -> None:
     """Wait until it holds."""
     async with asyncio.timeout(within):
-        while not holds():
+        while not holds():  # noqa: ASYNC110 (nothing tells when)
             await asyncio.sleep(0.005)
 
 

@@ -1,0 +1,96 @@
+"""A whole admin-api that tests start: HTTPS, a database in a folder of its own, and nats-server where it is wanted."""
+
+import asyncio
+import os
+import ssl
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+from tripost_admin_api.app import AdminService
+from tripost_admin_api.settings import AdminSettings
+from tripost_shared.settings import CommonSettings, Listen
+
+START_WITHIN_SECONDS = 30.0
+
+
+class RunningAdmin:
+    """Runs the service in a thread, on a port that the system chose."""
+
+    def __init__(self, home: Path, nats_url: str) -> None:
+        self.home = home
+        self.nats_url = nats_url
+        self.service: AdminService | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start it, and return when it is ready."""
+        settings = CommonSettings(home=self.home, nats_url=self.nats_url, hostname="admin.example")
+        self.service = AdminService(settings, AdminSettings(listen=Listen("127.0.0.1:0")))
+        self.service.bind()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self.service.start(), self._loop).result(START_WITHIN_SECONDS)
+
+    def stop(self) -> None:
+        """Stop it as a signal would."""
+        assert self.service is not None
+        assert self._thread is not None
+
+        async def end() -> None:
+            assert self.service is not None
+            await self.service.drain()
+            await self.service.stop()
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(START_WITHIN_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        assert self.service is not None
+        return self.service.url
+
+    def client(self) -> httpx.Client:
+        """Give a client that trusts the certificate made at first start, with the command line's token."""
+        token = (self.home / "cli" / "token").read_text().strip()
+        return httpx.Client(
+            base_url=self.url,
+            verify=ssl.create_default_context(cafile=str(self.home / "tls" / "admin.crt")),
+            headers={"Authorization": f"Bearer {token}"},
+            trust_env=False,
+        )
+
+    def cli(self, *arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Run `tripost` as an operator would."""
+        return run_cli(*arguments, stdin=stdin, TRIPOST_HOME=str(self.home), **environment)
+
+    def __enter__(self) -> "RunningAdmin":
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+
+def run_cli(
+    *arguments: str, stdin: str = "", cwd: Path | None = None, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run `tripost` with nothing of this process' own TRIPOST_ settings."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TRIPOST_")}
+    return subprocess.run(
+        [Path(sys.executable).parent / "tripost", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=cwd,
+        env={**clean, "COLUMNS": "200", **environment},
+        check=False,
+    )
