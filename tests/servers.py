@@ -46,12 +46,17 @@ class NatsServer:
         self._owned = tempfile.TemporaryDirectory(prefix="tripost-nats-") if folder is None else None
         self.folder = Path(self._owned.name) if self._owned is not None else folder or Path()
         self.port = free_port()
+        self._max_file_store = max_file_store
         self._configuration = self.folder / "nats-server.conf"
-        self._configuration.write_text(
-            _CONFIGURATION.format(port=self.port, folder=self.folder, extra=extra, max_file_store=max_file_store)
-        )
+        self.replace_extra(extra)
         self._log = self.folder / "nats-server.log"
         self._process: subprocess.Popen[bytes] | None = None
+
+    def replace_extra(self, extra: str) -> None:
+        """Replace the further configuration, from the next start on."""
+        self._configuration.write_text(
+            _CONFIGURATION.format(port=self.port, folder=self.folder, extra=extra, max_file_store=self._max_file_store)
+        )
 
     @property
     def url(self) -> str:

@@ -272,6 +272,41 @@ async def test_connecting_waits_for_a_server_that_starts_late(server: NatsServer
         link.publish("a", b"")
 
 
+async def test_who_waits_for_a_server_can_be_stopped(server: NatsServer) -> None:
+    """A service that is told to end while it starts ends."""
+    server.kill()
+    connecting = asyncio.create_task(NatsLink.connect(settings_for(server), "early"))
+    await asyncio.wait({connecting}, timeout=0.3)
+    connecting.cancel()
+    async with asyncio.timeout(2):
+        await asyncio.wait({connecting})
+    assert connecting.cancelled()
+
+
+async def test_a_wrong_password_is_no_reason_to_give_up() -> None:
+    """The operator mends the server's users, and the service goes on."""
+    users = 'authorization { users: [ { user: "test", password: "right" } ] }'
+    with NatsServer(extra=users) as server:
+        connecting = asyncio.create_task(NatsLink.connect(settings_for(server), "test"))
+        done, _ = await asyncio.wait({connecting}, timeout=0.5)
+        assert not done
+        server.replace_extra("")
+        server.kill()
+        await asyncio.to_thread(server.start)
+        async with asyncio.timeout(10):
+            link = await connecting
+        assert link.is_connected
+        server.replace_extra(users)
+        server.kill()
+        await asyncio.to_thread(server.start)
+        await until(lambda: not link.is_connected)
+        server.replace_extra("")
+        server.kill()
+        await asyncio.to_thread(server.start)
+        assert await link.wait_connected(10)
+        await link.close()
+
+
 async def test_a_frozen_server_is_noticed_and_taken_up_again(
     server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

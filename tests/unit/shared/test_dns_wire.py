@@ -44,7 +44,7 @@ def test_records_are_read_as_dnspython_reads_them(record: tuple[str, list[str]],
     record_type, values = record
     rrset = dns.rrset.from_text("a.example.", ttl_seconds, "IN", record_type, *values)
     answer = read(Query.of("a.example", record_type), response_to("a.example", record_type, rrset)).answer
-    expected = {value.strip('"').removesuffix(".") for value in values}
+    expected = {value.strip('"') if record_type == "TXT" else value.removesuffix(".") for value in values}
     assert answer.status is Status.FOUND
     if record_type == "AAAA":  # of which there are several spellings
         assert set(map(ip_address, answer.records)) == set(map(ip_address, expected))

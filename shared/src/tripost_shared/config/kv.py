@@ -66,19 +66,22 @@ class KvConfigSource:
 
     async def _follow(self) -> None:
         while True:
+            pauses: tuple[float, ...] = AFTER_HINT_SECONDS
             try:
                 await asyncio.wait_for(self._hint.wait(), POLL_SECONDS)
             except TimeoutError:
-                await self._read_all()
-                continue
+                pauses = (0.0,)
             self._hint.clear()
-            for pause in AFTER_HINT_SECONDS:
+            for pause in pauses:
                 await asyncio.sleep(pause)
                 await self._read_all()
 
     async def _read_all(self) -> None:
         for key in list(self._watched):
-            await self._read(key)
+            try:
+                await self._read(key)
+            except Exception:  # an entrance: the watch must go on, whatever it was
+                log.exception("configuration could not be read", key=key)
 
     async def _read(self, key: str) -> None:
         try:
