@@ -6,6 +6,7 @@ wheel's folder. Each test gets a fresh database, copied from a migrated template
 """
 
 import asyncio
+import contextlib
 import os
 import pwd
 import shutil
@@ -65,19 +66,24 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start, and return when it takes connections; a later start uses the same port."""
+        is_first = self.port == 0
         for _ in range(5):
-            self.port = self.port or free_port()
+            self.port = free_port() if is_first else self.port  # another may take a free port before the server does
             self._process = self._launch()
             if self._is_ready():
                 return
-            self.port = 0  # somebody else took the port between our look and the server's
         raise RuntimeError(f"PostgreSQL did not start: {(self._folder / 'log').read_text()[-2000:]}")
 
     def kill(self) -> None:
-        """End it and all its children at once, as a power cut of the process would (SIGKILL)."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        """End it and all its children at once, as a power cut would (SIGKILL)."""
+        if self._process is None:
+            return
+        children = _children_of(self._process.pid)  # each has a session of its own
+        self._process.kill()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        self._process.wait()
 
     def stop(self) -> None:
         """End it, sessions cut (SIGINT: fast shutdown)."""
@@ -214,6 +220,16 @@ def _can_run(program: Path, user: str) -> bool:
     except (OSError, subprocess.SubprocessError):
         return False
     return True
+
+
+def _children_of(process: int) -> list[int]:
+    children = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[1]) == process:
+                children.append(int(entry.name))
+    return children
 
 
 def _group_of(user: str) -> int:

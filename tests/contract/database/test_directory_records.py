@@ -192,14 +192,14 @@ async def test_a_database_that_is_away_is_said_to_be(unused_tcp_port: int) -> No
     await engine.dispose()
 
 
-async def test_an_address_is_found_by_indexes_alone(database: AsyncEngine) -> None:
-    """Whatever the number of mailboxes: the plan scans no table (SQLite tells it even for an empty one)."""
-    if database.dialect.name != "sqlite":
-        pytest.skip("PostgreSQL plans by statistics, and scans what is empty")
+async def test_an_address_is_found_by_indexes_alone(sqlite_url: str) -> None:
+    """However many mailboxes there are. PostgreSQL, which has the same indexes, plans by the size of its tables."""
     question = (
         "EXPLAIN QUERY PLAN SELECT mailboxes.enabled FROM mailboxes JOIN domains ON domains.id = mailboxes.domain_id "
         "WHERE domains.name = 'dest.example' AND mailboxes.local_part IN ('ann', 'ann+x')"
     )
-    async with database.connect() as connection:
+    engine = open_engine(sqlite_url)
+    async with engine.connect() as connection:
         plan = [row.detail for row in await connection.execute(text(question))]
+    await engine.dispose()
     assert all(step.startswith("SEARCH") for step in plan), plan
