@@ -22,7 +22,8 @@ _SECONDS: Final = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 
-STAGES: Final = ("connect", "hello", "auth", "mail", "rcpt", "data", "message", "spool")
+REFUSING: Final = ("connect", "auth", "mail", "rcpt", "data")
+MEASURED: Final = ("auth", "mail", "rcpt", "data", "message", "spool")
 
 sessions_open: Final = Gauge("tripost_edge_sessions_open", "Sessions open now.")
 sessions_turned_away: Final = Counter("tripost_edge_sessions_turned_away", "Connections beyond the limit of sessions.")
@@ -36,5 +37,5 @@ messages: Final[Mapping[str, Counter]] = MappingProxyType(
         for outcome in (Fact.ACCEPTED.value, Fact.DISCARDED.value, "refused", "deferred", "abandoned")
     }
 )
-refusals: Final[Mapping[str, Counter]] = MappingProxyType({stage: _REFUSALS.labels(stage) for stage in STAGES})
-seconds: Final[Mapping[str, Histogram]] = MappingProxyType({stage: _SECONDS.labels(stage) for stage in STAGES})
+refusals: Final[Mapping[str, Counter]] = MappingProxyType({stage: _REFUSALS.labels(stage) for stage in REFUSING})
+seconds: Final[Mapping[str, Histogram]] = MappingProxyType({stage: _SECONDS.labels(stage) for stage in MEASURED})

@@ -51,6 +51,7 @@ class RelayAccess:
         return self._networks.contain(address)
 
 
+@lru_cache(maxsize=4096)
 def plain_address(text: str) -> str:
     """Give an address in its usual form: no zone, `::ffff:192.0.2.1` as IPv4. Raises ValueError."""
     address = ip_address(text.partition("%")[0])

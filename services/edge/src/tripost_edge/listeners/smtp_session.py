@@ -31,7 +31,6 @@ PROTOCOL_ERRORS: Final = frozenset({500, 501, 502, 503, 504, 530, 538, 555})
 MAX_BATCH: Final = 200  # pipelined RCPT commands that are judged together
 _MEASURED: Final[Mapping[Event, str]] = MappingProxyType(
     {
-        Event.HELLO: "hello",
         Event.AUTH: "auth",
         Event.MAIL: "mail",
         Event.RCPT: "rcpt",

@@ -8,6 +8,7 @@ all hooks and commands up by reflection for each session, is left out.
 
 import asyncio
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, cast
 
@@ -110,7 +111,7 @@ class Wire(SMTP):
 
     def say(self, reply: SmtpReply) -> None:
         """Have a reply written with the others of this burst."""
-        octets = reply.encoded()
+        octets = _encoded(reply)
         self._outbox.append(octets)
         self._outbox_octets += len(octets)
 
@@ -208,3 +209,9 @@ class Wire(SMTP):
             self._end(SessionOver(_OVERDUE[overdue], because=overdue.value))
         # Never in the past: a session that is over needs a moment to notice.
         self._timer = self.loop.call_at(max(self._pace.next_check(now), now + 0.05), self._watch)
+
+
+@lru_cache(maxsize=256)
+def _encoded(reply: SmtpReply) -> bytes:
+    """Give a reply's octets; most are the same few again and again."""
+    return reply.encoded()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.envelope import Envelope
@@ -33,7 +34,13 @@ def _words(
         yield f"for <{envelope.recipients[0].address}>;"
     else:
         yield f"id {message_id};"
-    yield format_datetime(now)
+    yield _date(now.replace(microsecond=0))
+
+
+@lru_cache(maxsize=8)
+def _date(second: datetime) -> str:
+    """Write a date (RFC 5322 §3.3); many messages come within one second."""
+    return format_datetime(second)
 
 
 def address_literal(address: str) -> str:

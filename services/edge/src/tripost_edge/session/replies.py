@@ -27,7 +27,6 @@ TOO_MANY_MESSAGES: Final = SmtpReply(421, "4.7.0", "Too many messages in one ses
 TOO_MANY_AUTH_FAILURES: Final = SmtpReply(421, "4.7.0", "Too many failed authentications, closing")
 SESSION_BROKE: Final = SmtpReply(421, "4.3.0", "Temporary failure, closing")
 PIPELINED_STARTTLS: Final = SmtpReply(554, "5.5.0", "Nothing may follow STARTTLS before the TLS handshake, closing")
-TLS_FAILED: Final = SmtpReply(454, "4.7.0", "TLS handshake failed")  # for the log: the client cannot read it
 
 # Not as the protocol wants it
 NOT_RECOGNISED: Final = SmtpReply(500, "5.5.2", "Command not recognised")
