@@ -1,17 +1,24 @@
 """A whole admin-api that tests start: HTTPS, a database in a folder of its own, and nats-server where it is wanted."""
 
 import asyncio
+import io
+import json
 import os
 import ssl
 import subprocess
 import sys
 import threading
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+from unittest.mock import patch
 
 import httpx
 
 from tripost_admin_api.app import AdminService
+from tripost_admin_api.cli.main import main
 from tripost_admin_api.settings import AdminSettings
 from tripost_shared.settings import CommonSettings, Listen
 
@@ -71,12 +78,50 @@ class RunningAdmin:
         """Run `tripost` as an operator would."""
         return run_cli(*arguments, stdin=stdin, TRIPOST_HOME=str(self.home), **environment)
 
+    def quick_cli(self, *arguments: str, stdin: str = "") -> "CliResult":
+        """Run `tripost` in this process: the same but for the start of an interpreter."""
+        return invoke(*arguments, stdin=stdin, TRIPOST_HOME=str(self.home))
+
     def __enter__(self) -> "RunningAdmin":
         self.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
+
+
+@dataclass(frozen=True)
+class CliResult:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    def json(self) -> Any:
+        """Read what it printed."""
+        assert self.returncode == 0, self.stderr
+        return json.loads(self.stdout)
+
+
+def invoke(*arguments: str, stdin: str = "", **environment: str) -> CliResult:
+    """Run `tripost` in this process, with no other TRIPOST_ settings than those given."""
+    out, err = io.StringIO(), io.StringIO()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TRIPOST_")}
+    with (
+        patch.dict(os.environ, clean | {"COLUMNS": "200"} | environment, clear=True),
+        patch.object(sys, "argv", ["tripost", *arguments]),
+        patch.object(sys, "stdin", io.StringIO(stdin)),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 0
+        else:
+            code = 0
+    return CliResult(code, out.getvalue(), err.getvalue())
 
 
 def run_cli(

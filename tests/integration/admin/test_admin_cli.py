@@ -1,0 +1,263 @@
+"""The command line against a running admin-api: what it prints, how it ends, what it never shows."""
+
+import json
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from admin_service import RunningAdmin, invoke, run_cli
+from servers import free_port
+from tripost_shared.certificates import make_self_signed
+
+PASSWORD = "correct horse"
+
+
+@pytest.fixture(scope="module")
+def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAdmin]:
+    with RunningAdmin(tmp_path_factory.mktemp("home"), f"nats://127.0.0.1:{free_port()}") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def empty(admin: RunningAdmin) -> Iterator[None]:
+    """Each test begins with nothing configured."""
+    yield
+    for noun, key in (("domain", "name"), ("route", "domain"), ("relay-network", "network")):
+        for item in admin.quick_cli(noun, "list", "-o", "json").json():
+            extra = ["--with-contents"] if noun == "domain" else []
+            admin.quick_cli(noun, "remove", item[key], *extra)
+
+
+def test_the_commands_of_the_contract_work_in_a_process_of_their_own(admin: RunningAdmin) -> None:
+    assert admin.cli("domain", "add", "local.test").returncode == 0
+    added = admin.cli("mailbox", "add", "user@local.test", "--password-stdin", stdin=f"{PASSWORD}\n")
+    assert (added.returncode, added.stdout) == (0, "Mailbox user@local.test added.\n")
+    listed = admin.cli("queue", "list", "-o", "json")
+    assert (listed.returncode, json.loads(listed.stdout)) == (0, [])
+    traced = admin.cli("message", "trace", "1k3v9q2m8f0abcde.1")
+    assert (traced.returncode, traced.stdout) == (3, "")
+    assert "Nothing is known" in traced.stderr
+    assert admin.cli("policy", "mode", "monitor").returncode == 0
+    assert admin.cli("policy", "mode", "enforce").returncode == 0
+
+
+def test_it_starts_without_the_servers_libraries() -> None:
+    """A command must not cost a second; the first of these imports alone would."""
+    script = "import sys, tripost_admin_api.cli.main; print([m for m in sys.modules if m in sys.argv[1:]])"
+    heavy = ["fastapi", "starlette", "sqlalchemy", "pydantic", "uvicorn", "httpx", "yaml", "rich.table", "argon2"]
+    loaded = subprocess.run(
+        [sys.executable, "-c", script, *heavy], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_a_domain_from_its_addition_to_its_removal(admin: RunningAdmin) -> None:
+    assert admin.quick_cli("domain", "add", "local.test", "-o", "json").json()["name"] == "local.test"
+    assert admin.quick_cli("domain", "show", "local.test").stdout.startswith("name")
+    assert "local.test" in admin.quick_cli("domain", "list").stdout
+    assert yaml.safe_load(admin.quick_cli("domain", "list", "-o", "yaml").stdout)[0]["name"] == "local.test"
+    admin.quick_cli("mailbox", "add", "user@local.test", "--no-password")
+    refused = admin.quick_cli("domain", "remove", "local.test")
+    assert (refused.returncode, refused.stdout) == (4, "")
+    assert admin.quick_cli("domain", "remove", "local.test", "--with-contents").returncode == 0
+    assert admin.quick_cli("domain", "show", "local.test").returncode == 3
+
+
+def test_adding_what_exists_is_a_conflict_unless_only_missing_things_are_wanted(admin: RunningAdmin) -> None:
+    for command in (
+        ["domain", "add", "local.test"],
+        ["mailbox", "add", "user@local.test", "--no-password"],
+        ["alias", "add", "info@local.test", "user@local.test"],
+        ["grant", "add", "user@local.test", "@other.example"],
+        ["route", "add", "example.org", "--host", "127.0.0.1", "--port", "2600", "--tls", "none"],
+        ["relay-network", "add", "192.0.2.0/24"],
+    ):
+        assert admin.quick_cli(*command).returncode == 0
+        again = admin.quick_cli(*command)
+        assert (again.returncode, again.stdout) == (4, "")
+        assert "already" in again.stderr
+        assert admin.quick_cli(*command, "--if-missing").returncode == 0
+
+
+def test_a_password_comes_from_standard_input_and_is_never_shown(admin: RunningAdmin) -> None:
+    admin.quick_cli("domain", "add", "local.test")
+    without = admin.quick_cli("mailbox", "add", "user@local.test")
+    assert (without.returncode, "--password-stdin" in without.stderr) == (2, True)
+    empty = admin.quick_cli("mailbox", "add", "user@local.test", "--password-stdin")
+    assert empty.returncode == 2
+    short = admin.quick_cli("mailbox", "add", "user@local.test", "--password-stdin", stdin="short")
+    assert (short.returncode, "at least 8" in short.stderr) == (2, True)
+    added = admin.quick_cli("mailbox", "add", "user@local.test", "--password-stdin", "-o", "json", stdin=PASSWORD)
+    assert added.json()["has_password"] is True
+    changed = admin.quick_cli("mailbox", "passwd", "user@local.test", "--password-stdin", stdin=PASSWORD)
+    shown = admin.quick_cli("mailbox", "show", "user@local.test")
+    assert all(PASSWORD not in result.stdout + result.stderr for result in (added, changed, shown, short))
+    assert admin.quick_cli("mailbox", "add", "user@local.test", PASSWORD).returncode == 2
+
+
+def test_a_mailbox_is_disabled_and_enabled(admin: RunningAdmin) -> None:
+    admin.quick_cli("domain", "add", "local.test")
+    admin.quick_cli("mailbox", "add", "user@local.test", "--no-password")
+    admin.quick_cli("mailbox", "disable", "user@local.test")
+    assert admin.quick_cli("mailbox", "list", "-o", "json").json()[0]["enabled"] is False
+    admin.quick_cli("mailbox", "enable", "user@local.test")
+    assert admin.quick_cli("mailbox", "list", "--domain", "local.test", "-o", "json").json()[0]["enabled"] is True
+
+
+def test_aliases_routes_and_grants_are_shown_changed_and_removed(admin: RunningAdmin) -> None:
+    admin.quick_cli("domain", "add", "local.test")
+    admin.quick_cli("mailbox", "add", "user@local.test", "--no-password")
+    admin.quick_cli("alias", "add", "*@local.test", "user@local.test", "other@far.example")
+    assert admin.quick_cli("alias", "show", "*@local.test", "-o", "json").json()["targets"][1] == "other@far.example"
+    admin.quick_cli("alias", "set", "*@local.test", "user@local.test")
+    assert admin.quick_cli("alias", "list", "-o", "json").json()[0]["targets"] == ["user@local.test"]
+    assert admin.quick_cli("alias", "remove", "*@local.test").returncode == 0
+    admin.quick_cli("route", "add", ".example.org")
+    admin.quick_cli("route", "set", ".example.org", "--host", "2001:db8::1", "--accept-from-anyone")
+    assert admin.quick_cli("route", "show", ".example.org", "-o", "json").json()["host"] == "2001:db8::1"
+    assert "2001:db8::1" in admin.quick_cli("route", "list").stdout
+    admin.quick_cli("grant", "add", "user@local.test", "news@other.example")
+    assert "news@other.example" in admin.quick_cli("grant", "list", "user@local.test").stdout
+    assert admin.quick_cli("grant", "show", "user@local.test", "news@other.example").returncode == 0
+    assert admin.quick_cli("grant", "remove", "user@local.test", "news@other.example").returncode == 0
+    assert admin.quick_cli("relay-network", "add", "192.0.2.0/24").returncode == 0
+    assert admin.quick_cli("relay-network", "show", "192.0.2.0/24").returncode == 0
+
+
+def test_the_policy_is_changed_part_by_part(admin: RunningAdmin) -> None:
+    assert "nothing is refused" in admin.quick_cli("policy", "mode", "monitor").stdout
+    assert admin.quick_cli("policy", "dnsbl", "add", "Bl.example", "--score", "3").returncode == 0
+    assert admin.quick_cli("policy", "dnsbl", "add", "bl.example").returncode == 4
+    assert admin.quick_cli("policy", "dnsbl", "list", "-o", "json").json() == [
+        {"zone": "bl.example", "score": 3.0, "refuse": True}
+    ]
+    assert admin.quick_cli("policy", "greylist", "--disable", "--delay", "60").returncode == 0
+    assert admin.quick_cli("policy", "check", "spf", "--on-error", "tempfail").returncode == 0
+    assert admin.quick_cli("policy", "set", "--reject-score", "12").returncode == 0
+    assert admin.quick_cli("policy", "set", "--reject-score", "1").returncode == 2
+    assert admin.quick_cli("policy", "set").returncode == 2
+    assert admin.quick_cli("policy", "exempt", "add", "192.0.2.0/24").returncode == 0
+    policy = admin.quick_cli("policy", "show", "-o", "json").json()
+    assert policy["mode"] == "monitor"
+    assert policy["greylist"]["enabled"] is False
+    assert policy["checks"]["spf"]["on_error"] == "tempfail"
+    assert "192.0.2.0/24" in policy["exempt_networks"]
+    assert "bl.example" in admin.quick_cli("policy", "show").stdout
+    assert admin.quick_cli("policy", "exempt", "remove", "192.0.2.0/24").returncode == 0
+    assert admin.quick_cli("policy", "exempt", "remove", "192.0.2.0/24").returncode == 3
+    assert admin.quick_cli("policy", "dnsbl", "remove", "bl.example").returncode == 0
+    assert admin.quick_cli("policy", "dnsbl", "remove", "bl.example").returncode == 3
+    assert admin.quick_cli("policy", "mode", "enforce").returncode == 0
+
+
+def test_a_token_is_printed_once_alone_on_standard_output(admin: RunningAdmin, tmp_path: Path) -> None:
+    made = admin.quick_cli("token", "add", "reader", "--scope", "read", "--days", "1")
+    token = made.stdout.strip()
+    assert token.startswith("tripost_")
+    assert token not in admin.quick_cli("token", "list").stdout + admin.quick_cli("token", "show", "reader").stdout
+    file = tmp_path / "token"
+    file.write_text(token)
+    as_reader = {"TRIPOST_HOME": str(admin.home), "TRIPOST_TOKEN_FILE": str(file)}
+    assert invoke("domain", "list", **as_reader).returncode == 0
+    refused = invoke("domain", "add", "local.test", **as_reader)
+    assert (refused.returncode, "only look" in refused.stderr) == (6, True)
+    assert admin.quick_cli("token", "remove", "reader").returncode == 0
+    refused = invoke("domain", "list", **as_reader)
+    assert (refused.returncode, str(file) in refused.stderr) == (6, True)
+
+
+def test_the_operators_password_is_set(admin: RunningAdmin) -> None:
+    assert admin.quick_cli("admin", "password", "--password-stdin", stdin="battery staple").returncode == 0
+    with admin.client() as client:
+        assert client.post("/api/v1/session", auth=("admin", "battery staple")).status_code == 201
+    assert admin.quick_cli("admin", "password", "--operator", "x", "--password-stdin", stdin=PASSWORD).returncode == 3
+
+
+def test_status_says_what_is_wrong_and_fails(admin: RunningAdmin) -> None:
+    result = admin.quick_cli("status")
+    assert result.returncode == 1
+    assert "NATS is not reachable" in result.stderr
+    assert json.loads(admin.quick_cli("status", "-o", "json").stdout)["nats_connected"] is False
+
+
+def test_an_empty_table_says_what_to_do_next_beside_the_result(admin: RunningAdmin) -> None:
+    for noun in ("domain", "mailbox", "alias", "route", "queue", "message", "relay-network"):
+        result = admin.quick_cli(noun, "list")
+        assert (result.returncode, result.stdout) == (0, "")
+        assert result.stderr
+        assert admin.quick_cli(noun, "list", "-o", "json").json() == []
+
+
+def test_the_queue_commands_want_ids_or_all(admin: RunningAdmin) -> None:
+    assert admin.quick_cli("queue", "retry").returncode == 2
+    assert admin.quick_cli("queue", "retry", "--all").returncode == 0
+    assert admin.quick_cli("queue", "hold", "1k3v9q2m8f0abcde.1").returncode == 3
+    assert admin.quick_cli("queue", "show", "1k3v9q2m8f0abcde.1").returncode == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["domain", "add"], ["domain", "list", "-o", "xml"], ["nonsense"], ["domain", "add", "not a domain"]],
+    ids=["nothing given", "no such form", "no such command", "a name that is none"],
+)
+def test_wrong_arguments_end_with_2(admin: RunningAdmin, arguments: list[str]) -> None:
+    result = admin.quick_cli(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr
+
+
+def test_a_cluster_that_is_not_there_is_said_with_what_to_do(admin: RunningAdmin, tmp_path: Path) -> None:
+    nobody = invoke("--url", f"https://127.0.0.1:{free_port()}", "domain", "list", TRIPOST_HOME=str(admin.home))
+    assert (nobody.returncode, "make run" in nobody.stderr) == (5, True)
+    no_token = invoke("domain", "list", TRIPOST_HOME=str(tmp_path))
+    assert (no_token.returncode, "TRIPOST_HOME" in no_token.stderr) == (6, True)
+
+
+def test_only_the_clusters_own_certificate_is_trusted(admin: RunningAdmin, tmp_path: Path) -> None:
+    other = tmp_path / "other.crt"
+
+    make_self_signed(other, tmp_path / "other.key", ["127.0.0.1"])
+    result = invoke("domain", "list", TRIPOST_HOME=str(admin.home), TRIPOST_API_CA=str(other))
+    assert (result.returncode, "not trusted" in result.stderr) == (5, True)
+    result = invoke("domain", "list", TRIPOST_HOME=str(admin.home), TRIPOST_API_CA="")
+    assert result.returncode == 5
+
+
+def test_a_server_that_is_not_tripost_is_told_apart(admin: RunningAdmin, tmp_path: Path) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(502)
+            self.end_headers()
+            self.wfile.write(b"<html>Bad gateway</html>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Other)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(admin.home / "tls" / "admin.crt", admin.home / "tls" / "admin.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    result = invoke(
+        "domain",
+        "list",
+        TRIPOST_HOME=str(admin.home),
+        TRIPOST_API_URL=f"https://127.0.0.1:{server.server_port}",
+    )
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert (result.returncode, "502" in result.stderr, "<html>" in result.stderr) == (1, True, False)
+
+
+def test_the_cluster_is_found_from_the_folder_above_its_state(admin: RunningAdmin, tmp_path: Path) -> None:
+    (tmp_path / "var").symlink_to(admin.home)
+    assert run_cli("domain", "list", cwd=tmp_path).returncode == 0
