@@ -1,6 +1,7 @@
 """Links to a test's nats-server on which all streams and buckets are there, and empty."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -33,3 +34,10 @@ async def provisioned_link(server: NatsServer, sizes: Sizes = SMALL) -> AsyncIte
             await jetstream.call(link, f"STREAM.DELETE.{stream['name']}")
     finally:
         await link.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another process does, 15 s at most."""
+    async with asyncio.timeout(15):
+        while not condition():  # noqa: ASYNC110 (nothing tells of it)
+            await asyncio.sleep(0.02)

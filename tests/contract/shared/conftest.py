@@ -1,12 +1,13 @@
 """The link that tests of the real adapters share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from links import provisioned_link
+from links import SMALL, provisioned_link, settings_for
 from servers import NatsServer
 from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.provision import provision
 
 
 @pytest.fixture
@@ -14,3 +15,19 @@ async def link(nats_server: NatsServer) -> AsyncIterator[NatsLink]:
     """A link to a server on which all is provisioned and empty."""
     async with provisioned_link(nats_server) as link:
         yield link
+
+
+@pytest.fixture
+def own_server() -> Iterator[NatsServer]:
+    """A server of this test alone, which it may kill."""
+    with NatsServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def own_link(own_server: NatsServer) -> AsyncIterator[NatsLink]:
+    """A link to that server, on which all is provisioned."""
+    link = await NatsLink.connect(settings_for(own_server), "test")
+    await provision(link, settings_for(own_server), SMALL)
+    yield link
+    await link.close()
