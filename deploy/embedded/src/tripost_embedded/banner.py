@@ -9,8 +9,7 @@ from tripost_embedded.home import Home
 from tripost_embedded.ports import Place
 
 _CLI: Final = ".venv/bin/tripost"
-# What the command line must know as well when it differs from the default.
-_FOR_CLI: Final = ("TRIPOST_HOME", "TRIPOST_ADMIN_LISTEN", "TRIPOST_ADMIN_CLI_TOKEN_FILE")
+_FOR_CLI: Final = ("TRIPOST_HOME", "TRIPOST_ADMIN_CLI_TOKEN_FILE")  # the rest it finds under the first of these
 
 
 def ready_text(places: Sequence[Place], home: Home, operators: Mapping[str, str], first_password: str) -> str:

@@ -48,6 +48,7 @@ FOR_HEALTH: Final = (EDGE_HEALTH, FILTER_HEALTH, DOMAINS_HEALTH)
 
 NATS: Final = Listener("nats-server", "NATS", "TRIPOST_CLUSTER_NATS_PORT", "127.0.0.1:4222")
 HEALTH_OF_WORKERS: Final = "127.0.0.1:9111"
+MOST_WORKERS: Final = 256
 
 Place = tuple[Listener, Listen]
 
@@ -79,8 +80,9 @@ def health_of_further_workers(environment: Mapping[str, str]) -> list[Place]:
 
 
 def _further_workers(environment: Mapping[str, str]) -> range:
-    count = environment.get("TRIPOST_EDGE_WORKERS", "1")
-    return range(1, int(count) if count.isdigit() else 1)  # edge itself says what is wrong with another value
+    text = environment.get("TRIPOST_EDGE_WORKERS", "1")
+    count = int(text) if text.isdigit() else 1
+    return range(1, count if count <= MOST_WORKERS else 1)  # edge itself says what is wrong with another value
 
 
 def check_free(wanted: Sequence[Place]) -> None:
