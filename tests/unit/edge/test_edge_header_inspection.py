@@ -16,6 +16,8 @@ US = "mx.tripost.example"
         pytest.param(b"Authentication-Results: (a (nested) c) mx.tripost.example; x=y\r\n", id="comments"),
         pytest.param(b"Authentication-Results: (;\\)) mx.tripost.example; x=y\r\n", id="comment with escapes"),
         pytest.param(b'Authentication-Results: "mx.tripost.example"; x=y\r\n', id="quoted"),
+        pytest.param(b'Authentication-Results: "mx\\.tripost.example"; x=y\r\n', id="quoted with escapes"),
+        pytest.param(b"Authentication-Results: MX.Tripost.example 1; x=y\r\n", id="other case, with a version"),
         pytest.param(b"Authentication-Results: mx.tripost.example\r\n", id="no result"),
         pytest.param(b"Return-Path: <evil@b.example>\r\n", id="Return-Path"),
     ],

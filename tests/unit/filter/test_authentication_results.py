@@ -2,13 +2,13 @@
 
 import pytest
 
-from tripost_filter.authentication_results import authentication_results, claiming_to_be_ours
+from tripost_filter.authentication_results import authentication_results
 from tripost_filter.dkim.evidence import to_evidence
 from tripost_filter.dkim.verification import Report, Result
 from tripost_filter.tagging import spam_fields
 from tripost_shared.contracts.filter import Action, Finding
 from tripost_shared.mail.client import Client
-from unit.filter.mails import LOGGED_IN, STRANGER, a_mail
+from unit.filter.mails import LOGGED_IN, STRANGER
 
 HOST = "mx.dest.example"
 SPF = Finding("spf", "pass", evidence={"identity": "mailfrom", "domain": "sender.example"})
@@ -104,32 +104,6 @@ def test_a_hostile_helo_name_stays_a_quoted_string() -> None:
     assert the_field(finding, client=client, reverse_path="") == (
         r'mx.dest.example; spf=none smtp.helo="x\"; dkim=pass header.d=bank.example ("'
     )
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        b" mx.dest.example; spf=pass",
-        b" MX.Dest.Example; spf=pass",
-        b' "mx.dest.example"; spf=pass',
-        b"\r\n\tmx.dest.example 1; spf=pass",
-        b" (comment) mx.dest.example; spf=pass",
-        b" (a (nested) one \\)) mx.dest.example (more); spf=pass",
-        b' "mx\\.dest.example"; spf=pass',
-        b"mx.dest.example",
-    ],
-)
-def test_a_field_that_claims_to_be_ours_is_found(value: bytes) -> None:
-    octets = b"Subject: x\r\nAuthentication-Results:" + value + b"\r\n\r\n"
-    assert claiming_to_be_ours(a_mail(octets=octets), HOST) == (1,)
-
-
-def test_fields_of_others_are_left_alone() -> None:
-    octets = (
-        b"Authentication-Results: mx.other.example; spf=pass\r\nAuthentication-Results: mx.dest.example.evil.example;"
-        b" none\r\nX-Authentication-Results: mx.dest.example; none\r\nAuthentication-Results:\r\n\r\n"
-    )
-    assert claiming_to_be_ours(a_mail(octets=octets), HOST) == ()
 
 
 def test_every_scored_message_has_a_status_and_a_tagged_one_the_flag() -> None:

@@ -145,11 +145,6 @@ async def test_a_virus_is_refused_whoever_sends_it(court: Court) -> None:
     assert (verdict.action, verdict.rule, verdict.header_fields) == (Action.REJECT, "patterns", b"")
 
 
-async def test_a_field_that_claims_to_be_ours_is_to_be_removed(court: Court) -> None:
-    verdict = await court.message(b"X: y\r\nAuthentication-Results: mx.dest.example; spf=pass\r\n" + LETTER)
-    assert verdict.removed_fields == (1,)
-
-
 async def test_stored_content_is_read(court: Court) -> None:
     content = court.store.put("big", signed(LETTER + b"x" * 900_000))
     assert results(await court.message(content))["dkim"] == "pass"

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tripost_filter.dkim.evidence import from_evidence
-from tripost_filter.mail import Field, Mail
 from tripost_shared.contracts.filter import Finding
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.header import fold
@@ -16,7 +15,6 @@ MAX_VALUE_CHARACTERS: Final = 320  # an address has 256 octets at most
 # What RFC 8601 §2.2 takes without quotes; of its local parts only the harmless ones.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._+\-]+|[A-Za-z0-9._+\-]+@[A-Za-z0-9._\-]+")
 _NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_COMMENT_TOKEN: Final = re.compile(rb"\\.|[()]|[^()\\]+|\\", re.DOTALL)
 _SPF_RESULTS: Final = frozenset({"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"})
 
 
@@ -37,36 +35,6 @@ def authentication_results(authserv_id: str, client: Client, reverse_path: str, 
         words.append(result[-1] + ";")
     words[-1] = words[-1].removesuffix(";")
     return fold(FIELD_NAME, words)
-
-
-def claiming_to_be_ours(mail: Mail, authserv_id: str) -> tuple[int, ...]:
-    """Give the places (from 0) of the content's header fields that claim our authserv-id and must go (RFC 8601 §5)."""
-    ours = authserv_id.lower().encode()
-    wanted = FIELD_NAME.lower().encode()
-    return tuple(
-        place for place, field in enumerate(mail.fields) if field.name == wanted and _authserv_id(field) == ours
-    )
-
-
-def _authserv_id(field: Field) -> bytes:
-    """Give the id in lower case, as the most lenient reader would take it: without comments, quotes and escapes."""
-    plain = _without_comments(field.value).translate(None, b'"\\')
-    words = plain.partition(b";")[0].split()
-    return words[0].lower() if words else b""
-
-
-def _without_comments(value: bytes) -> bytes:
-    """Drop comments, which nest (RFC 5322 §3.2.2); an escaped parenthesis is none."""
-    kept: list[bytes] = []
-    depth = 0
-    for token in _COMMENT_TOKEN.findall(value):
-        if token == b"(":
-            depth += 1
-        elif token == b")":
-            depth = max(0, depth - 1)
-        elif depth == 0:
-            kept.append(token)
-    return b"".join(kept)
 
 
 def _auth(client: Client) -> Iterator[list[str]]:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from tripost_filter.authentication_results import authentication_results, claiming_to_be_ours
+from tripost_filter.authentication_results import authentication_results
 from tripost_filter.check import Stage
 from tripost_filter.content_reader import ContentReader
 from tripost_filter.mail import Mail
@@ -104,7 +104,7 @@ class Judge:
         findings += await pipeline.run(Stage.CONCLUSION, mail)
         verdict = decide(findings, config, earlier=question.findings, is_final=True)
         if not verdict.action.refuses:
-            verdict = self._with_fields(verdict, mail, question, config)
+            verdict = self._with_fields(verdict, question, config)
         log.log(
             logging.DEBUG if verdict.action is Action.ACCEPT else logging.INFO,
             "message judged",
@@ -116,15 +116,12 @@ class Judge:
         )
         return _counted("message", verdict)
 
-    def _with_fields(self, verdict: Verdict, mail: Mail, question: MessageQuestion, config: FilterConfig) -> Verdict:
-        hostname = self._around.hostname
+    def _with_fields(self, verdict: Verdict, question: MessageQuestion, config: FilterConfig) -> Verdict:
         every = (*question.findings, *verdict.findings)
-        fields = authentication_results(hostname, question.client, question.envelope.reverse_path, every)
+        fields = authentication_results(self._around.hostname, question.client, question.envelope.reverse_path, every)
         if verdict.action is Action.TAG or not question.client.is_trusted:
             fields += spam_fields(verdict.action, verdict.score, config.tag_score, every)
-        return msgspec.structs.replace(
-            verdict, header_fields=fields, removed_fields=claiming_to_be_ours(mail, hostname)
-        )
+        return msgspec.structs.replace(verdict, header_fields=fields)
 
     def _deadline(self) -> float:
         return self._around.clock.monotonic() + LOOK_UPS_WITHIN.total_seconds()

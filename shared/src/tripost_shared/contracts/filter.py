@@ -57,9 +57,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     """The filter's answer for one stage.
 
     `reply` is set when the action refuses. `header_fields` are whole fields, CRLF at the end of each, to put on top of
-    the message in this order. `removed_fields` are the places (from 0, top to bottom) of the content's own header fields
-    that must not be passed on, since they claim to be ours (RFC 8601 §5). `rule` names the policy rule that decided;
-    `revision` is that of the configuration.
+    the message in this order. `rule` names the policy rule that decided; `revision` is that of the configuration.
     """
 
     action: Action
@@ -67,7 +65,6 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     reply: SmtpReply | None = None
     score: float = 0.0
     header_fields: bytes = b""
-    removed_fields: tuple[int, ...] = ()
     redirect_to: str = ""
     rule: str = ""
     revision: int = 0

@@ -51,7 +51,10 @@ def _is_forged(field: bytes, authserv_id: str) -> bool:
 
 
 def _authserv_id(value: str) -> str:
-    """Read who claims to have written the field: its first word, comments (which nest) left out."""
+    """Read who claims to have written the field, as its most lenient reader would.
+
+    That is its first word, comments (which nest), quotes and escapes left out.
+    """
     depth = 0
     outside: list[str] = []
     escaped = False
@@ -68,7 +71,7 @@ def _authserv_id(value: str) -> str:
             if character == ";":
                 break
             outside.append(character)
-    words = "".join(outside).replace('"', " ").split()
+    words = "".join(outside).replace('"', "").replace("\\", "").split()
     return words[0].lower() if words else ""
 
 
