@@ -196,6 +196,7 @@ class _HopSession:
         while line := await self._reader.readline():
             command = line.decode().rstrip("\r\n")
             self._hop.commands.append(command)
+            self._hop.changed()
             verb, _, argument = command.partition(" ")
             if verb.upper() == "DATA" and "DATA" not in self._hop.replies and not self._has_recipients:
                 await self._send("DATA", "503 5.5.1 No recipients")

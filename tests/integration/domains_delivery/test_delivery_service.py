@@ -14,6 +14,9 @@ from sqlalchemy import func, select, update
 
 from delivery_world import OCTETS, TOP, Delivery, make_message
 from next_hop import NextHop
+from tripost_domains.delivery import intake
+from tripost_domains.queue import scheduler
+from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.filter import Action, Verdict
 from tripost_shared.contracts.spool import Direction, SpooledMessage
@@ -405,6 +408,67 @@ class TestRestarts:
         assert delivery.service.messages_at_hand == 0
         taken = 20 - len(delivery.spool.messages)
         assert len(delivery.files()) == taken
+
+
+async def next_look(delivery: Delivery) -> None:
+    """Wait until the scheduler has looked for due deliveries once more."""
+    aside = delivery.service._scheduler._aside
+    await delivery.until(lambda: delivery.service._scheduler._aside is not aside)
+
+
+class TestMistakes:
+    """Mistakes of ours may delay mail; they never repeat it without end."""
+
+    async def test_what_was_done_before_the_intake_broke_is_not_done_again(
+        self, delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def broken(*_: object) -> None:
+            raise LookupError("no such table")
+
+        monkeypatch.setattr(intake, "AFTER_BREAKAGE", timedelta(milliseconds=10))
+        async with NextHop() as hop, NextHop(replies={"RCPT": "450 4.2.1 Busy"}) as busy:
+            route(delivery, hop)
+            route(delivery, busy, "busy.example")
+            with monkeypatch.context() as patch:
+                patch.setattr(QueueRepository, "add", broken)
+                await delivery.spool.publish(make_message(BOB, "eve@busy.example"))
+                await busy.wait_until(lambda hop: sum(command == "DATA" for command in hop.commands) >= 3)
+            await until_queued(delivery, "eve@busy.example")
+            await delivery.until_settled()
+            assert len(hop.taken) == 1
+
+    async def test_a_queued_message_that_could_not_be_settled_is_set_aside(
+        self, delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def broken(*_: object) -> None:
+            raise LookupError("no such table")
+
+        monkeypatch.setattr(scheduler, "LEASE", timedelta(milliseconds=10))
+        async with NextHop(replies={"RCPT": ["450 4.2.1 Busy", "250 Ok"]}) as hop:
+            route(delivery, hop)
+            monkeypatch.setattr(QueueRepository, "settle", broken)
+            await delivery.spool.publish(make_message(BOB))
+            await hop.wait_until(lambda hop: len(hop.taken) == 1)
+            await delivery.until(lambda: bool(delivery.service._scheduler._aside))
+            for _ in range(2):
+                await next_look(delivery)
+            assert len(hop.taken) == 1
+
+    async def test_a_message_that_spool_gives_again_while_it_is_at_hand_is_worked_on_once(
+        self, delivery: Delivery
+    ) -> None:
+        """SPOOL could not hear for long that work goes on."""
+        delivery.events.is_unavailable = True
+        message = make_message("ann@dest.example")
+        await delivery.spool.publish(message)
+        await delivery.until(lambda: len(delivery.files()) == 1)
+        held = delivery.service._intake._at_hand[message.id]
+        first = held.delivery
+        await first.put_back(timedelta(0))
+        await delivery.until(lambda: held.delivery is not first)
+        delivery.events.is_unavailable = False
+        await delivery.until_settled()
+        assert delivery.facts() == [(Fact.DELIVERED, "ann@dest.example")]
 
 
 async def test_the_queue_is_empty_of_content_when_all_is_done(delivery: Delivery) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from delivery_world import OCTETS, TOP, make_message
-from tripost_domains.delivery.mailbox import maildir
 from tripost_domains.delivery.mailbox.agent import MailboxAgent
 from tripost_domains.delivery.mailbox.maildir import STALE_TMP_SECONDS, MaildirStore
 from tripost_domains.delivery.mailbox.workers import DiskWorkers
@@ -183,7 +182,7 @@ async def test_what_the_disk_refuses_is_deferred(
         raise OSError(number, os.strerror(number))
 
     await agent.deliver(make_message("ann@dest.example"), ANN, FIRST)
-    monkeypatch.setattr(maildir.os, "fsync", refuse)
+    monkeypatch.setattr(os, "fsync", refuse)
     outcome = await agent.deliver(make_message("ann@dest.example"), ANN, FIRST)
     assert outcome.result is Result.DEFERRED
     assert (outcome.reply.code, outcome.reply.enhanced) == (code, enhanced)

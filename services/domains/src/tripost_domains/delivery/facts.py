@@ -22,11 +22,12 @@ _FACTS: Final = {
 
 
 def attempt_fact(message_id: str, attempted: Attempted, attempt: int, at: datetime) -> Event:
-    """Tell how the n-th attempt for a recipient ended."""
+    """Tell how the n-th attempt for a recipient ended, or that it was put off."""
     outcome = attempted.outcome
     fact = _FACTS[outcome.result]
+    which = str(attempt) if outcome.was_tried else "put off"
     return Event(
-        id=event_id(message_id, attempted.recipient.address, str(attempt), fact),
+        id=event_id(message_id, attempted.recipient.address, which, fact),
         message_id=message_id,
         at=at,
         fact=fact,

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from tripost_domains.delivery import metrics
-from tripost_domains.delivery.acknowledger import Acknowledger
+from tripost_domains.delivery.acknowledger import Acknowledger, Held
 from tripost_domains.delivery.contents import Contents
 from tripost_domains.delivery.dispatch import Dispatcher
 from tripost_domains.delivery.facts import discarded_fact, expanded_fact
@@ -31,6 +31,7 @@ FETCH_AT_MOST: Final = 64
 FETCH_WAIT: Final = timedelta(seconds=1)
 KEEP_ALIVE_EVERY: Final = timedelta(seconds=5)  # SPOOL gives a message to somebody else after 30 s of silence
 AFTER_BREAKAGE: Final = timedelta(seconds=30)
+MAX_BROKEN: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,15 @@ class Intake:
         self._events = events
         self._clock = clock
         self._room = room
-        self._at_hand: dict[int, tuple[SpoolDelivery, float]] = {}  # by id(): adapters need not make them hashable
+        self._at_hand: dict[str, Held] = {}  # by the message's id
         self._octets = 0
+        self._broken: dict[str, set[str]] = {}  # what was settled of messages that broke the intake
         self._tasks: set[asyncio.Task[None]] = set()
         self._has_room = asyncio.Event()
         self._acknowledger = Acknowledger(events, self._release)
         self._loops: list[asyncio.Task[None]] = []
         self._fetching: asyncio.Task[None] | None = None
+        self._is_draining = False
 
     @property
     def messages_at_hand(self) -> int:
@@ -83,9 +86,11 @@ class Intake:
 
     async def drain(self) -> None:
         """Take no more, and finish what is at hand, for as long as that takes."""
-        if self._fetching is not None:
+        self._is_draining = True
+        self._has_room.set()
+        if self._fetching is not None:  # cut in the middle, it would leave messages that are nobody's for a while
+            await asyncio.wait({self._fetching}, timeout=2 * FETCH_WAIT.total_seconds())
             self._fetching.cancel()
-            await asyncio.wait({self._fetching})
         while self._at_hand:
             self._has_room.clear()
             await self._has_room.wait()
@@ -97,13 +102,17 @@ class Intake:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        for delivery, _ in self._at_hand.values():
-            await self._put_back(delivery, timedelta(0))
+        for held in self._at_hand.values():
+            await self._put_back(held, timedelta(0))
 
     async def _fetch(self) -> None:
-        while True:
-            await self._await_room()
-            at_most = min(FETCH_AT_MOST, self._room.messages - len(self._at_hand))
+        while not self._is_draining:
+            room = self._room.messages - len(self._at_hand)
+            if room <= 0 or self._octets >= self._room.octets:
+                self._has_room.clear()
+                await self._has_room.wait()
+                continue
+            at_most = min(FETCH_AT_MOST, room)
             fetched = await until_done(
                 lambda: self._reader.fetch(at_most, FETCH_WAIT),  # noqa: B023 (awaited before it changes)
                 (SpoolUnavailable,),
@@ -111,41 +120,45 @@ class Intake:
             )
             self._take(fetched)
 
-    async def _await_room(self) -> None:
-        while len(self._at_hand) >= self._room.messages or self._octets >= self._room.octets:
-            self._has_room.clear()
-            await self._has_room.wait()
-
     def _take(self, fetched: Sequence[SpoolDelivery]) -> None:
         now = self._clock.monotonic()
         for delivery in fetched:
-            self._at_hand[id(delivery)] = (delivery, now)
+            known = self._at_hand.get(delivery.message.id)
+            if known is not None:
+                known.delivery = delivery
+                continue
+            held = Held(delivery, now)
+            self._at_hand[delivery.message.id] = held
             self._octets += len(delivery.message.content.inline or b"")
-            task = asyncio.create_task(self._work(delivery, now))
+            task = asyncio.create_task(self._work(held))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         metrics.AT_HAND.set(len(self._at_hand))
 
-    async def _work(self, delivery: SpoolDelivery, taken_at: float) -> None:
+    async def _work(self, held: Held) -> None:
+        message = held.message
+        may_be_repeated = held.delivery.times_delivered > 1
+        held.settled |= self._broken.pop(message.id, set())
         try:
-            await self._settle(delivery.message, may_be_repeated=delivery.times_delivered > 1)
+            await self._settle(message, held.settled, may_be_repeated=may_be_repeated)
         except Exception:
-            log.exception("message broke the intake", message_id=delivery.message.id)
-            await self._put_back(delivery, AFTER_BREAKAGE)
-            self._release(delivery)
+            log.exception("message broke the intake", message_id=message.id)
+            if len(self._broken) < MAX_BROKEN:
+                self._broken[message.id] = held.settled
+            await self._put_back(held, AFTER_BREAKAGE)
+            self._release(held)
         else:
-            metrics.MESSAGE_SECONDS.observe(self._clock.monotonic() - taken_at)
-            self._acknowledger.add(delivery)
+            metrics.MESSAGE_SECONDS.observe(self._clock.monotonic() - held.taken_at)
+            self._acknowledger.add(held)
 
-    async def _settle(self, message: SpooledMessage, *, may_be_repeated: bool) -> None:
+    async def _settle(self, message: SpooledMessage, settled: set[str], *, may_be_repeated: bool) -> None:
         verdict = message.verdict
         if verdict is not None and verdict.action is Action.DISCARD:
             self._events.record(discarded_fact(message.id, verdict.rule, self._clock.now()))
             log.info("message discarded", message_id=message.id, rule=verdict.rule)
             return
-        settled: frozenset[str] = frozenset()
         if may_be_repeated:
-            settled = await until_done(
+            settled |= await until_done(
                 lambda: self._queue.recipients_of(message.id), (DatabaseUnavailable,), "read the queue"
             )
             if not settled and await self._is_gone(message):
@@ -158,7 +171,7 @@ class Intake:
         for expansion, left_out in todo.expansions:
             self._events.record(expanded_fact(message.id, expansion, left_out, self._clock.now()))
         attempted = await self._dispatcher.attempt(message, todo, Trial(may_be_repeated=may_be_repeated))
-        found = await self._settlement.settle_spooled(message, attempted)
+        found = await self._settlement.settle_spooled(message, attempted, settled)
         log.info(
             "message settled",
             message_id=message.id,
@@ -173,16 +186,16 @@ class Intake:
             lambda: self._contents.is_missing(message.content), (ContentUnavailable,), "look for content"
         )
 
-    async def _put_back(self, delivery: SpoolDelivery, delay: timedelta) -> None:
+    async def _put_back(self, held: Held, delay: timedelta) -> None:
         try:
-            await delivery.put_back(delay)
+            await held.delivery.put_back(delay)
         except Exception as error:
-            log.warning("message will come again by itself", message_id=delivery.message.id, because=str(error))
+            log.warning("message will come again by itself", message_id=held.message.id, because=str(error))
 
-    def _release(self, delivery: SpoolDelivery) -> None:
+    def _release(self, held: Held) -> None:
         """Forget a message, acknowledged or given back."""
-        if self._at_hand.pop(id(delivery), None) is not None:
-            self._octets -= len(delivery.message.content.inline or b"")
+        if self._at_hand.pop(held.message.id, None) is not None:
+            self._octets -= len(held.message.content.inline or b"")
             self._has_room.set()
             metrics.AT_HAND.set(len(self._at_hand))
 
@@ -191,9 +204,9 @@ class Intake:
         while True:
             await asyncio.sleep(KEEP_ALIVE_EVERY.total_seconds())
             before = self._clock.monotonic() - KEEP_ALIVE_EVERY.total_seconds()
-            for delivery in [each for each, taken_at in self._at_hand.values() if taken_at <= before]:
+            for held in [each for each in self._at_hand.values() if each.taken_at <= before]:
                 try:
-                    await delivery.keep_alive()
+                    await held.delivery.keep_alive()
                 except Exception as error:
-                    log.warning("message could not be kept", message_id=delivery.message.id, because=str(error))
+                    log.warning("messages could not be kept", message_id=held.message.id, because=str(error))
                     break

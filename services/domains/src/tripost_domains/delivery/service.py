@@ -36,6 +36,7 @@ from tripost_shared.spool.port import EventLog, Spool, SpoolReader, SpoolUnavail
 log = structlog.get_logger()
 
 CLOSE_IDLE_EVERY: Final = timedelta(seconds=2)
+FIRST_SWEEP_AFTER: Final = timedelta(minutes=10)
 SWEEP_EVERY: Final = timedelta(hours=6)
 
 
@@ -88,7 +89,7 @@ class DeliveryService:
         self._scheduler.start()
         self._loops = [
             asyncio.create_task(_every(CLOSE_IDLE_EVERY, self._pool.close_idle)),
-            asyncio.create_task(_every(SWEEP_EVERY, self._sweep)),
+            asyncio.create_task(_every(SWEEP_EVERY, self._sweep, FIRST_SWEEP_AFTER)),
         ]
 
     async def drain(self) -> None:
@@ -154,9 +155,11 @@ def _backoff(settings: DeliverySettings) -> BackoffPolicy:
     )
 
 
-async def _every(interval: timedelta, job: Callable[[], Awaitable[None]]) -> None:
+async def _every(interval: timedelta, job: Callable[[], Awaitable[None]], first_after: timedelta | None = None) -> None:
+    wait = interval if first_after is None else first_after
     while True:
-        await asyncio.sleep(interval.total_seconds())
+        await asyncio.sleep(wait.total_seconds())
+        wait = interval
         try:
             await job()
         except (DatabaseUnavailable, ContentUnavailable, SpoolUnavailable) as error:

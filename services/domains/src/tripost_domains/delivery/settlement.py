@@ -56,11 +56,15 @@ class Settlement:
         self._clock = clock
         self._chance = chance
 
-    async def settle_spooled(self, message: SpooledMessage, attempted: Sequence[Attempted]) -> Sorted:
-        """Settle a message's first attempts."""
+    async def settle_spooled(
+        self, message: SpooledMessage, attempted: Sequence[Attempted], settled: set[str]
+    ) -> Sorted:
+        """Settle a message's first attempts; `settled` gets each recipient that must not be attempted again."""
         found = self._sort(message, [(each, 0) for each in attempted])
+        settled.update(each.recipient.address for each, _ in found.done)
         self._record(message, found.done)
         await self._tell_failures(message, found)
+        settled.update(each.recipient.address for each, _ in found.failed)
         if found.deferred:
             content = await self._contents.keep(message)
             deferrals = [deferral for _, _, deferral in found.deferred]

@@ -1,29 +1,20 @@
 """The deferred queue in SQL: the same statements on PostgreSQL and SQLite but for locking and conflicts."""
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
-import msgspec
-import structlog
 from sqlalchemy import CTE, Insert, Select, and_, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tripost_domains.queue.model import Claim, ClaimedMessage, Deferral, QueueState, Share, State
+from tripost_domains.queue.model import ClaimedMessage, Deferral, QueueState, Share, State
+from tripost_domains.queue.rows import claimed_messages, delivery_row, message_row, put_off_row
 from tripost_domains.queue.uninterrupted import uninterrupted
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import reading, writing
 from tripost_shared.mail.content import Content
-from tripost_shared.mail.envelope import Recipient
-
-log = structlog.get_logger()
-
-MAX_REPLY: Final = 1000
-MAX_NEXT_HOP: Final = 300
-MAX_ORIGINAL: Final = 500
 
 
 class QueueRepository:
@@ -42,8 +33,8 @@ class QueueRepository:
     ) -> None:
         """Put deliveries into the queue; those that are there already stay as they are."""
         async with writing(self._engine) as connection:
-            await connection.execute(self._unless_there(QueuedMessage), _message_row(message, content))
-            rows = [_delivery_row(message.id, deferral, now) for deferral in deferrals]
+            await connection.execute(self._unless_there(QueuedMessage), message_row(message, content))
+            rows = [delivery_row(message.id, deferral, now) for deferral in deferrals]
             await connection.execute(self._unless_there(QueuedDelivery), rows)
 
     @uninterrupted
@@ -77,7 +68,7 @@ class QueueRepository:
                 .where(QueuedDelivery.id.in_(claimed))
                 .order_by(QueuedDelivery.next_attempt_at, QueuedDelivery.id)
             )
-            return _messages(rows.mappings().all())
+            return claimed_messages(rows.mappings().all())
 
     @uninterrupted
     async def renew(self, ids: Collection[int], until: datetime) -> None:
@@ -112,9 +103,9 @@ class QueueRepository:
             if done:
                 await connection.execute(delete(QueuedDelivery).where(QueuedDelivery.id.in_(done)))
             if put_off:
-                await connection.execute(self._put_off, [_put_off_row(row, each, now) for row, each in put_off])
+                await connection.execute(self._put_off, [put_off_row(row, each, now) for row, each in put_off])
             if instead:
-                rows = [_delivery_row(message_id, deferral, now) for deferral in instead]
+                rows = [delivery_row(message_id, deferral, now) for deferral in instead]
                 await connection.execute(self._unless_there(QueuedDelivery), rows)
             return await _delete_if_empty(connection, message_id)
 
@@ -246,70 +237,3 @@ async def _delete_if_empty(connection: AsyncConnection, message_id: str) -> str 
         .returning(QueuedMessage.content)
     )
     return gone
-
-
-def _message_row(message: SpooledMessage, content: Content) -> dict[str, Any]:
-    return {
-        "id": message.id,
-        "reverse_path": message.envelope.reverse_path,
-        "size_octets": content.size_octets,
-        "received_at": message.received_at,
-        "content": content.stored,
-        "spooled": msgspec.msgpack.encode(msgspec.structs.replace(message, content=content)),
-    }
-
-
-def _delivery_row(message_id: str, deferral: Deferral, now: datetime) -> dict[str, Any]:
-    return {
-        "message_id": message_id,
-        "recipient": deferral.recipient.address,
-        "original_recipient": deferral.recipient.original[:MAX_ORIGINAL],
-        "notify": ",".join(deferral.recipient.notify),
-        "next_hop": deferral.next_hop[:MAX_NEXT_HOP],
-        "state": State.DEFERRED,
-        "attempts": deferral.attempts,
-        "created_at": now,
-        "last_attempt_at": now,
-        "next_attempt_at": deferral.next_attempt_at,
-        "expires_at": deferral.expires_at,
-        "last_reply": deferral.last_reply[:MAX_REPLY],
-    }
-
-
-def _put_off_row(row: int, deferral: Deferral, now: datetime) -> dict[str, Any]:
-    return {
-        "row_id": row,
-        "attempts_made": deferral.attempts,
-        "hop": deferral.next_hop[:MAX_NEXT_HOP],
-        "due_at": deferral.next_attempt_at,
-        "attempted_at": now,
-        "reply": deferral.last_reply[:MAX_REPLY],
-    }
-
-
-def _messages(rows: Sequence[Any]) -> list[ClaimedMessage]:
-    """Put rows of one message and next hop together: they share a transaction."""
-    together: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    for row in rows:
-        together[row["message_id"], row["next_hop"]].append(row)
-    claimed: list[ClaimedMessage] = []
-    for (message_id, _), group in together.items():
-        try:
-            message = msgspec.msgpack.decode(group[0]["spooled"], type=SpooledMessage)
-        except msgspec.DecodeError:
-            log.exception("queued message cannot be read", message_id=message_id)
-            continue
-        claimed.append(ClaimedMessage(message, tuple(map(_claim_of, group))))
-    return claimed
-
-
-def _claim_of(row: Any) -> Claim:
-    notify = tuple(row["notify"].split(",")) if row["notify"] else ()
-    return Claim(
-        id=row["id"],
-        message_id=row["message_id"],
-        recipient=Recipient(row["recipient"], notify, row["original_recipient"]),
-        next_hop=row["next_hop"],
-        attempts=row["attempts"],
-        expires_at=row["expires_at"],
-    )

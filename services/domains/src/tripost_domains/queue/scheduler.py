@@ -30,6 +30,8 @@ RENEW_EVERY: Final = timedelta(seconds=20)
 RELEASE_WITHIN: Final = timedelta(seconds=2)
 KEEP_HOUSE_EVERY: Final = timedelta(seconds=30)
 LONGEST_PAUSE_SECONDS: Final = 10.0  # between looks while the database is away
+ASIDE_FOR: Final = timedelta(hours=1)
+MAX_ASIDE: Final = 10_000
 DIRECTORY_PAUSE: Final = timedelta(seconds=30)
 
 
@@ -63,6 +65,7 @@ class Scheduler:
         self._clock = clock
         self._pace = pace
         self._working: dict[asyncio.Task[None], ClaimedMessage] = {}
+        self._aside: dict[int, float] = {}  # rows, and until when
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -122,7 +125,7 @@ class Scheduler:
             at_most=room,
             per_hop=self._pace.per_hop,
             busy_hops=frozenset(hop for hop, count in busy.items() if count >= self._pace.per_hop),
-            busy_rows=self._busy_rows(),
+            busy_rows=self._busy_rows() | self._rows_aside(),
         )
         began_at = self._clock.monotonic()
         claimed = await self._queue.claim_due(self._clock.now(), LEASE, share)
@@ -140,7 +143,7 @@ class Scheduler:
             await self._attempt(claimed, began_at)
         except Exception:
             log.exception("queued message broke the scheduler", message_id=claimed.message.id)
-            # its claim runs out, and then it is due again
+            self._set_aside(claimed)
 
     async def _attempt(self, claimed: ClaimedMessage, began_at: float) -> None:
         message, claims = claimed.message, claimed.claims
@@ -165,6 +168,17 @@ class Scheduler:
             deferred=len(found.deferred),
             failed=len(found.failed),
         )
+
+    def _set_aside(self, claimed: ClaimedMessage) -> None:
+        """Leave deliveries alone for a while that may have been made and could not be settled: repeating is worse."""
+        if len(self._aside) < MAX_ASIDE:
+            until = self._clock.monotonic() + ASIDE_FOR.total_seconds()
+            self._aside.update((claim.id, until) for claim in claimed.claims)
+
+    def _rows_aside(self) -> frozenset[int]:
+        now = self._clock.monotonic()
+        self._aside = {row: until for row, until in self._aside.items() if until > now}
+        return frozenset(self._aside)
 
     def _busy_rows(self) -> frozenset[int]:
         return frozenset(claim.id for claimed in self._working.values() for claim in claimed.claims)
