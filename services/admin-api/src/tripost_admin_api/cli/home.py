@@ -39,8 +39,8 @@ def find(environment: Mapping[str, str], url: str = "") -> Place:
         url=(
             url
             or environment.get("TRIPOST_API_URL")
-            or (f"https://{listen}" if listen else "")
             or written.get("url")
+            or (f"https://{listen}" if listen else "")
             or DEFAULT_URL
         ).rstrip("/"),
         ca=ca,

@@ -1,0 +1,124 @@
+"""Writes `docs/reference/cli.md` from the commands: `python -m tripost_admin_api.cli.reference`, `--check` compares."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from tripost_admin_api.cli.main import app
+
+PLACE: Final = Path("docs/reference/cli.md")
+SAID_ONCE: Final = frozenset({"output", "help", "install_completion", "show_completion"})
+
+INTRODUCTION: Final = """\
+# The command line
+
+`tripost` administers a running cluster through its REST API, from wherever that can be reached.
+This page is generated from the commands themselves (`python -m tripost_admin_api.cli.reference`).
+
+## Where it finds the cluster
+
+| what | where, the first that is there |
+|---|---|
+| the state's folder | `TRIPOST_HOME`; `./var`; the `var` of the checkout that the command was installed from |
+| the API | `--url`; `TRIPOST_API_URL`; that folder's `cli/config`, written by the cluster; `https://127.0.0.1:8443` |
+| the token | the file `TRIPOST_TOKEN_FILE`; that folder's `cli/token` |
+| the certificate | the file `TRIPOST_API_CA` (empty: the system's); that folder's `tls/admin.crt`; the system's |
+
+## What it prints
+
+Results go to standard output, remarks and errors to standard error. Every command takes `-o table` (the default),
+`-o json` or `-o yaml`; lists are JSON lists, also when they are empty. Passwords are read from a terminal or, with
+`--password-stdin`, from standard input, and are never arguments. Times are UTC.
+
+| exit code | meaning |
+|---|---|
+| 0 | done |
+| 1 | failed; `status`: something is wrong; `demo`: something did not go as it should |
+| 2 | wrong arguments, those that the API refuses among them |
+| 3 | not found |
+| 4 | conflict: it exists already (`--if-missing` makes that no error), or its state does not allow this |
+| 5 | the API, or its database, cannot be reached |
+| 6 | not authorised: no token, a wrong one, or one that may only look |
+
+## Commands
+"""
+
+
+def document() -> str:
+    """Give the page."""
+    return INTRODUCTION + "\n".join(_group("tripost", typer.main.get_command(app))) + "\n"
+
+
+def _group(name: str, group: Any) -> Iterator[str]:
+    """Describe the commands of a group, and of the groups in it."""
+    for own_name, command in group.commands.items():
+        whole = f"{name} {own_name}"
+        if hasattr(command, "commands"):
+            if name == "tripost":
+                yield f"\n### {whole}\n\n{_escaped(command.help)}"
+            yield from _group(whole, command)
+        else:
+            yield from _command(whole, command)
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+    options = [
+        parameter
+        for parameter in command.params
+        if parameter.param_type_name == "option" and parameter.name not in SAID_ONCE
+    ]
+    usage = " ".join([name, *map(_usage, arguments), *(["[options]"] if options else [])])
+    yield f"\n**`{usage}`**: {_escaped(command.help)}"
+    if arguments or options:
+        yield ""
+    for argument in arguments:
+        yield f"- `{_placeholder(argument)}`: {_escaped(argument.help)}"
+    for option in options:
+        names = ", ".join(f"`{own}`" for own in (*option.opts, *option.secondary_opts))
+        yield f"- {names}: {_escaped(option.help)}{_default(option)}"
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.split()).replace("*", r"\*").replace("<", r"\<")
+
+
+def _placeholder(argument: Any) -> str:
+    return str(argument.metavar or argument.name).upper()
+
+
+def _usage(argument: Any) -> str:
+    text = _placeholder(argument) + ("…" if argument.nargs == -1 else "")
+    return text if argument.required else f"[{text}]"
+
+
+def _default(option: Any) -> str:
+    default = option.default
+    if default in (None, False, "", ()) or callable(default) or option.secondary_opts:
+        return ""
+    return f" Default: `{default}`."
+
+
+def main() -> int:
+    """Exit 1 when the page is not what the commands say."""
+    parser = argparse.ArgumentParser(prog="python -m tripost_admin_api.cli.reference", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare only; exit 1 when the page is out of date")
+    parser.add_argument("place", type=Path, nargs="?", default=PLACE, help="the file (default: %(default)s)")
+    arguments = parser.parse_args()
+    text = document()
+    if not arguments.check:
+        arguments.place.parent.mkdir(parents=True, exist_ok=True)
+        arguments.place.write_text(text)
+        return 0
+    if arguments.place.is_file() and arguments.place.read_text() == text:
+        return 0
+    sys.stderr.write(f"{arguments.place} is out of date; write it anew: python -m tripost_admin_api.cli.reference\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
