@@ -5,6 +5,7 @@ import binascii
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +16,10 @@ from tripost_admin_api.access.throttle import LoginThrottle
 from tripost_admin_api.configuration.changes import Database
 from tripost_shared.clock import Clock
 from tripost_shared.database.models import ApiToken, Operator
+from tripost_shared.database.transactions import DatabaseUnavailable
+from tripost_shared.mail.header import printable
+
+log = structlog.get_logger()
 
 SESSION_NAME: Final = "session "  # then the operator's name and a random part: what a session's token is called
 NOTE_USE_EVERY: Final = timedelta(minutes=1)  # so that reading does not write each time
@@ -81,17 +86,22 @@ class Authenticator:
         keys = (f"address {client_address}", f"account {name}")
         wait = self._throttle.attempt(*keys)
         if wait:
+            log.warning("login put off", operator=printable(name), client=client_address, seconds=wait.total_seconds())
             raise Throttled(wait)
         async with self._database.reading() as session:
             row = await session.scalar(select(Operator).where(Operator.name == name))
         if not await self._passwords.verify(password, None if row is None else row.password_hash) or row is None:
+            log.warning("login failed", operator=printable(name), client=client_address)
             raise NotAuthenticated("Name or password is wrong.")
         self._throttle.succeeded(*keys)
         return Actor(f"operator {row.name}", None, row.name, row.must_change_password)
 
     async def _note_use(self, identifier: int, now: datetime) -> None:
-        async with self._database.writing() as session:
-            await session.execute(update(ApiToken).where(ApiToken.id == identifier).values(last_used_at=now))
+        try:
+            async with self._database.writing() as session:
+                await session.execute(update(ApiToken).where(ApiToken.id == identifier).values(last_used_at=now))
+        except DatabaseUnavailable as error:  # busy with something that matters more
+            log.info("use of a token not noted", because=str(error))
 
 
 def session_tokens_of(operator: str) -> str:

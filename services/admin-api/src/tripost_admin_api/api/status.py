@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.api.models import Outgoing
 from tripost_admin_api.api.parts import Parts, PartsNeeded
+from tripost_admin_api.configuration import documents
 from tripost_admin_api.configuration.changes import current_revision
 from tripost_admin_api.ports import ClusterUnavailable
 from tripost_shared.contracts.nodes import NodeStatus
@@ -95,8 +96,11 @@ async def show_status(parts: PartsNeeded) -> StatusOut:
     """Show all instances, the spool, the queue, and what is wrong."""
     async with parts.database.reading() as session:
         revision = await current_revision(session)
+        newest = max(document.revision for document in (await documents.read_all(session)).values())
         queue = await _queue_numbers(session)
     nodes, spool, problems = await _ask_cluster(parts)
+    if parts.cluster.is_connected and parts.publisher.settled_revision < newest:
+        problems.append(f"Changes up to revision {newest} have not reached the tiers yet.")
     return StatusOut(
         problems=problems,
         revision=revision,

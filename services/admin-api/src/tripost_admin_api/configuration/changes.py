@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
+import structlog
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
@@ -13,7 +14,9 @@ from tripost_shared.contracts.config import DIRECTORY_KEY, DirectoryChange
 from tripost_shared.database.models import AuditEntry, ConfigRevision
 from tripost_shared.database.transactions import reading, writing
 
-REVISION_ROW = 1
+log = structlog.get_logger()
+
+REVISION_ROW: Final = 1
 
 Published = Callable[[int], Awaitable[None]]
 
@@ -26,6 +29,7 @@ class Change:
         self.revision = revision
         self.now = clock.now()
         self.concerns_tiers = False
+        self.noted: list[tuple[str, str]] = []
         self._actor = actor
 
     def note(
@@ -42,6 +46,7 @@ class Change:
             after=after,
         )
         self.session.add(entry)
+        self.noted.append((action, target))
 
     async def touch_directory(self) -> None:
         """Tell the tiers that something in the directory is no longer what they remember."""
@@ -89,6 +94,8 @@ class Database:
         async with self.writing() as session:
             change = Change(session, self._clock, actor, await self.next_revision(session))
             yield change
+        for action, target in change.noted:
+            log.info("changed", action=action, target=target, actor=actor, revision=change.revision)
         if change.concerns_tiers and self._published is not None:
             await self._published(change.revision)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 
 from tripost_admin_api.configuration import documents
-from tripost_admin_api.configuration.changes import Database
+from tripost_admin_api.configuration.changes import Database, current_revision
 from tripost_admin_api.configuration.documents import Document
 from tripost_admin_api.ports import Cluster, ClusterUnavailable
 from tripost_shared.config.port import ConfigUnavailable, Watched
@@ -33,7 +33,7 @@ class SnapshotPublisher:
         self._was_away = True
         self._wanted = asyncio.Event()
         self._settled = asyncio.Condition()
-        self.settled_revision = 0  # the newest revision that is out
+        self.settled_revision = 0  # what concerns the tiers is out up to this revision
         cluster.on_regained(self._regained)
 
     async def run(self) -> None:
@@ -76,14 +76,16 @@ class SnapshotPublisher:
         in_force = {key: watched.current for key, watched in self._watched.items()}
         async with self._database.reading() as session:
             ours = await documents.read_all(session)
+            revision = await current_revision(session)
         if any(ours[key].revision < in_force[key].revision for key in ours):
             ours = await self._overtake(max(document.revision for document in in_force.values()))
+            revision = max(document.revision for document in ours.values())
         for key, document in ours.items():
             if document.revision > in_force[key].revision or (everything and document.revision):
                 await self._cluster.put(key, document)
                 log.info("configuration published", key=key, revision=document.revision)
         async with self._settled:
-            self.settled_revision = max(document.revision for document in ours.values())
+            self.settled_revision = revision
             self._settled.notify_all()
 
     async def _watch(self) -> None:
