@@ -1,0 +1,122 @@
+"""The cluster as admin-api reaches it, over a real nats-server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import pytest
+
+from admin_api import eventually
+from servers import NatsServer
+from tripost_admin_api.adapters.nats_cluster import NatsCluster
+from tripost_admin_api.ports import ClusterUnavailable
+from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.clock import FrozenClock
+from tripost_shared.config.port import ConfigUnavailable
+from tripost_shared.content.object_store import ObjectContentStore
+from tripost_shared.contracts.config import FILTER_KEY, FilterConfig, PolicyMode
+from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.settings import CommonSettings
+from tripost_shared.spool.events import JetStreamEventReader
+
+NOW = FrozenClock().now()
+
+
+@pytest.fixture(scope="module")
+def nats() -> Iterator[NatsServer]:
+    with NatsServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def cluster(nats: NatsServer) -> AsyncIterator[NatsCluster]:
+    cluster = NatsCluster(CommonSettings(nats_url=nats.url), "admin-api")
+    await cluster.open()
+    yield cluster
+    await cluster.close()
+
+
+async def test_a_snapshot_older_than_the_one_in_force_is_left_out(cluster: NatsCluster) -> None:
+    watched = await cluster.watch(FILTER_KEY, FilterConfig)
+    base = watched.current.revision
+    await cluster.put(FILTER_KEY, FilterConfig(revision=base + 2))
+    await cluster.put(FILTER_KEY, FilterConfig(revision=base + 1, mode=PolicyMode.MONITOR))
+    assert (await cluster.watch(FILTER_KEY, FilterConfig)).current == FilterConfig(revision=base + 2)
+
+
+async def test_replicas_that_publish_at_once_never_go_back(nats: NatsServer, cluster: NatsCluster) -> None:
+    """A watcher sees revisions that only grow, and the last one in the end."""
+    async with AsyncExitStack() as stack:
+        replicas = [NatsCluster(CommonSettings(nats_url=nats.url), "admin-api") for _ in range(3)]
+        for replica in replicas:
+            await replica.open()
+            stack.push_async_callback(replica.close)
+        watched = await cluster.watch(FILTER_KEY, FilterConfig)
+        seen: list[int] = []
+        watched.on_change(lambda config: seen.append(config.revision))
+        base = watched.current.revision
+        await asyncio.gather(
+            *(
+                replicas[number % 3].put(FILTER_KEY, FilterConfig(revision=base + number))
+                for number in (5, 1, 9, 3, 12, 2)
+            ),
+        )
+        await eventually(lambda: watched.current.revision == base + 12)
+        assert seen == sorted(seen)
+
+
+async def test_a_value_that_cannot_be_read_is_replaced(nats: NatsServer, cluster: NatsCluster) -> None:
+    link = await NatsLink.connect(CommonSettings(nats_url=nats.url), "tests")
+    await link.request("$KV.CONFIG.filter", b"garbage", 5.0)
+    await link.close()
+    await cluster.put(FILTER_KEY, FilterConfig(revision=1000))
+    assert (await cluster.watch(FILTER_KEY, FilterConfig)).current.revision == 1000
+
+
+async def test_facts_noted_before_nats_is_reached_are_written_once_it_is(nats: NatsServer) -> None:
+    cluster = NatsCluster(CommonSettings(nats_url=nats.url), "admin-api")
+    event = Event("fact-1", "1k3v9q2m8f0abcde.1", NOW, Fact.HELD, "admin-api")
+    cluster.record(event)
+    await cluster.open()
+    cluster.record(Event("fact-2", "1k3v9q2m8f0abcde.1", NOW, Fact.RELEASED, "admin-api"))
+    await cluster.close()
+    link = await NatsLink.connect(CommonSettings(nats_url=nats.url), "domains")
+    reader = JetStreamEventReader(link)
+    facts: list[str] = []
+    async with asyncio.timeout(10):
+        while len(facts) < 2:
+            for batch in await reader.fetch(10, timedelta(seconds=1)):
+                facts += [fact.id for fact in batch.events]
+                await batch.done()
+    await link.close()
+    assert facts == ["fact-1", "fact-2"]
+
+
+async def test_content_is_discarded_and_the_spool_counted(nats: NatsServer, cluster: NatsCluster) -> None:
+    link = await NatsLink.connect(CommonSettings(nats_url=nats.url), "domains")
+    store = ObjectContentStore(link)
+    writer = store.writer("1k3v9q2m8f0abcde.1")
+    await writer.write(b"octets")
+    await writer.commit()
+    await cluster.discard_content("1k3v9q2m8f0abcde.1")
+    assert await store.list() == []
+    await link.close()
+    numbers = await cluster.spool()
+    assert (numbers.messages, numbers.partitions) == (0, 4)
+
+
+async def test_before_nats_is_reached_everything_says_so_at_once() -> None:
+    cluster = NatsCluster(CommonSettings(nats_url="nats://127.0.0.1:1"), "admin-api")
+    assert not cluster.is_connected
+    with pytest.raises(ConfigUnavailable):
+        await cluster.put(FILTER_KEY, FilterConfig(revision=1))
+    with pytest.raises(ConfigUnavailable):
+        await cluster.watch(FILTER_KEY, FilterConfig)
+    with pytest.raises(ClusterUnavailable):
+        await cluster.nodes(timedelta(seconds=1))
+    with pytest.raises(ClusterUnavailable):
+        await cluster.spool()
+    with pytest.raises(ClusterUnavailable):
+        await cluster.discard_content("x")
+    await cluster.close()

@@ -1,0 +1,162 @@
+"""The command line's own parts: where it looks, and what it lets through to a terminal."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tripost_admin_api import openapi
+from tripost_admin_api.cli import reference
+from tripost_admin_api.cli.client import path
+from tripost_admin_api.cli.demo import EICAR, GTUBE, Sent
+from tripost_admin_api.cli.failure import CommandFailed, ExitCode
+from tripost_admin_api.cli.home import DEFAULT_URL, find, read_token
+from tripost_admin_api.cli.output import cell, moment
+from tripost_admin_api.cli.timeline import timeline
+
+ROOT = Path(__file__).parents[3]
+
+
+def written(home: Path, **config: str) -> Path:
+    (home / "cli").mkdir(parents=True)
+    (home / "cli" / "config").write_text(json.dumps(config))
+    return home
+
+
+def test_the_url_comes_from_the_nearest_place_that_names_one(tmp_path: Path) -> None:
+    home = written(tmp_path / "var", url="https://127.0.0.1:9443", ca="")
+    variables = {"TRIPOST_HOME": str(home), "TRIPOST_ADMIN_LISTEN": "127.0.0.1:7443"}
+    assert find(variables).url == "https://127.0.0.1:9443"
+    assert find({**variables, "TRIPOST_API_URL": "https://b.example/"}).url == "https://b.example"
+    assert find({**variables, "TRIPOST_API_URL": "https://b.example"}, "https://a.example").url == "https://a.example"
+    bare = {"TRIPOST_HOME": str(tmp_path)}
+    assert find(bare).url == DEFAULT_URL
+    assert find({**bare, "TRIPOST_ADMIN_LISTEN": "127.0.0.1:7443"}).url == "https://127.0.0.1:7443"
+
+
+def test_a_config_that_cannot_be_read_is_as_good_as_none(tmp_path: Path) -> None:
+    for text in ("{", "[]", ""):
+        (tmp_path / "cli").mkdir(exist_ok=True)
+        (tmp_path / "cli" / "config").write_text(text)
+        assert find({"TRIPOST_HOME": str(tmp_path)}).url == DEFAULT_URL
+
+
+def test_the_clusters_own_certificate_is_pinned_unless_it_has_one_of_a_ca(tmp_path: Path) -> None:
+    (tmp_path / "tls").mkdir()
+    (tmp_path / "tls" / "admin.crt").write_text("certificate")
+    variables = {"TRIPOST_HOME": str(tmp_path)}
+    assert find(variables).ca == tmp_path / "tls" / "admin.crt"
+    assert find({**variables, "TRIPOST_API_CA": "/etc/ca.pem"}).ca == Path("/etc/ca.pem")
+    assert find({**variables, "TRIPOST_API_CA": ""}).ca is None
+    written(tmp_path, url="https://mail.example", ca="")
+    assert find(variables).ca is None
+
+
+def test_the_folder_of_the_state_is_the_one_here_before_that_of_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout, here = tmp_path / "checkout", tmp_path / "here"
+    (checkout / "var").mkdir(parents=True)
+    here.mkdir()
+    monkeypatch.setattr("sys.prefix", str(checkout / ".venv"))
+    monkeypatch.chdir(here)
+    assert find({}).home == checkout / "var"
+    (here / "var" / "cli").mkdir(parents=True)
+    assert find({}).home == Path("var")
+    assert find({"TRIPOST_HOME": "/srv/mail"}).home == Path("/srv/mail")
+
+
+def test_a_token_that_is_missing_is_said_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match="TRIPOST_HOME") as caught:
+        read_token(find({"TRIPOST_HOME": str(tmp_path)}))
+    assert caught.value.code is ExitCode.NOT_AUTHORISED
+    file = tmp_path / "mine"
+    file.write_text("tripost_x\n")
+    assert read_token(find({"TRIPOST_HOME": str(tmp_path), "TRIPOST_TOKEN_FILE": str(file)})) == "tripost_x"
+
+
+def test_what_stands_in_a_path_is_encoded_whole() -> None:
+    assert path("aliases", "*@local.test") == "aliases/*@local.test"
+    assert path("aliases", '"a/b ?#"@x.test') == "aliases/%22a%2Fb%20%3F%23%22@x.test"
+
+
+def test_nothing_that_mail_says_controls_the_terminal() -> None:
+    assert cell("\x1b[31mred\x07\n") == "?[31mred??"
+    assert cell(["a\x00", True, None]) == "a?, yes, -"
+    assert cell({"zone": "bl.example"}) == "zone=bl.example"
+    assert cell([]) == "-"
+    assert moment("2026-01-31T12:00:00.123Z") == "2026-01-31 12:00:00"
+
+
+def fact(**members: Any) -> dict[str, Any]:
+    texts = dict.fromkeys(("stage", "recipient", "next_hop", "reply", "detail"), "")
+    return {"message_id": "1k3v9q2m8f0abcde.1", "at": "2026-01-31T12:00:00.1Z", "findings": [], **texts, **members}
+
+
+def test_a_time_line_tells_what_happened_and_why() -> None:
+    finding = {
+        "check": "spf",
+        "result": "fail",
+        "score": 3.5,
+        "because": "no mechanism matched",
+        "degraded": True,
+        "evidence": {"record": "v=spf1 -all"},
+        "elapsed_ms": 1.25,
+    }
+    trace = {
+        "id": "1k3v9q2m8f0abcde.1",
+        "status": "bounced",
+        "reverse_path": "",
+        "recipients": ["bob@local.test"],
+        "subject": "Hi \x1b[31m",
+        "direction": "inbound",
+        "client": "192.0.2.7",
+        "login": "",
+        "size_octets": 1234,
+        "truncated": False,
+        "session_messages": ["1k3v9q2m8f0abcde.2"],
+        "related": [{"id": "1k3v9q2m8f0abcdf.1", "relation": "bounce", "status": None}],
+        "events": [
+            fact(fact="refused", service="edge", stage="auth", message_id="1k3v9q2m8f0abcde", reply="535 5.7.8 no"),
+            fact(fact="accepted", service="edge", stage="data", findings=[finding]),
+            fact(fact="relayed", service="domains", recipient="bob@local.test", next_hop="mx.example", detail="x"),
+        ],
+    }
+    text = "\n".join(timeline(trace))
+    assert "from      <>" in text
+    assert "\x1b" not in text
+    assert "refused    edge/auth" in text
+    assert "[1k3v9q2m8f0abcde]" in text
+    assert "+3.5 (could not do its work) no mechanism matched [1.2 ms]" in text
+    assert "record=v=spf1 -all" in text
+    assert "bob@local.test → mx.example" in text
+    assert "2026-01-31 12:00:00.100" in text
+    assert "bounce: 1k3v9q2m8f0abcdf.1 (nothing known)" in text
+    assert "the same session: 1k3v9q2m8f0abcde.2" in text
+
+
+def test_the_id_is_found_in_whatever_the_server_said() -> None:
+    assert Sent(250, "2.0.0 Accepted as 1k3v9q2m8f0abcde.1").identifier == "1k3v9q2m8f0abcde.1"
+    assert Sent(554, "5.7.1 Refused: spam (1k3v9q2m8f0abcde.12)").identifier == "1k3v9q2m8f0abcde.12"
+    assert Sent(550, "5.7.1 You are banned (1k3v9q2m8f0abcde)").identifier == "1k3v9q2m8f0abcde"
+    assert Sent(421, "4.3.2 Shutting down").identifier == ""
+
+
+def test_the_test_patterns_are_the_industrys_own() -> None:
+    """EICAR's test file has 68 octets; GTUBE's line has 68 too."""
+    assert (len(EICAR), len(GTUBE)) == (68, 68)
+
+
+def test_the_generated_pages_are_up_to_date(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(ROOT)
+    for page in (openapi, reference):
+        monkeypatch.setattr("sys.argv", ["x", "--check"])
+        assert page.main() == 0
+        monkeypatch.setattr("sys.argv", ["x", "--check", str(tmp_path / "page")])
+        assert page.main() == 1
+        monkeypatch.setattr("sys.argv", ["x", str(tmp_path / "page")])
+        assert page.main() == 0
+        monkeypatch.setattr("sys.argv", ["x", "--check", str(tmp_path / "page")])
+        assert page.main() == 0
+        (tmp_path / "page").unlink()
