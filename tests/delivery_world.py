@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tripost_domains.directory.service import Directory
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.clock import SystemClock
 from tripost_shared.content.memory import MemoryContentStore
+from tripost_shared.content.port import ContentStore
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.database.engine import open_engine
@@ -24,6 +26,7 @@ from tripost_shared.mail.content import Content
 from tripost_shared.mail.envelope import Envelope, Recipient
 from tripost_shared.mail.identifier import new_session_id
 from tripost_shared.spool.memory import MemoryEventLog, MemorySpool
+from tripost_shared.spool.port import EventLog, Spool, SpoolReader
 
 TOP = b"Received: from client.example\r\n\tby mail.ours.example; Thu, 1 Jan 2026 00:00:00 +0000\r\n"
 OCTETS = b"From: ann@sender.example\r\nSubject: Hello\r\n\r\n.dots\r\nat the beginning\r\n..of lines\r\n"
@@ -50,15 +53,33 @@ def make_message(
     )
 
 
+@dataclass(frozen=True)
+class Outside:
+    """What is real where a test wants it so."""
+
+    reader: SpoolReader
+    spool: Spool
+    store: ContentStore
+    events: EventLog
+
+
 class Delivery:
     """The delivery service over a fake SPOOL, a table as directory, a real disk and a real database."""
 
-    def __init__(self, folder: Path, database_url: str, settings: DeliverySettings) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str,
+        settings: DeliverySettings,
+        *,
+        outside: Outside | None = None,
+    ) -> None:
         self.mail = folder / "mail"
         self.clock = SystemClock()
         self.spool = MemorySpool()
         self.store = MemoryContentStore()
         self.events = MemoryEventLog()
+        self._outside = outside or Outside(self.spool, self.spool, self.store, self.events)
         self.records = MemoryDirectoryRecords("mailbox ann@dest.example", "mailbox bob@dest.example")
         self.dns = TableResolver()
         self.database_url = database_url
@@ -70,12 +91,12 @@ class Delivery:
         # nothing is remembered, so that a test's change of the directory counts at once
         limits = CacheLimits(fresh_for=timedelta(0), stale_for=timedelta(0))
         return DeliveryService(
-            self.spool,
-            self.spool,
-            self.store,
+            self._outside.reader,
+            self._outside.spool,
+            self._outside.store,
             Directory(self.records, self.clock, limits),
             QueueRepository(self.engine, "test"),
-            self.events,
+            self._outside.events,
             self.dns,
             self.settings,
             clock=self.clock,

@@ -1,6 +1,7 @@
 """The content store in memory, for tests."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 from tripost_shared.clock import Clock, SystemClock
 from tripost_shared.content.port import ContentMissing, ContentUnavailable, StoredObject
@@ -52,6 +53,11 @@ class MemoryContentStore:
         """List what is stored."""
         self.require_available()
         return [stored for _, stored in self._objects.values()]
+
+    async def delete_orphans(self, older_than: timedelta) -> int:
+        """Find nothing: what a writer here has not committed is nowhere."""
+        self.require_available()
+        return 0
 
     def require_available(self) -> None:
         """Raise ContentUnavailable when the test says so."""

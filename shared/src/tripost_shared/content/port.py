@@ -1,7 +1,7 @@
 """The content store as services see it."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -62,4 +62,11 @@ class ContentStore(Protocol):
 
     async def list(self) -> list[StoredObject]:
         """List what is stored. Raises ContentUnavailable."""
+        ...
+
+    async def delete_orphans(self, older_than: timedelta) -> int:
+        """Remove what writers left that were killed before they could commit or abort; gives how many objects.
+
+        `older_than` must exceed the time that any writer needs. Raises ContentUnavailable.
+        """
         ...

@@ -74,18 +74,21 @@ class Contents:
             self._to_forget.popleft()
 
     async def sweep(self, oldest_spooled_at: datetime | None, queued: Callable[[], Awaitable[set[str]]]) -> int:
-        """Delete what no message can refer to any more; gives how many. Raises ContentUnavailable.
+        """Delete what no message can refer to any more, and what was never finished; gives how many.
+
+        Raises ContentUnavailable and what `queued` raises.
 
         The queue is asked after the store was listed: a row that comes later has a younger object, or one from SPOOL.
         """
+        unfinished = await self._store.delete_orphans(LONGEST_UPLOAD)
         orphans = orphaned(await self._store.list(), self._clock.now(), oldest_spooled_at)
         if not orphans:
-            return 0
+            return unfinished
         wanted = await queued()
         unwanted = [stored.name for stored in orphans if stored.name not in wanted]
         for name in unwanted:
             await self._store.delete(name)
-        return len(unwanted)
+        return unfinished + len(unwanted)
 
     async def _put(self, name: str, octets: bytes) -> Content:
         writer = self._store.writer(name)
