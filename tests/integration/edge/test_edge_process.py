@@ -29,6 +29,8 @@ from tripost_shared.spool.jetstream import JetStreamSpoolReader
 
 MIB = 1 << 20
 START_WITHIN_SECONDS = 20.0
+# Without health addresses: nobody keeps the port above a free one free.
+TWO_WORKERS = {"TRIPOST_EDGE_WORKERS": "2", "TRIPOST_EDGE_HEALTH_LISTEN": ""}
 UP_TO_DATA = "C: MAIL FROM:<>\nC: RCPT TO:<ann@dest.example>\nC: DATA\nS: 250 *\nS: 250 *\nS: 354 *"
 
 
@@ -220,7 +222,7 @@ async def test_configuration_is_live_without_a_restart(
 async def test_workers_share_the_listener_and_are_started_again(
     edge_process: Callable[..., EdgeProcess], link: NatsLink, tiers: OtherTiers
 ) -> None:
-    edge = edge_process(TRIPOST_EDGE_WORKERS="2")
+    edge = edge_process(**TWO_WORKERS)
     await until(lambda: edge.said().count('"service ready"') == 2, edge.said)
     first, second = edge.children()
     for _ in range(6):
@@ -238,7 +240,7 @@ async def test_workers_share_the_listener_and_are_started_again(
 async def test_workers_end_with_the_first_process(
     edge_process: Callable[..., EdgeProcess], link: NatsLink, tiers: OtherTiers
 ) -> None:
-    edge = edge_process(TRIPOST_EDGE_WORKERS="2")
+    edge = edge_process(**TWO_WORKERS)
     await until(lambda: edge.said().count('"service ready"') == 2, edge.said)
     children = edge.children()
     edge.kill()

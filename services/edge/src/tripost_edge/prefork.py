@@ -64,9 +64,9 @@ class Workers:
     def _supervise(self) -> int:
         while self._running:
             process, status = os.wait()
-            number = self._running.pop(process)
+            number = self._running.pop(process, None)
             code = os.waitstatus_to_exitcode(status)
-            if self._is_ending:
+            if number is None or self._is_ending:  # as process 1 of a container it inherits others' children
                 continue
             if code == WRONG_SETTING:
                 self._end(signal.SIGTERM, None)
