@@ -144,7 +144,9 @@ class Cluster:
         """Start it, wait until it says that it is ready; gives the seconds that took."""
         began = time.monotonic()
         self.launch()
-        until(lambda: self.is_ready or self.has_ended, "the cluster is ready", READY_WITHIN)
+        give_up_at = began + READY_WITHIN
+        while not (self.is_ready or self.has_ended or time.monotonic() > give_up_at):
+            time.sleep(0.02)
         assert self.is_ready, self.output_of_this_start
         return time.monotonic() - began
 
@@ -236,7 +238,11 @@ class Cluster:
         return message
 
     def __enter__(self) -> "Cluster":
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -93,27 +93,32 @@ def test_code_in_reach_is_run_in_place(open_folder: Path, monkeypatch: pytest.Mo
     assert code.command("tripost-edge") == [str(Path(sys.prefix) / "bin" / "tripost-edge")]
 
 
-def test_code_behind_a_closed_folder_is_run_by_the_launcher(
+def test_our_sources_behind_a_closed_folder_are_copied_for_all_to_read(
     service: Path, private_home: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "path", [str(service.parent / "src")])
-    code = find_code(NOBODY, open_folder / "root")
-    assert code.closed == private_home
-    assert launch.__file__ in code.command("tripost-edge")
-
-
-def test_sources_closed_by_the_umask_of_their_clone_are_copied(
-    service: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     source = service.parent / "src"
-    for path in (source, *source.rglob("*")):
+    for path in (source, *source.rglob("*")):  # as a closed umask leaves them
         path.chmod(0o700 if path.is_dir() else 0o600)
     monkeypatch.setattr(sys, "path", [str(source)])
-    command = find_code(NOBODY, open_folder / "root").command("unused")
-    ran = run(*command[:-2], str(service), command[-1], source=source)
+    code = find_code(NOBODY, open_folder / "root")
+    assert code.closed == private_home
+    *_, script, copied = code.command("tripost-sample")
+    assert script.endswith("/bin/tripost-sample")
+    ran = run(sys.executable, "-P", launch.__file__, str(service), copied, source=source)
     assert ran.stdout.splitlines()[-1] == f"{NOBODY.uid} read late", ran.stderr
-    copy = Path(command[-1].partition("=")[2])
-    assert copy.stat().st_uid == 0
+    assert Path(copied.partition("=")[2]).stat().st_uid == 0
+
+
+def test_a_copy_is_made_anew_only_when_its_source_has_changed(
+    service: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(service.parent / "src")])
+    first = find_code(NOBODY, open_folder / "root").copies
+    assert find_code(NOBODY, open_folder / "root").copies == first
+    (service.parent / "src" / "tripost_sample" / "words.txt").write_text("read anew")
+    [(_, copy)] = find_code(NOBODY, open_folder / "root").copies
+    assert (copy / "tripost_sample" / "words.txt").read_text() == "read anew"
+    assert not first[0][1].exists()
 
 
 def test_state_that_the_run_user_cannot_reach_is_made_elsewhere_behind_a_link(
