@@ -16,6 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 import httpx
+import structlog
 
 from tripost_admin_api.app import AdminService
 from tripost_admin_api.cli.main import main
@@ -34,9 +35,12 @@ class RunningAdmin:
         self.service: AdminService | None = None
         self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
+        self._logs: dict[str, Any] = {}
 
     def start(self) -> None:
-        """Start it, and return when it is ready."""
+        """Start it, and return when it is ready. Its logs stay out of what `quick_cli` captures."""
+        self._logs = structlog.get_config()
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
         settings = CommonSettings(home=self.home, nats_url=self.nats_url, hostname="admin.example")
         self.service = AdminService(settings, AdminSettings(listen=Listen("127.0.0.1:0")))
         self.service.bind()
@@ -57,6 +61,7 @@ class RunningAdmin:
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(START_WITHIN_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        structlog.configure(**self._logs)
 
     @property
     def url(self) -> str:

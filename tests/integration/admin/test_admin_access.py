@@ -33,28 +33,32 @@ def assert_problem(answer: httpx.Response, status: int) -> None:
     assert answer.json()["detail"]
 
 
-@pytest.mark.parametrize(("method", "path"), [*operations(), ("GET", f"{V1}/openapi.json"), ("GET", "/nothing/here")])
-async def test_no_route_answers_without_a_good_token(api: Api, method: str, path: str) -> None:
-    for headers in (
+async def test_no_route_answers_without_a_good_token(api: Api) -> None:
+    bad: list[dict[str, str]] = [
         {},
         {"Authorization": "Bearer tripost_wrong"},
         {"Authorization": f"Bearer {EXPIRED_TOKEN}"},
         {"Authorization": "Bearer " + "x" * 10_000},
         {"Authorization": "Digest username=admin"},
-    ):
-        answer = await api.nobody.request(method, path, headers=headers, json={})
-        assert_problem(answer, 401)
-        assert answer.headers["www-authenticate"].startswith(("Bearer", "Basic"))
+    ]
+    for method, path in [*operations(), ("GET", f"{V1}/openapi.json"), ("GET", "/nothing/here")]:
+        for headers in bad:
+            answer = await api.nobody.request(method, path, headers=headers, json={})
+            assert answer.status_code == 401, (method, path)
+            assert_problem(answer, 401)
+            assert answer.headers["www-authenticate"].startswith(("Bearer", "Basic"))
+    assert await api.audited() == []
 
 
-@pytest.mark.parametrize(("method", "path"), list(operations()))
-async def test_a_read_token_looks_and_changes_nothing(api: Api, method: str, path: str) -> None:
-    answer = await api.reader.request(method, path, json={})
-    if method == "GET":
-        assert answer.status_code in {200, 404}
-    else:
-        assert_problem(answer, 403)
-        assert "scope" in answer.json()["detail"]
+async def test_a_read_token_looks_and_changes_nothing(api: Api) -> None:
+    for method, path in operations():
+        answer = await api.reader.request(method, path, json={})
+        if method == "GET":
+            assert answer.status_code in {200, 404}, path
+        else:
+            assert answer.status_code == 403, (method, path)
+            assert_problem(answer, 403)
+            assert "scope" in answer.json()["detail"]
     assert await api.audited() == []
 
 
