@@ -1,11 +1,19 @@
 """docker-compose and Kubernetes start the same services in the same way."""
 
 import re
+from collections.abc import Mapping
+from typing import Final
 
 import pytest
+from pydantic_settings import BaseSettings
 from yaml import safe_load
 
+from tripost_admin_api.settings import AdminSettings
+from tripost_domains.settings import DomainsSettings
+from tripost_edge.settings import EdgeSettings
+from tripost_filter.settings import FilterSettings
 from tripost_shared.bus.permissions import SERVICES as BUS_USERS
+from tripost_shared.settings import CommonSettings, DatabaseSettings
 from unit.deploy.deployments import (
     ROOT,
     SERVICES,
@@ -16,6 +24,14 @@ from unit.deploy.deployments import (
     in_kubernetes,
     pod_template,
 )
+
+SETTINGS: Final[Mapping[str, tuple[type[BaseSettings], ...]]] = {
+    "edge": (EdgeSettings,),
+    "filter": (FilterSettings,),
+    "domains": (DomainsSettings, DatabaseSettings),
+    "admin-api": (AdminSettings, DatabaseSettings),
+}
+FOR_THE_COMMAND_LINE: Final = {"TRIPOST_API_URL"}
 
 
 @pytest.fixture(params=SERVICES)
@@ -49,6 +65,16 @@ def test_a_service_finds_the_secrets_that_its_settings_name_and_no_others(deploy
 def test_a_service_has_a_nats_user_of_its_own(service: str, deployed: Deployed) -> None:
     assert deployed.environment["TRIPOST_NATS_USER"] == service
     assert service in BUS_USERS
+
+
+def test_every_setting_that_is_given_exists(service: str, deployed: Deployed) -> None:
+    """A misspelt one would be ignored in silence."""
+    known = {
+        f"{kind.model_config.get('env_prefix', '')}{name}".upper()
+        for kind in (CommonSettings, *SETTINGS[service])
+        for name in kind.model_fields
+    }
+    assert deployed.environment.keys() - known - FOR_THE_COMMAND_LINE == set()
 
 
 def test_every_listener_has_a_port(deployed: Deployed) -> None:

@@ -5,6 +5,7 @@ import tomllib
 from typing import Any
 
 import pytest
+
 from unit.deploy.deployments import ROOT, SERVICES
 
 
