@@ -73,7 +73,9 @@ def _measure(console: Console, arguments: argparse.Namespace) -> dict[str, list[
         course = Course(arguments.scenario, message, source, sink)
         rounds: dict[str, list[Round]] = {system.name: [] for system in systems}
         for system in systems:
-            course.run(system, WARM_UP_MESSAGES)
+            warm_up = course.run(system, WARM_UP_MESSAGES)
+            if warm_up.faults:
+                return {system.name: [warm_up]}
         for number in range(1, arguments.rounds + 1):
             for system in systems:
                 done = course.run(system, arguments.messages)
@@ -104,13 +106,17 @@ def _describe(console: Console, arguments: argparse.Namespace, folder: Path) -> 
         Scenario.MAILDIR: "to a Maildir",
         Scenario.RELAY: "relayed to a next hop (smtp-sink)",
     }
+    versions = f"Python {platform.python_version()}, "
+    if not postfix.why_not():
+        versions += f"Postfix {postfix.version()}, "
     console.print(
         f"{arguments.rounds} rounds of {arguments.messages} messages of {SIZE_OCTETS} octets, {arguments.connections} "
         f"connections at a time, one message each, {ways[arguments.scenario]}.\n"
         "Tripost checks SPF, DKIM (one valid RSA signature), two block lists and the greylist (known triplet); "
         "Postfix checks nothing. Both say 250 after an fsync.\n"
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, Linux {platform.release()}, "
-        f"files on {_filesystem(folder)}.",
+        f"{os.cpu_count()} cores, {versions}Linux {platform.release()}, "
+        f"files on {_filesystem(folder)}; "
+        f"load average before: {os.getloadavg()[0]:.1f}.",
         soft_wrap=True,
     )
 
