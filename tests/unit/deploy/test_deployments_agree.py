@@ -69,11 +69,8 @@ def test_a_service_has_a_nats_user_of_its_own(service: str, deployed: Deployed) 
 
 def test_every_setting_that_is_given_exists(service: str, deployed: Deployed) -> None:
     """A misspelt one would be ignored in silence."""
-    known = {
-        f"{kind.model_config.get('env_prefix', '')}{name}".upper()
-        for kind in (CommonSettings, *SETTINGS[service])
-        for name in kind.model_fields
-    }
+    kinds: tuple[type[BaseSettings], ...] = (CommonSettings, *SETTINGS[service])
+    known = {f"{kind.model_config.get('env_prefix')}{name}".upper() for kind in kinds for name in kind.model_fields}
     assert deployed.environment.keys() - known - FOR_THE_COMMAND_LINE == set()
 
 
