@@ -132,6 +132,20 @@ def test_without_filter_clients_are_told_to_come_back_and_mail_flows_again_by_it
     own_cluster.wait_for_mail(BOB)
 
 
+def test_edge_with_several_workers_is_started_again_while_a_client_of_a_former_worker_is_still_there(
+    fresh: Cluster,
+) -> None:
+    fresh.environment["TRIPOST_EDGE_WORKERS"] = "2"
+    fresh.start()
+    fresh.add_domain("local.example")
+    fresh.add_mailbox(BOB)
+    with socket.create_connection(("127.0.0.1", fresh.smtp_port)) as client:
+        assert client.recv(1000).startswith(b"220 ")
+        fresh.wait_until_back("edge", fresh.kill("edge"))
+        assert send(fresh.smtp_port, BOB).startswith("250 ")
+    fresh.wait_for_mail(BOB)
+
+
 def test_logs_are_json_lines_in_files_of_their_own(cluster: Cluster) -> None:
     for service in SERVICES:
         first = (cluster.home / "log" / f"{service}.log").read_text().splitlines()[0]

@@ -1,7 +1,8 @@
 """Settings from the environment: what must be known before any configuration can be read.
 
-Names: `TRIPOST_<NAME>` for what all services share, `TRIPOST_<SERVICE>_<NAME>` for one service's own. Everything that
-an administrator changes while the cluster runs is configuration (`tripost_shared.config`), not a setting.
+Names: `TRIPOST_<NAME>` for what all services share, `TRIPOST_<SERVICE>_<NAME>` for one service's own. An empty variable
+counts as one that is not set, unless its description says what empty means. Everything that an administrator changes
+while the cluster runs is configuration (`tripost_shared.config`), not a setting.
 `docs/settings.md` is generated from these classes, so each field has a description with its unit.
 """
 
@@ -54,7 +55,7 @@ class Listen(str):
 class CommonSettings(BaseSettings):
     """Settings that all services share."""
 
-    model_config = SettingsConfigDict(env_prefix="TRIPOST_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TRIPOST_", extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(Path("var"), description="Folder of the embedded cluster's state, mode 0700.")
     hostname: str = Field(
@@ -96,7 +97,7 @@ class CommonSettings(BaseSettings):
 class DatabaseSettings(BaseSettings):
     """Settings of the services that hold database credentials (domains, admin-api)."""
 
-    model_config = SettingsConfigDict(env_prefix="TRIPOST_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TRIPOST_", extra="ignore", env_ignore_empty=True)
 
     database_url: SecretStr = Field(
         SecretStr(""),

@@ -1,6 +1,7 @@
 """What the embedded cluster knows of the services' settings is what the services say."""
 
 import pytest
+from pydantic_settings import BaseSettings
 
 from tripost_admin_api.settings import AdminSettings
 from tripost_domains.settings import DomainsSettings
@@ -9,7 +10,12 @@ from tripost_embedded import ports
 from tripost_embedded.environment import OWN_PREFIX
 from tripost_filter.settings import FilterSettings
 
-CLASSES = {"edge": EdgeSettings, "filter": FilterSettings, "domains": DomainsSettings, "admin-api": AdminSettings}
+CLASSES: dict[str, type[BaseSettings]] = {
+    "edge": EdgeSettings,
+    "filter": FilterSettings,
+    "domains": DomainsSettings,
+    "admin-api": AdminSettings,
+}
 
 
 @pytest.mark.parametrize("listener", [*ports.FOR_CLIENTS, *ports.FOR_HEALTH], ids=lambda listener: listener.variable)

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class ClusterSettings(BaseSettings):
     """Settings of the embedded cluster (`make run`)."""
 
-    model_config = SettingsConfigDict(env_prefix="TRIPOST_CLUSTER_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TRIPOST_CLUSTER_", extra="ignore", env_ignore_empty=True)
 
     nats_port: int = Field(
         4222,
