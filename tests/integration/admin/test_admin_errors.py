@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from admin_api import Api
 from tripost_admin_api.api.hardening import LARGEST_BODY_OCTETS
@@ -78,10 +79,12 @@ async def test_what_breaks_inside_is_an_incident_and_no_stack_trace(api: Api, mo
         raise RuntimeError("the secret inside")
 
     monkeypatch.setattr("tripost_admin_api.api.domains._shown", broken)
-    answer = await api.admin.post(f"{V1}/domains", json={"name": "a.test"})
+    with capture_logs() as logged:
+        answer = await api.admin.post(f"{V1}/domains", json={"name": "a.test"})
     assert answer.status_code == 500
+    incident = next(entry["incident"] for entry in logged if entry["event"] == "request failed")
+    assert incident in answer.json()["detail"]
     assert answer.headers["content-type"] == "application/problem+json"
-    assert "incident" in answer.json()["detail"]
     assert "secret" not in answer.text
     assert "Traceback" not in answer.text
     assert answer.headers["x-content-type-options"] == "nosniff"

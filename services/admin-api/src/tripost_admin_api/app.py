@@ -125,8 +125,6 @@ class AdminService:
                 await bootstrap.run(self.url, certificate)
             except DatabaseUnavailable as error:
                 log.warning("the database does not answer, trying again", because=str(error))
-            except OSError as error:
-                raise SettingsError(f"TRIPOST_HOME: {error.strerror}: {error.filename}") from error
             else:
                 return
             await asyncio.sleep(pause.total_seconds())

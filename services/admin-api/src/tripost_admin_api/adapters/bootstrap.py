@@ -17,6 +17,7 @@ from tripost_admin_api.access.passwords import Passwords, one_time_password
 from tripost_admin_api.access.tokens import digest_of, new_token
 from tripost_admin_api.configuration.changes import Database
 from tripost_shared.database.models import ApiToken, Operator
+from tripost_shared.settings import SettingsError
 
 log = structlog.get_logger()
 
@@ -50,12 +51,12 @@ class Bootstrap:
         """Make sure that there is an operator, and that the command line can work here.
 
         `certificate` (an absolute path): what the command line is to trust; None: what the system trusts.
-        Raises OSError and DatabaseUnavailable.
+        Raises SettingsError and DatabaseUnavailable.
         """
         await self._make_operator()
         await self._make_cli_token()
         config = json.dumps({"url": url, "ca": "" if certificate is None else str(certificate)})
-        await asyncio.to_thread(write_private, self._places.cli_config, config + "\n")
+        await _leave(self._places.cli_config, config)
 
     async def _make_operator(self) -> None:
         async with self._database.reading() as session:
@@ -70,14 +71,11 @@ class Bootstrap:
             change.session.add(row)
             change.note("operator.create", OPERATOR)
             # Inside of the transaction: a password that nobody could read must not become the operator's.
-            await asyncio.to_thread(write_private, self._places.first_password, password + "\n")
+            await _leave(self._places.first_password, password)
         log.info("operator made, with a one-time password", operator=OPERATOR, file=str(self._places.first_password))
 
     async def _make_cli_token(self) -> None:
-        try:
-            present = (await asyncio.to_thread(self._places.cli_token.read_text)).strip()
-        except FileNotFoundError:
-            present = ""
+        present = await _read(self._places.cli_token)
         name = cli_token_name()
         async with self._database.reading() as session:
             row = await session.scalar(select(ApiToken).where(ApiToken.token_sha256 == digest_of(present)))
@@ -92,8 +90,26 @@ class Bootstrap:
             row.token_sha256, row.created_at, row.expires_at = digest_of(token), change.now, None
             row.last_used_at = None
             change.note("token.create", name, after={"scope": Scope.ADMIN.value, "expires_at": None})
-            await asyncio.to_thread(write_private, self._places.cli_token, token + "\n")
+            await _leave(self._places.cli_token, token)
         log.info("token for the command line made", token=name, file=str(self._places.cli_token))
+
+
+async def _read(path: Path) -> str:
+    """Read a line; "" when there is no such file. Raises SettingsError."""
+    try:
+        return (await asyncio.to_thread(path.read_text)).strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise SettingsError(f"TRIPOST_HOME: {path} cannot be read: {error.strerror}") from error
+
+
+async def _leave(path: Path, line: str) -> None:
+    """Write a private file. Raises SettingsError: an OSError inside of a transaction would pass for the database's."""
+    try:
+        await asyncio.to_thread(write_private, path, line + "\n")
+    except OSError as error:
+        raise SettingsError(f"TRIPOST_HOME: {path} cannot be written: {error.strerror}") from error
 
 
 def cli_token_name() -> str:

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import Insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from tripost_admin_api.configuration import documents
@@ -101,22 +102,32 @@ class Database:
 
     async def next_revision(self, session: AsyncSession, at_least: int = 0) -> int:
         """Raise the revision by one, or to `at_least` if that is more."""
-        raised = await session.scalar(
-            update(ConfigRevision)
-            .where(ConfigRevision.id == REVISION_ROW)
-            .values(number=ConfigRevision.number + 1, changed_at=self._clock.now())
-            .returning(ConfigRevision.number)
-        )
+        raised = await self._raise(session)
         if raised is None:
-            raised = 1
-            session.add(ConfigRevision(id=REVISION_ROW, number=raised, changed_at=self._clock.now()))
-            await session.flush()
+            await session.execute(self._first_row())
+            raised = await self._raise(session) or 1
         if raised < at_least:
             raised = at_least
             await session.execute(
                 update(ConfigRevision).where(ConfigRevision.id == REVISION_ROW).values(number=at_least)
             )
         return raised
+
+    async def _raise(self, session: AsyncSession) -> int | None:
+        """Add one; None when there is no row yet. The row stays locked to the transaction's end."""
+        number: int | None = await session.scalar(
+            update(ConfigRevision)
+            .where(ConfigRevision.id == REVISION_ROW)
+            .values(number=ConfigRevision.number + 1, changed_at=self._clock.now())
+            .returning(ConfigRevision.number)
+        )
+        return number
+
+    def _first_row(self) -> Insert:
+        """Make the row that the first change of all needs; another replica may do so at the same moment."""
+        insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
+        values = {"id": REVISION_ROW, "number": 0, "changed_at": self._clock.now()}
+        return insert(ConfigRevision).values(values).on_conflict_do_nothing()
 
 
 async def current_revision(session: AsyncSession) -> int:
