@@ -76,7 +76,8 @@ async def operate(
     None when the message is not queued. A delivery that is being attempted is left alone: the attempt's outcome counts.
     """
     async with database.changing(actor) as change:
-        message = await change.session.get(QueuedMessage, message_id)
+        # Locked before its deliveries, as the scheduler does it: two orders would be a deadlock now and then.
+        message = await change.session.get(QueuedMessage, message_id, with_for_update=True)
         if message is None:
             return None
         outcome = await _apply(change, operation, message, only)
