@@ -109,8 +109,10 @@ def test_a_second_ctrl_c_kills(own_cluster: Cluster) -> None:
     processes = [own_cluster.pid(service) for service in SERVICES]
     os.kill(processes[0], signal.SIGSTOP)  # it cannot drain
     own_cluster.interrupt()
+    until(lambda: "stopping; Ctrl-C again kills" in own_cluster.output, "it has begun to stop")
     own_cluster.interrupt()
     own_cluster.wait()
+    assert "had not ended" not in own_cluster.output
     assert all(map(is_gone, processes))
 
 

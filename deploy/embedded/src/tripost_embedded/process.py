@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 from tripost_embedded.output import ServiceLog
 from tripost_shared.privileges import RunUser, die_with_parent
@@ -52,9 +53,8 @@ class Process(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note that it runs."""
-        assert isinstance(transport, asyncio.SubprocessTransport)  # noqa: S101 (asyncio's own promise, for the types)
-        self._transport = transport
-        self._pid_file.write_text(f"{transport.get_pid()}\n")
+        self._transport = cast("asyncio.SubprocessTransport", transport)  # another loop's may be no subclass of it
+        self._pid_file.write_text(f"{self._transport.get_pid()}\n")
 
     def pipe_data_received(self, fd: int, data: bytes | str) -> None:
         """Take output."""

@@ -115,9 +115,11 @@ class Supervisor:
     def ask_to_stop(self) -> None:
         """Stop in order; asked a second time, kill everything at once."""
         if self._stopping.is_set():
-            self._say("Killing all services.")
+            self._say("killing all services")
             for keeper in self._keepers:
                 keeper.kill()
+        else:
+            self._say("stopping; Ctrl-C again kills")
         self._stopping.set()
 
     async def run(self, when_ready: Callable[[], None]) -> str:
