@@ -1,13 +1,20 @@
 """What all tests may ask for. Real servers are started once a test run."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+import uvloop
 
 from servers import NatsServer
 from tripost_shared.clock import FrozenClock
 
 pytest_plugins = ["needs", "cluster", "postgres_server"]  # see each for the fixtures it gives
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run on the event loop of the services: its transports and time-outs are not asyncio's own."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

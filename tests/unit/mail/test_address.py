@@ -11,9 +11,7 @@ from tripost_shared.mail.address import Address, InvalidAddress, normalise_domai
     ("text", "local_part", "domain"),
     [
         pytest.param("ann@dest.example", "ann", "dest.example", id="plain"),
-        pytest.param(
-            "Ann.B+c@Dest.EXAMPLE", "Ann.B+c", "dest.example", id="domain lowered, local part kept"
-        ),
+        pytest.param("Ann.B+c@Dest.EXAMPLE", "Ann.B+c", "dest.example", id="domain lowered, local part kept"),
         pytest.param('"ann b"@dest.example', "ann b", "dest.example", id="quoted"),
         pytest.param(r'"a\"b\\c"@dest.example', r'a"b\c', "dest.example", id="escapes undone"),
         pytest.param('"a@b"@dest.example', "a@b", "dest.example", id="an at sign inside quotes"),

@@ -5,7 +5,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -52,9 +52,10 @@ class SmtpSession(ClientConnection):
         """Take the client in, or turn it away when there are too many."""
         if self._context.registry.admit(self):
             super().connection_made(transport)
-        elif isinstance(transport, asyncio.WriteTransport):
-            transport.write(replies.TOO_MANY_SESSIONS.encoded())
-            transport.close()
+        else:
+            connection = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+            connection.write(replies.TOO_MANY_SESSIONS.encoded())
+            connection.close()
 
     def dismiss(self) -> None:
         """End with 421 as soon as no transaction is open (the service shuts down)."""

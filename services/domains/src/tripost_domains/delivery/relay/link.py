@@ -3,7 +3,7 @@
 import asyncio
 import os
 import ssl
-from typing import Final
+from typing import Final, cast
 
 from tripost_domains.delivery.relay.reply import MalformedReply, RemoteReply, ReplyParser
 
@@ -136,9 +136,8 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the transport (asyncio's call)."""
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
-            transport.set_write_buffer_limits(WRITE_AHEAD_OCTETS)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        self._transport.set_write_buffer_limits(WRITE_AHEAD_OCTETS)
 
     def data_received(self, data: bytes) -> None:
         """Collect octets (asyncio's call)."""
