@@ -118,7 +118,7 @@ class EdgeWorld:
                 "off@dest.example": RecipientKind.DISABLED,
                 "x@relayed.example": RecipientKind.RELAY,
                 "far@elsewhere.example": RecipientKind.FOREIGN,
-                f"postmaster@{HOSTNAME}": RecipientKind.LOCAL,
+                "postmaster": RecipientKind.LOCAL,
             },
             passwords={"user@dest.example": "secret"},
             grants={("user@dest.example", "user@dest.example")},

@@ -77,7 +77,6 @@ class Edge:
                 connect,
                 self._recipients,
                 journal,
-                hostname=common.hostname,
                 max_recipients=settings.recipients_limit,
             ),
             data=Data(

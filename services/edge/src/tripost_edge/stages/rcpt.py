@@ -34,14 +34,12 @@ class Rcpt:
         known: ShortMemory[str, RecipientKind],
         journal: Journal,
         *,
-        hostname: str,
         max_recipients: int,
     ) -> None:
         self._bus = bus
         self._connect = connect
         self._known = known
         self._journal = journal
-        self._hostname = hostname
         self._max_recipients = max_recipients
 
     async def take(self, session: Session, arguments: Sequence[str]) -> list[SmtpReply]:
@@ -167,8 +165,7 @@ class Rcpt:
             return replies.BAD_RECIPIENT
         if address is None:
             return replies.BAD_RECIPIENT
-        # RFC 5321 §4.5.1: <postmaster> must be taken; it is the postmaster of this host.
-        return str(address) if address.domain else f"postmaster@{self._hostname}"
+        return str(address) if address.domain else "postmaster"  # RFC 5321 §4.5.1; domains says whose that is
 
 
 def _reply_to(kind: RecipientKind, *, is_trusted: bool) -> SmtpReply | None:
