@@ -36,13 +36,45 @@ async def test_those_who_wait_too_long_are_sent_to_the_queue() -> None:
 
 
 async def test_no_more_wait_than_there_is_room_for() -> None:
-    gate = Gate(GateLimits(active_per_hop=1, waiting_per_hop=1))
+    gate = Gate(GateLimits(active_per_hop=1, waiting_per_hop=1, quick=timedelta(0)))
     done = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for _ in range(2):
             group.create_task(hold(gate, SLOW, done))
         await asyncio.sleep(0)
         with pytest.raises(NoRoom):
+            async with gate.enter(SLOW):
+                pass
+        done.set()
+
+
+async def test_a_next_hop_that_gets_on_may_have_more_than_its_share_wait() -> None:
+    gate = Gate(GateLimits(active_per_hop=2, waiting=3, waiting_per_hop=3))
+    served = 0
+
+    async def serve() -> None:
+        nonlocal served
+        async with gate.enter(QUICK):
+            await asyncio.sleep(0.001)
+            served += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(100):
+            group.create_task(serve())
+    assert served == 100
+
+
+async def test_a_next_hop_that_hangs_gives_those_beyond_its_share_up_soon() -> None:
+    gate = Gate(GateLimits(active_per_hop=1, waiting_per_hop=1, quick=timedelta(milliseconds=10)))
+    done = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(hold(gate, SLOW, done))
+        await asyncio.sleep(0)
+        with pytest.raises(NoRoom):
+            async with asyncio.timeout(1), gate.enter(SLOW):
+                pass
+        with pytest.raises(NoRoom, match="too many"):
             async with gate.enter(SLOW):
                 pass
         done.set()

@@ -38,6 +38,7 @@ log = structlog.get_logger()
 CLOSE_IDLE_EVERY: Final = timedelta(seconds=2)
 FIRST_SWEEP_AFTER: Final = timedelta(minutes=10)
 SWEEP_EVERY: Final = timedelta(hours=6)
+BUSY_SECONDS: Final = 2.0  # until a delivery comes back that found its next hop too busy
 
 
 class DeliveryService:
@@ -151,7 +152,7 @@ def _backoff(settings: DeliverySettings) -> BackoffPolicy:
         first=timedelta(seconds=settings.retry_first_seconds),
         cap=timedelta(seconds=settings.retry_cap_seconds),
         lifetime=timedelta(seconds=settings.queue_lifetime_seconds),
-        busy=timedelta(seconds=min(30.0, settings.retry_first_seconds)),
+        busy=timedelta(seconds=min(BUSY_SECONDS, settings.retry_first_seconds)),
     )
 
 

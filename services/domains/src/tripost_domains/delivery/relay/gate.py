@@ -1,4 +1,8 @@
-"""How many transactions may go on at one time: in all, and with one next hop, so that a slow one stops no other."""
+"""How many transactions may go on at one time: in all, and with one next hop, so that a slow one stops no other.
+
+A next hop has a share of the waiting room. One that gets on quickly may take more of it: its deliveries have their turn
+sooner than the queue could bring them back.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,19 +19,36 @@ class NoRoom(Exception):
 
 @dataclass(frozen=True, slots=True)
 class GateLimits:
-    """`active`: transactions at one time. `waiting`: those that wait for their turn, for `patience` at most."""
+    """`active`: transactions at one time. `waiting`: those that wait for their turn, for `patience` at most.
+
+    Beyond these bounds a next hop's deliveries wait only if it is expected to serve them within `quick`.
+    """
 
     active: int = 100
     active_per_hop: int = 20
     waiting: int = 200
     waiting_per_hop: int = 50
     patience: timedelta = timedelta(seconds=20)
+    quick: timedelta = timedelta(seconds=3)
 
 
 @dataclass(slots=True)
 class _Lane:
+    """One next hop's. `interval`: smoothed seconds between the ends of transactions while others wait; 0: not known."""
+
     turns: asyncio.Semaphore
+    last_end: float  # or the begin, before any has ended
     users: int = 0
+    interval: float = 0.0
+
+    def ended(self, now: float, *, others_wait: bool) -> None:
+        if others_wait:
+            gap = now - self.last_end
+            self.interval = self.interval * 0.9 + gap * 0.1 if self.interval else gap
+        self.last_end = now
+
+    def serves_within(self, seconds: float, waiting: int, now: float) -> bool:
+        return now - self.last_end < seconds and waiting * self.interval < seconds
 
 
 @dataclass(slots=True)
@@ -48,13 +69,15 @@ class Gate:
     async def enter(self, hop: NextHop) -> AsyncIterator[None]:
         """Hold a place while the block runs; raises NoRoom."""
         lanes = self._counts.lanes
-        lane = lanes.get(hop) or lanes.setdefault(hop, _Lane(asyncio.Semaphore(self._limits.active_per_hop)))
+        now = asyncio.get_running_loop().time
+        lane = lanes.get(hop) or lanes.setdefault(hop, _Lane(asyncio.Semaphore(self._limits.active_per_hop), now()))
         lane.users += 1
         try:
             await self._wait(lane)
             try:
                 yield
             finally:
+                lane.ended(now(), others_wait=lane.users > self._limits.active_per_hop)
                 self._turns.release()
                 lane.turns.release()
         finally:
@@ -67,12 +90,10 @@ class Gate:
             await lane.turns.acquire()
             await self._turns.acquire()
             return
-        waiting_here = lane.users - self._limits.active_per_hop
-        if self._counts.waiting >= self._limits.waiting or waiting_here > self._limits.waiting_per_hop:
-            raise NoRoom("too many deliveries wait for it")
+        patience = self._patience_with(lane)
         self._counts.waiting += 1
         try:
-            async with asyncio.timeout(self._limits.patience.total_seconds()):
+            async with asyncio.timeout(patience.total_seconds()):
                 await lane.turns.acquire()
                 try:
                     await self._turns.acquire()
@@ -83,3 +104,14 @@ class Gate:
             raise NoRoom("no turn in time") from error
         finally:
             self._counts.waiting -= 1
+
+    def _patience_with(self, lane: _Lane) -> timedelta:
+        """Say how long a delivery may wait for its turn; raises NoRoom."""
+        limits = self._limits
+        waiting_here = lane.users - limits.active_per_hop
+        if self._counts.waiting < limits.waiting and waiting_here <= limits.waiting_per_hop:
+            return limits.patience
+        now = asyncio.get_running_loop().time()
+        if lane.serves_within(limits.quick.total_seconds(), waiting_here, now):
+            return limits.quick
+        raise NoRoom("too many deliveries wait for it")
