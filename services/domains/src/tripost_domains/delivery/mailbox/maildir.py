@@ -12,6 +12,8 @@ from itertools import count
 from pathlib import Path, PurePath
 from typing import Final
 
+from tripost_domains.delivery.mailbox.folder_sync import FolderSyncs, fsync_folder
+
 STALE_TMP_SECONDS: Final = 36 * 3600  # as the Maildir protocol has it
 MAX_KNOWN_FOLDERS: Final = 20_000
 _TMP: Final = "tmp"
@@ -29,6 +31,7 @@ class MaildirStore:
         self._root = root
         self._known: dict[PurePath, str] = {}
         self._making = threading.Lock()
+        self._syncs = FolderSyncs()
 
     def deliver(self, mailbox: PurePath, name: str, octets: Sequence[bytes]) -> None:
         """Write a message that is at hand as a whole; the same name again replaces it. Raises OSError."""
@@ -44,9 +47,9 @@ class MaildirStore:
         """Begin to write a message; raises OSError."""
         folder = self._known.get(mailbox) or self._make(mailbox)
         try:
-            return MaildirWriting(folder, name)
+            return MaildirWriting(folder, name, self._syncs)
         except FileNotFoundError:  # removed since we last looked
-            return MaildirWriting(self._make(mailbox), name)
+            return MaildirWriting(self._make(mailbox), name, self._syncs)
 
     def find(self, mailbox: PurePath, stem: str) -> str | None:
         """Look for a message that an earlier attempt delivered: gives "new", "cur" or None.
@@ -79,7 +82,8 @@ class MaildirStore:
 class MaildirWriting:
     """A message on its way into a Maildir; visible to readers at `commit`."""
 
-    def __init__(self, folder: str, name: str) -> None:
+    def __init__(self, folder: str, name: str, syncs: FolderSyncs) -> None:
+        self._syncs = syncs
         self._new = f"{folder}/{_NEW}"
         self._final = f"{folder}/{_NEW}/{name}"
         self._tmp = f"{folder}/{_TMP}/{name[:180]}.{os.getpid()}_{next(_numbers)}"
@@ -104,7 +108,7 @@ class MaildirWriting:
         os.fsync(self._file)
         self._close()
         os.rename(self._tmp, self._final)  # noqa: PTH104 (a Path costs more than the call)
-        fsync_folder(self._new)
+        self._syncs.sync(self._new)
 
     def abort(self) -> None:
         """Leave nothing behind of what was not committed."""
@@ -117,15 +121,6 @@ class MaildirWriting:
         if self._file is not None:
             file, self._file = self._file, None
             os.close(file)
-
-
-def fsync_folder(folder: str) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _made(parent: Path, component: str) -> Path:
