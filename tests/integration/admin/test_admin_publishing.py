@@ -118,6 +118,19 @@ async def test_a_restored_database_overtakes_what_the_cluster_has(api: Api) -> N
     task.cancel()
 
 
+async def test_a_stop_at_the_very_moment_of_a_change_ends_it(api: Api) -> None:
+    """A wait that is over and cancelled at once must not go on for ever."""
+    task = asyncio.create_task(api.parts.publisher.run())
+    api.cluster.is_connected = False
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await api.parts.publisher.published(1)
+    await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=SOON)
+    assert done == {task}
+
+
 async def test_a_snapshot_older_than_the_one_in_force_is_left_out() -> None:
     cluster = MemoryCluster()
     await cluster.put(FILTER_KEY, FilterConfig(revision=2))

@@ -45,7 +45,9 @@ class SnapshotPublisher:
             except (ConfigUnavailable, ClusterUnavailable, DatabaseUnavailable) as error:
                 log.warning("configuration not published, trying again", because=str(error))
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), RECONCILE_EVERY.total_seconds())
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes as the wait ends.
+                async with asyncio.timeout(RECONCILE_EVERY.total_seconds()):
+                    await self._wanted.wait()
 
     async def published(self, revision: int) -> None:
         """Publish now, and wait until that revision is out; not long, and not at all while the cluster is away."""
