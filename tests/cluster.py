@@ -4,7 +4,7 @@
         cluster.cli("domain", "add", "local.example")
         cluster.kill("edge")
 
-Started by root, its services run as `nobody`, who cannot reach pytest's own folders; so the state has one in /tmp.
+Started by root, its services run as `nobody`, who cannot reach pytest's own folders; so the state is not in one.
 """
 
 import contextlib
@@ -16,7 +16,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ import pytest
 
 from background import Background
 from dns_server import DnsServer
+from postgres_server import open_folder
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 BIN: Final = Path(sys.executable).parent
@@ -80,7 +80,7 @@ class Cluster:
         program: Sequence[str | Path] = (BIN / "tripost-cluster",),
         cwd: Path = ROOT,
     ) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="tripost-"))
+        self.folder = open_folder("tripost-")
         self.folder.chmod(0o755)
         self.home = self.folder / "var"
         self._program = program

@@ -9,7 +9,7 @@ import uvloop
 from servers import NatsServer
 from tripost_shared.clock import FrozenClock
 
-pytest_plugins = ["needs", "cluster", "postgres_server"]  # see each for the fixtures it gives
+pytest_plugins = ["needs", "postgres_server", "cluster"]  # see each for the fixtures it gives
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
