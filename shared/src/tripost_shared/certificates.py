@@ -88,7 +88,7 @@ def _certificate(key: ec.EllipticCurvePrivateKey, names: Sequence[str]) -> x509.
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATED_BY)
         .not_valid_after(now + VALID_FOR)
-        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in dict.fromkeys(names)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(list(map(_general_name, dict.fromkeys(names)))), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -60,7 +60,6 @@ def streams(partitions: int, sizes: Sizes) -> list[Config]:
             stream_of(partition),
             [f"{SPOOL_SUBJECT}.{partition}"],
             sizes.spool_partition,
-            retention="workqueue",
             duplicate_window=120 * SECOND,
         )
         for partition in range(partitions)

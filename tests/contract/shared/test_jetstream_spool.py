@@ -8,16 +8,14 @@ import pytest
 
 from links import PARTITIONS, SMALL, provisioned_link, settings_for
 from servers import NatsServer
+from spooled import spooled_message
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.bus.port import NoAnswer
 from tripost_shared.contracts.events import EVENTS_SUBJECT, Event, Fact
-from tripost_shared.contracts.spool import SPOOL_SUBJECT, Direction, SpooledMessage
+from tripost_shared.contracts.spool import SPOOL_SUBJECT
 from tripost_shared.contracts.subject import Subject
-from tripost_shared.mail.client import Client
-from tripost_shared.mail.content import Content
-from tripost_shared.mail.envelope import Envelope, Recipient
 from tripost_shared.provision import Sizes
 from tripost_shared.spool.jetstream import (
     UNREADABLE_STREAM,
@@ -40,17 +38,6 @@ class Word(msgspec.Struct, frozen=True):
 ECHO = Subject("test.v1.echo", Word, Word, "test", timedelta(seconds=5), timedelta(seconds=2))
 
 
-def a_message(number: int, size_octets: int = 1000) -> SpooledMessage:
-    return SpooledMessage(
-        id=f"1k3v9q2m8f0abcde.{number}",
-        received_at=datetime(2026, 1, 1, tzinfo=UTC),
-        direction=Direction.INBOUND,
-        client=Client("192.0.2.7"),
-        envelope=Envelope("", (Recipient("bob@b.example"),)),
-        content=Content.of(b"x" * size_octets),
-    )
-
-
 async def messages_in(link: NatsLink, stream: str) -> int:
     count: int = (await jetstream.call(link, f"STREAM.INFO.{stream}"))["state"]["messages"]
     return count
@@ -69,8 +56,8 @@ async def test_a_full_spool_says_so_and_takes_mail_again_when_some_is_done(nats_
         published: set[str] = set()
         with pytest.raises(SpoolFull):  # noqa: PT012 (which one finds it full depends on the messages' size)
             for number in range(1, 1000):
-                await spool.publish(a_message(number))
-                published.add(a_message(number).id)
+                await spool.publish(spooled_message(number))
+                published.add(spooled_message(number).id)
         taken: set[str] = set()
         while taken != published:
             for delivery in await reader.fetch(64, WAIT):
@@ -78,19 +65,19 @@ async def test_a_full_spool_says_so_and_takes_mail_again_when_some_is_done(nats_
                 await delivery.done()
         for partition in range(PARTITIONS):
             await until_there_are(link, 0, f"SPOOL_{partition}")
-        await spool.publish(a_message(1000))
+        await spool.publish(spooled_message(1000))
         await reader.close()
 
 
 async def test_a_message_that_nats_will_never_take_is_refused_at_once(link: NatsLink) -> None:
     with pytest.raises(SpoolUnavailable, match="octets"):
-        await JetStreamSpool(link, PARTITIONS).publish(a_message(1, size_octets=link.max_payload_octets))
+        await JetStreamSpool(link, PARTITIONS).publish(spooled_message(1, size_octets=link.max_payload_octets))
 
 
 async def test_a_message_that_cannot_be_read_is_parked_and_the_others_come(link: NatsLink) -> None:
     reader = JetStreamSpoolReader(link, PARTITIONS)
     await jetstream.publish(link, f"{SPOOL_SUBJECT}.0", b"garbage")
-    await JetStreamSpool(link, PARTITIONS).publish(a_message(1))
+    await JetStreamSpool(link, PARTITIONS).publish(spooled_message(1))
     (delivery,) = await reader.fetch(64, WAIT)
     await delivery.done()
     assert await reader.fetch(64, NOT_LONG) == []
@@ -110,7 +97,7 @@ async def test_two_readers_share_the_messages_and_one_that_closes_gives_its_own_
     one, two = JetStreamSpoolReader(link, PARTITIONS), JetStreamSpoolReader(other_link, PARTITIONS)
     assert await one.fetch(64, NOT_LONG) == []
     for number in range(1, 21):
-        await JetStreamSpool(link, PARTITIONS).publish(a_message(number))
+        await JetStreamSpool(link, PARTITIONS).publish(spooled_message(number))
     (first,) = await one.fetch(1, WAIT)
     await one.close()
     rest: list[str] = []
@@ -119,7 +106,7 @@ async def test_two_readers_share_the_messages_and_one_that_closes_gives_its_own_
             for delivery in await two.fetch(64, WAIT):
                 rest.append(delivery.message.id)
                 await delivery.done()
-    assert {first.message.id, *rest} == {a_message(number).id for number in range(1, 21)}
+    assert {first.message.id, *rest} == {spooled_message(number).id for number in range(1, 21)}
     await two.close()
     await other_link.close()
 

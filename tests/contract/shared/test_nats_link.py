@@ -3,22 +3,19 @@
 import asyncio
 import os
 import signal
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 import pytest
 
 from links import PARTITIONS, SMALL, settings_for, until
 from servers import NatsServer
+from spooled import spooled_message
 from tripost_shared.bus import nats_bus, nats_client
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import LinkDown, NatsLink
 from tripost_shared.bus.port import NoAnswer
-from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.contracts.subject import Subject
-from tripost_shared.mail.client import Client
-from tripost_shared.mail.content import Content
-from tripost_shared.mail.envelope import Envelope, Recipient
 from tripost_shared.provision import provision
 from tripost_shared.spool import jetstream as spool_module
 from tripost_shared.spool.jetstream import JetStreamSpool
@@ -30,17 +27,6 @@ class Word(msgspec.Struct, frozen=True):
 
 
 ECHO = Subject("test.v1.echo", Word, Word, "test", timedelta(seconds=5), timedelta(seconds=2))
-
-
-def a_message(number: int) -> SpooledMessage:
-    return SpooledMessage(
-        id=f"1k3v9q2m8f0abcde.{number}",
-        received_at=datetime(2026, 1, 1, tzinfo=UTC),
-        direction=Direction.INBOUND,
-        client=Client("192.0.2.7"),
-        envelope=Envelope("", (Recipient("bob@b.example"),)),
-        content=Content.of(b"x" * 4000),
-    )
 
 
 async def echo(question: Word) -> Word:
@@ -141,11 +127,11 @@ async def test_a_frozen_server_is_noticed_and_taken_up_again(
     os.kill(own_server.process_id, signal.SIGSTOP)
     try:
         with pytest.raises(SpoolUnavailable):
-            await asyncio.gather(*(spool.publish(a_message(number)) for number in range(2000)))
+            await asyncio.gather(*(spool.publish(spooled_message(number)) for number in range(2000)))
         await until(lambda: not link.is_connected)
     finally:
         os.kill(own_server.process_id, signal.SIGCONT)
     assert await link.wait_connected(10)
     monkeypatch.setattr(spool_module, "GIVE_UP_SECONDS", 20.0)  # it works off what had been sent first
-    await spool.publish(a_message(1))
+    await spool.publish(spooled_message(1))
     await link.close()

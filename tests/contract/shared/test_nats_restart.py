@@ -7,6 +7,7 @@ import pytest
 
 from links import PARTITIONS, until
 from servers import NatsServer
+from spooled import spooled_message
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.config.kv import KvConfigPublisher, KvConfigSource
 from tripost_shared.content.object_store import ObjectContentStore
@@ -14,12 +15,9 @@ from tripost_shared.content.port import ContentUnavailable
 from tripost_shared.content.writer import CHUNK_OCTETS
 from tripost_shared.contracts.config import EDGE_KEY, EdgeConfig
 from tripost_shared.contracts.events import Event, Fact
-from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.kv.jetstream import GREYLIST_BUCKET, JetStreamBucket
 from tripost_shared.kv.port import BucketUnavailable
-from tripost_shared.mail.client import Client
 from tripost_shared.mail.content import Content
-from tripost_shared.mail.envelope import Envelope, Recipient
 from tripost_shared.spool import events
 from tripost_shared.spool.jetstream import (
     JetStreamEventLog,
@@ -30,17 +28,6 @@ from tripost_shared.spool.jetstream import (
 from tripost_shared.spool.port import SpoolUnavailable
 
 WAIT = timedelta(seconds=5)
-
-
-def a_message(number: int) -> SpooledMessage:
-    return SpooledMessage(
-        id=f"1k3v9q2m8f0abcde.{number}",
-        received_at=datetime(2026, 1, 1, tzinfo=UTC),
-        direction=Direction.INBOUND,
-        client=Client("192.0.2.7"),
-        envelope=Envelope("", (Recipient("bob@b.example"),)),
-        content=Content.of(b"x" * 4000),
-    )
 
 
 def an_event(number: int) -> Event:
@@ -57,7 +44,7 @@ async def test_what_was_acknowledged_before_a_kill_is_there_after_it(
     async def publish_some(numbers: range) -> None:
         nonlocal published
         for number in numbers:
-            await spool.publish(a_message(number))
+            await spool.publish(spooled_message(number))
             published += 1
 
     publishing = [asyncio.create_task(publish_some(range(first, 400, 8))) for first in range(1, 9)]
@@ -72,7 +59,7 @@ async def test_what_was_acknowledged_before_a_kill_is_there_after_it(
             for delivery in await reader.fetch(64, WAIT):
                 ids.append(delivery.message.id)
                 await delivery.done()
-    assert set(ids) == {a_message(number).id for number in range(1, 400)}
+    assert set(ids) == {spooled_message(number).id for number in range(1, 400)}
     assert len(ids) - len(set(ids)) < 4
     await reader.close()
 
@@ -82,7 +69,7 @@ async def test_a_reader_goes_on_after_a_kill_and_gives_nothing_twice_that_was_do
 ) -> None:
     spool, reader = JetStreamSpool(own_link, PARTITIONS), JetStreamSpoolReader(own_link, PARTITIONS)
     for number in range(1, 11):
-        await spool.publish(a_message(number))
+        await spool.publish(spooled_message(number))
     taken = list(await reader.fetch(64, WAIT))
     while len(taken) < 10:
         taken += await reader.fetch(64, WAIT)
@@ -92,8 +79,8 @@ async def test_a_reader_goes_on_after_a_kill_and_gives_nothing_twice_that_was_do
         await delivery.done()
     fetching = asyncio.create_task(reader.fetch(64, timedelta(seconds=20)))
     await asyncio.to_thread(own_server.start)
-    await spool.publish(a_message(11))
-    assert [delivery.message.id for delivery in await fetching] == [a_message(11).id]
+    await spool.publish(spooled_message(11))
+    assert [delivery.message.id for delivery in await fetching] == [spooled_message(11).id]
     await reader.close()
 
 

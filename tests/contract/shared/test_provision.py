@@ -29,7 +29,7 @@ async def test_all_is_as_described_and_a_second_time_changes_nothing(link: NatsL
 
 async def test_spool_keeps_what_it_has_when_it_is_full(link: NatsLink) -> None:
     config = await config_of(link, "SPOOL_0")
-    assert (config["storage"], config["retention"], config["discard"]) == ("file", "workqueue", "new")
+    assert (config["storage"], config["retention"], config["discard"]) == ("file", "limits", "new")
 
 
 async def test_changed_settings_change_the_streams(link: NatsLink, nats_server: NatsServer) -> None:

@@ -193,7 +193,7 @@ def a_status(service: str) -> Callable[[], NodeStatus]:
         pytest.param("edge", "events.v1.domains", id="edge does not speak for domains"),
         pytest.param("edge", "$JS.API.STREAM.DELETE.SPOOL_0", id="edge does not delete the spool"),
         pytest.param("edge", "$JS.API.CONSUMER.DURABLE.CREATE.SPOOL_0.x", id="edge does not read the spool"),
-        pytest.param("domains", "$JS.API.STREAM.PURGE.SPOOL_0", id="domains does not empty the spool"),
+        pytest.param("admin-api", "$JS.API.STREAM.PURGE.SPOOL_0", id="admin-api does not empty the spool"),
         pytest.param("domains", "$KV.CONFIG.edge", id="domains does not change configuration"),
         pytest.param("admin-api", "spool.v1.0", id="admin-api does not spool"),
         pytest.param("admin-api", "_INBOX.edge.x", id="admin-api does not answer what it was not asked"),

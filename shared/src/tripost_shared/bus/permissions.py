@@ -43,6 +43,8 @@ class Permissions:
 def permissions(spool_partitions: int) -> Mapping[str, Permissions]:
     """Give the permissions of each service, by the name of its NATS user."""
     spool = [f"SPOOL_{number}" for number in range(spool_partitions)]
+    trim = tuple(f"$JS.API.STREAM.PURGE.{stream}" for stream in spool)
+    count = tuple(f"$JS.API.CONSUMER.INFO.{stream}.*" for stream in spool)
     store = (*_read(_CONTENT_STREAM), _CONTENT_PARTS, f"$JS.API.STREAM.PURGE.{_CONTENT_STREAM}")
     return {
         "edge": Permissions(
@@ -54,11 +56,14 @@ def permissions(spool_partitions: int) -> Mapping[str, Permissions]:
             subscribe=_hear("filter", _FILTER),
         ),
         "domains": Permissions(
-            publish=(_SPOOL, _UNREADABLE, *_common("domains"), *_PROVISION, *store, *_take([*spool, _EVENTS_STREAM])),
+            publish=(
+                *(_SPOOL, _UNREADABLE, *_common("domains"), *_PROVISION, *store, *count, *trim),
+                *_take([*spool, _EVENTS_STREAM]),
+            ),
             subscribe=_hear("domains", _DOMAINS),
         ),
         "admin-api": Permissions(
-            publish=(NODES_SUBJECT, *_common("admin-api"), *_PROVISION, _CONFIG_KEYS, *store),
+            publish=(NODES_SUBJECT, *_common("admin-api"), *_PROVISION, _CONFIG_KEYS, *store, *count),
             subscribe=_hear("admin-api"),
         ),
     }

@@ -21,8 +21,10 @@ from tripost_shared.contracts.spool import SPOOL_SUBJECT, SpooledMessage
 from tripost_shared.spool.events import JetStreamEventLog, JetStreamEventReader
 from tripost_shared.spool.port import SpoolFull, SpoolUnavailable
 from tripost_shared.spool.pull import SECOND, Pulled, Puller
+from tripost_shared.spool.trimming import Trimmer
 
 __all__ = [
+    "DURABLE",
     "UNREADABLE_STREAM",
     "UNREADABLE_SUBJECT",
     "JetStreamEventLog",
@@ -88,11 +90,13 @@ class JetStreamSpoolReader:
         self._link = link
         self._streams = [stream_of(partition) for partition in range(partitions)]
         self._puller = Puller(link, self._streams, DURABLE, CONSUMER)
+        self._trimmer = Trimmer(link, self._streams, DURABLE)
         self._done: OrderedDict[str, None] = OrderedDict()
         self._parking: set[asyncio.Task[None]] = set()
 
     async def fetch(self, at_most: int, wait: timedelta) -> Sequence["JetStreamSpoolDelivery"]:
         """Take messages; raises SpoolUnavailable."""
+        self._trimmer.start()
         loop = asyncio.get_running_loop()
         end = loop.time() + wait.total_seconds()
         deliveries: list[JetStreamSpoolDelivery] = []
@@ -124,6 +128,7 @@ class JetStreamSpoolReader:
 
     async def close(self) -> None:
         """Take no more; messages that were fetched and not handed out go to another replica at once."""
+        await self._trimmer.close()
         await self._puller.close()
         if self._parking:
             await asyncio.wait(set(self._parking))

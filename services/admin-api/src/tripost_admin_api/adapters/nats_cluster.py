@@ -24,7 +24,7 @@ from tripost_shared.kv.jetstream import is_deleted
 from tripost_shared.provision import provision
 from tripost_shared.settings import CommonSettings
 from tripost_shared.spool.events import JetStreamEventLog
-from tripost_shared.spool.jetstream import stream_of
+from tripost_shared.spool.jetstream import DURABLE, stream_of
 
 log = structlog.get_logger()
 
@@ -128,11 +128,23 @@ class NatsCluster:
         try:
             for partition in range(partitions):
                 info = await jetstream.call(self._link, f"STREAM.INFO.{stream_of(partition)}", within_seconds=2.0)
-                messages += info["state"]["messages"]
+                messages += await self._waiting(stream_of(partition), info["state"]["messages"])
                 octets += info["state"]["bytes"]
         except (JetStreamRefused, JetStreamUnavailable) as error:
             raise ClusterUnavailable(str(error)) from error
         return SpoolNumbers(messages, octets, partitions)
+
+    async def _waiting(self, stream: str, stored: int) -> int:
+        """Count what is not delivered yet: not all that is stored, since the streams are trimmed now and then."""
+        if self._link is None or not stored:
+            return stored
+        try:
+            info = await jetstream.call(self._link, f"CONSUMER.INFO.{stream}.{DURABLE}", within_seconds=2.0)
+        except JetStreamRefused as error:
+            if error.number in jetstream.NOT_FOUND:
+                return stored
+            raise
+        return int(info["num_pending"]) + int(info["num_ack_pending"])
 
     def record(self, event: Event) -> None:
         """Note a fact."""

@@ -1,0 +1,79 @@
+"""SPOOL's streams are trimmed up to what is acknowledged, and no further."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+
+import pytest
+
+from links import PARTITIONS, provisioned_link
+from servers import NatsServer
+from spooled import spooled_message
+from tripost_shared.bus import jetstream
+from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.spool import trimming
+from tripost_shared.spool.jetstream import (
+    DURABLE,
+    JetStreamSpool,
+    JetStreamSpoolDelivery,
+    JetStreamSpoolReader,
+    stream_of,
+)
+from tripost_shared.spool.trimming import Trimmer
+
+STREAMS = [stream_of(partition) for partition in range(PARTITIONS)]
+MESSAGES = 20
+
+
+@pytest.fixture
+async def link(nats_server: NatsServer) -> AsyncIterator[NatsLink]:
+    async with provisioned_link(nats_server) as link:
+        yield link
+
+
+async def stored(link: NatsLink) -> int:
+    infos = [await jetstream.call(link, f"STREAM.INFO.{stream}") for stream in STREAMS]
+    return sum(info["state"]["messages"] for info in infos)
+
+
+async def fetch_all(link: NatsLink, reader: JetStreamSpoolReader) -> Sequence[JetStreamSpoolDelivery]:
+    """Spool some messages and take them, in the order in which each partition has them."""
+    spool = JetStreamSpool(link, PARTITIONS)
+    for number in range(MESSAGES):
+        await spool.publish(spooled_message(number))
+    deliveries: list[JetStreamSpoolDelivery] = []
+    while len(deliveries) < MESSAGES:
+        deliveries += await reader.fetch(MESSAGES, timedelta(seconds=5))
+    return deliveries
+
+
+async def test_what_is_not_acknowledged_stays_whatever_came_after_it(link: NatsLink) -> None:
+    reader = JetStreamSpoolReader(link, PARTITIONS)
+    first, *others = await fetch_all(link, reader)
+    for delivery in others:
+        await delivery.done()
+    await link.flush()
+    trimmer = Trimmer(link, STREAMS, DURABLE)
+    await trimmer.trim()
+    assert 1 <= await stored(link) < MESSAGES
+    await reader.close()
+    anew = JetStreamSpoolReader(link, PARTITIONS)
+    await first.put_back(timedelta(0))
+    (again,) = await anew.fetch(MESSAGES, timedelta(seconds=5))
+    assert again.message.id == first.message.id
+    await again.done()
+    await link.flush()
+    await trimmer.trim()
+    assert await stored(link) == 0
+    await anew.close()
+
+
+async def test_a_reader_trims_by_itself(link: NatsLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trimming, "TRIM_EVERY_SECONDS", 0.05)
+    reader = JetStreamSpoolReader(link, PARTITIONS)
+    for delivery in await fetch_all(link, reader):
+        await delivery.done()
+    async with asyncio.timeout(10):
+        while await stored(link):  # noqa: ASYNC110 (nothing tells of it)
+            await asyncio.sleep(0.02)
+    await reader.close()
