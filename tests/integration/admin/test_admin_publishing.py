@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -23,14 +23,20 @@ from tripost_shared.contracts.config import (
 V1 = "/api/v1"
 
 
+@asynccontextmanager
+async def running(publisher: SnapshotPublisher) -> AsyncIterator[None]:
+    """Let it publish; at the end it has finished its work with the database."""
+    task = asyncio.create_task(publisher.run())
+    yield
+    publisher.stop()
+    await asyncio.wait_for(task, 10)
+
+
 @pytest.fixture
 async def publishing(api: Api) -> AsyncIterator[Api]:
     api.parts.database.on_change(api.parts.publisher.published)
-    task = asyncio.create_task(api.parts.publisher.run())
-    yield api
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    async with running(api.parts.publisher):
+        yield api
 
 
 async def reaches(watched: Watched[FilterConfig], mode: PolicyMode) -> None:
@@ -80,9 +86,8 @@ async def test_what_cannot_be_published_is_tried_again(publishing: Api) -> None:
 async def test_what_was_there_before_the_start_is_published_at_start(api: Api) -> None:
     await api.admin.patch(f"{V1}/policy", json={"mode": "monitor"})
     policy = await api.cluster.watch(FILTER_KEY, FilterConfig)
-    task = asyncio.create_task(api.parts.publisher.run())
-    await reaches(policy, PolicyMode.MONITOR)
-    task.cancel()
+    async with running(api.parts.publisher):
+        await reaches(policy, PolicyMode.MONITOR)
 
 
 async def test_nothing_is_published_where_nothing_was_ever_changed(publishing: Api) -> None:
@@ -92,14 +97,13 @@ async def test_nothing_is_published_where_nothing_was_ever_changed(publishing: A
 
 async def test_two_replicas_publish_each_change_and_never_go_back(publishing: Api) -> None:
     second = SnapshotPublisher(publishing.parts.database, publishing.cluster)
-    task = asyncio.create_task(second.run())
     modes = ["monitor", "enforce"] * 5
-    for mode in modes:
-        await publishing.admin.patch(f"{V1}/policy", json={"mode": mode})
-        publishing.cluster.regain()
-    policy = await publishing.cluster.watch(FILTER_KEY, FilterConfig)
-    await eventually(lambda: policy.current.revision == len(modes))
-    task.cancel()
+    async with running(second):
+        for mode in modes:
+            await publishing.admin.patch(f"{V1}/policy", json={"mode": mode})
+            publishing.cluster.regain()
+        policy = await publishing.cluster.watch(FILTER_KEY, FilterConfig)
+        await eventually(lambda: policy.current.revision == len(modes))
     revisions = [revision for key, revision in publishing.cluster.put_revisions if key == FILTER_KEY]
     assert revisions == sorted(revisions)
     assert policy.current.mode is PolicyMode.ENFORCE
@@ -109,13 +113,20 @@ async def test_a_restored_database_overtakes_what_the_cluster_has(api: Api) -> N
     """Else its changes would never be published: the cluster has seen higher revisions."""
     await api.cluster.put(FILTER_KEY, FilterConfig(revision=50, mode=PolicyMode.MONITOR))
     policy = await api.cluster.watch(FILTER_KEY, FilterConfig)
+    async with running(api.parts.publisher):
+        await reaches(policy, PolicyMode.ENFORCE)
+        assert policy.current.revision == 51
+        await api.admin.patch(f"{V1}/policy", json={"mode": "monitor"})
+        await api.parts.publisher.published(52)
+        await reaches(policy, PolicyMode.MONITOR)
+
+
+async def test_what_was_changed_last_is_published_before_the_end(api: Api) -> None:
     task = asyncio.create_task(api.parts.publisher.run())
-    await reaches(policy, PolicyMode.ENFORCE)
-    assert policy.current.revision == 51
     await api.admin.patch(f"{V1}/policy", json={"mode": "monitor"})
-    await api.parts.publisher.published(52)
-    await reaches(policy, PolicyMode.MONITOR)
-    task.cancel()
+    api.parts.publisher.stop()
+    await asyncio.wait_for(task, 10)
+    assert (FILTER_KEY, 1) in api.cluster.put_revisions
 
 
 async def test_a_stop_at_the_very_moment_of_a_change_ends_it(api: Api) -> None:

@@ -1,7 +1,6 @@
 """Joins all parts of admin-api."""
 
 import asyncio
-import contextlib
 from datetime import timedelta
 from importlib import import_module
 from typing import Final
@@ -33,6 +32,7 @@ log = structlog.get_logger()
 NAME: Final = "admin-api"
 FIRST_PAUSE: Final = timedelta(seconds=0.2)
 LONGEST_PAUSE: Final = timedelta(seconds=5)
+LAST_PUBLISHING_WITHIN: Final = timedelta(seconds=1)
 LAZY_IMPORTS: Final = ("anyio._backends._asyncio", "encodings.idna", "multiprocessing.resource_tracker")
 ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (compared with, never bound)
 
@@ -44,7 +44,8 @@ class AdminService:
         self._settings = settings
         self._home = settings.home.absolute()
         self._admin = admin or AdminSettings()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._joining: asyncio.Task[None] | None = None
+        self._publishing: asyncio.Task[None] | None = None
         self._server: HttpsServer | None = None
 
     def bind(self) -> None:
@@ -98,10 +99,10 @@ class AdminService:
         """Serve, wait for the database, make what a first start needs; NATS may come later. Raises SettingsError."""
         assert self._server is not None, "bind comes first"  # noqa: S101 (the runner's order)
         await self._server.start()
-        self._tasks.append(asyncio.create_task(self._join_cluster()))
+        self._joining = asyncio.create_task(self._join_cluster())
         await self._prepare_database()
         self._parts.started.set()
-        self._tasks.append(asyncio.create_task(self._parts.publisher.run()))
+        self._publishing = asyncio.create_task(self._parts.publisher.run())
         log.info("serving", url=self.url)
 
     async def _join_cluster(self) -> None:
@@ -134,16 +135,18 @@ class AdminService:
         """Finish the requests at hand, publish what they changed."""
         if self._server is not None:
             await self._server.stop()
+        self._parts.publisher.stop()
+        if self._publishing is not None:
+            await asyncio.wait({self._publishing}, timeout=LAST_PUBLISHING_WITHIN.total_seconds())
 
     async def stop(self) -> None:
         """Close everything."""
-        if self._server is not None:
-            await self._server.stop()
-        for task in self._tasks:
+        await self.drain()
+        unfinished = {task for task in (self._joining, self._publishing) if task is not None and not task.done()}
+        for task in unfinished:
             task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        if unfinished:
+            await asyncio.wait(unfinished, timeout=LAST_PUBLISHING_WITHIN.total_seconds())
         await self._cluster.close()
         await self._engine.dispose()
 

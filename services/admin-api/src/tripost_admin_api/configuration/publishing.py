@@ -31,23 +31,34 @@ class SnapshotPublisher:
         self._cluster = cluster
         self._watched: dict[str, Watched[Any]] = {}
         self._was_away = True
+        self._stopping = False
         self._wanted = asyncio.Event()
         self._settled = asyncio.Condition()
         self.settled_revision = 0  # what concerns the tiers is out up to this revision
         cluster.on_regained(self._regained)
 
     async def run(self) -> None:
-        """Publish until cancelled."""
+        """Publish until told to stop."""
         while True:
             self._wanted.clear()
             try:
                 await self._reconcile()
             except (ConfigUnavailable, ClusterUnavailable, DatabaseUnavailable) as error:
                 log.warning("configuration not published, trying again", because=str(error))
+            if self._stopping and not self._wanted.is_set():
+                return
             with suppress(TimeoutError):
                 # Not wait_for: before Python 3.12 it loses a cancellation that comes as the wait ends.
                 async with asyncio.timeout(RECONCILE_EVERY.total_seconds()):
                     await self._wanted.wait()
+
+    def stop(self) -> None:
+        """Publish once more what is missing, then end `run`.
+
+        Better than cancelling it, which may break off in the midst of the database's work.
+        """
+        self._stopping = True
+        self._wanted.set()
 
     async def published(self, revision: int) -> None:
         """Publish now, and wait until that revision is out; not long, and not at all while the cluster is away."""
