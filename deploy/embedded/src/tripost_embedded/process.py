@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from tripost_embedded.output import ServiceLog
 from tripost_shared.privileges import RunUser, die_with_parent
+
+GATHER_SECONDS: Final = 0.05  # a busy service says a line per message; waking up for each costs more than the line
+LAST_WORDS_SECONDS: Final = 1.0  # for output still in the pipe when the process has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Process(asyncio.SubprocessProtocol):
         self._log = log
         self._pid_file = pid_file
         self._transport: asyncio.SubprocessTransport | None = None
+        self._has_exited = False
+        self._gathers = False
         self._ended = asyncio.Event()
 
     @classmethod
@@ -57,14 +62,29 @@ class Process(asyncio.SubprocessProtocol):
         self._pid_file.write_text(f"{self._transport.get_pid()}\n")
 
     def pipe_data_received(self, fd: int, data: bytes | str) -> None:
-        """Take output."""
+        """Take output, and let more of it gather before the next look."""
         if isinstance(data, bytes):
             self._log.feed(data)
+        if not self._has_exited and (pipe := self._pipe(fd)) is not None:
+            pipe.pause_reading()
+            self._gathers = True
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._look_again, fd)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """Note that all has been said, if it has ended."""
+        if self._has_exited:
+            self._ended.set()
 
     def process_exited(self) -> None:
-        """Note its end."""
+        """Note its end, once its last words have been read."""
         self._pid_file.unlink(missing_ok=True)
-        self._ended.set()
+        self._has_exited = True
+        pipe = self._pipe(1)
+        if pipe is None or pipe.is_closing():
+            self._ended.set()
+            return
+        self._look_again(1)
+        asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self._ended.set)  # a child of it may hold the pipe
 
     async def ended(self) -> int:
         """Wait for its end; gives the exit code, negative for a signal."""
@@ -88,6 +108,16 @@ class Process(asyncio.SubprocessProtocol):
             await self._ended.wait()
             return False
         return True
+
+    def _pipe(self, fd: int) -> asyncio.ReadTransport | None:
+        pipe = self._transport.get_pipe_transport(fd) if self._transport is not None else None
+        return cast("asyncio.ReadTransport | None", pipe)
+
+    def _look_again(self, fd: int) -> None:
+        pipe = self._pipe(fd)
+        if self._gathers and pipe is not None and not pipe.is_closing():
+            self._gathers = False
+            pipe.resume_reading()
 
 
 def _in_child(parent: int, drops_to: RunUser | None) -> Callable[[], None]:
