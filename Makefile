@@ -26,10 +26,12 @@ check: setup ## Lint, types, layers, and that generated pages are up to date
 pages-check: setup ## Say whether the pages made from the code are up to date
 	@$(PYTHON) scripts/settings_page.py --check
 	@$(PYTHON) -m tripost_admin_api.openapi --check
+	@$(PYTHON) -m tripost_admin_api.cli.reference --check
 
 docs: setup ## Write the pages that are made from the code anew
 	@$(PYTHON) scripts/settings_page.py
 	@$(PYTHON) -m tripost_admin_api.openapi
+	@$(PYTHON) -m tripost_admin_api.cli.reference
 
 fmt: setup ## Format the code and mend what the linter can
 	@.venv/bin/ruff check --fix --quiet || true

@@ -55,7 +55,8 @@ class _Names:
 def _renderer(form: Literal["json", "console"]) -> structlog.typing.Processor:
     if form == "json":
         return structlog.processors.JSONRenderer(serializer=_to_json)
-    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    # The plain form: the other ones print local variables, among which secrets may be.
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
 
 
 def _to_json(event: object, **_options: object) -> str:

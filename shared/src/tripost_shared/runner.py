@@ -101,7 +101,8 @@ async def _live(service: Service) -> None:
 async def _within(limit: timedelta, step: Coroutine[Any, Any, None], name: str) -> None:
     """Do a last step; one that takes too long or breaks is said and left, since the process ends anyway."""
     try:
-        await asyncio.wait_for(step, limit.total_seconds())
+        async with asyncio.timeout(limit.total_seconds()):
+            await step
     except TimeoutError:
         log.warning("service was too slow", step=name, limit_seconds=limit.total_seconds())
     except Exception:

@@ -102,7 +102,8 @@ class Process(asyncio.SubprocessProtocol):
         """Ask it to end, and kill it when it takes too long; tells whether it ended by itself."""
         self.signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(self._ended.wait(), within.total_seconds())
+            async with asyncio.timeout(within.total_seconds()):
+                await self._ended.wait()
         except TimeoutError:
             self.signal(signal.SIGKILL)
             await self._ended.wait()

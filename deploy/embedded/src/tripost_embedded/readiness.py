@@ -39,8 +39,9 @@ async def wait_ready(probe: Probe) -> None:
     """Return when the probe says so; to be cancelled by who no longer waits."""
     while True:
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):  # not yet
-            if await asyncio.wait_for(probe(), ANSWER_WITHIN.total_seconds()):
-                return
+            async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
+                if await probe():
+                    return
         await asyncio.sleep(BETWEEN_PROBES.total_seconds())
 
 

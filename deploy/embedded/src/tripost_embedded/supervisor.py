@@ -80,7 +80,8 @@ class Keeper:
 
     async def _wait_until_due(self) -> None:
         try:
-            await asyncio.wait_for(self._stop.wait(), self.life.delay.total_seconds())
+            async with asyncio.timeout(self.life.delay.total_seconds()):
+                await self._stop.wait()
         except TimeoutError:
             self.life = self.life.after(Event.DUE)
         else:

@@ -198,7 +198,8 @@ class _Answers:
     async def all(self, within_seconds: float) -> tuple[list[StoredMessage], int]:
         """Wait for the end; gives the messages, and how many more there are."""
         try:
-            pending = await asyncio.wait_for(self._pending, within_seconds)
+            async with asyncio.timeout(within_seconds):
+                pending = await self._pending
         except TimeoutError as error:
             raise JetStreamUnavailable("direct get was not answered in time") from error
         return self._messages, pending

@@ -86,7 +86,8 @@ class NatsBus:
             raise NoAnswer(f"{name}: {error}") from error
         try:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(nobody.wait(), within.total_seconds())
+                async with asyncio.timeout(within.total_seconds()):
+                    await nobody.wait()
         finally:
             self._link.forget(token)
         return answers

@@ -83,7 +83,8 @@ class NatsLink:
     async def wait_connected(self, within_seconds: float) -> bool:
         """Wait until messages can go out; tells whether they can."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._up.wait(), within_seconds)
+            async with asyncio.timeout(within_seconds):
+                await self._up.wait()
         return self.is_connected
 
     def publish(self, subject: str, payload: bytes, header: bytes = b"", reply: str = "") -> None:
@@ -154,7 +155,8 @@ class NatsLink:
         if not self.is_connected:
             raise LinkDown("not connected to NATS")
         try:
-            await asyncio.wait_for(self._client.flush(timeout=60), within_seconds)
+            async with asyncio.timeout(within_seconds):
+                await self._client.flush(timeout=60)
         except (TimeoutError, errors.Error) as error:
             raise LinkDown("NATS did not answer a ping") from error
 

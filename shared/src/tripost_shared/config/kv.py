@@ -68,7 +68,8 @@ class KvConfigSource:
         while True:
             pauses: tuple[float, ...] = AFTER_HINT_SECONDS
             try:
-                await asyncio.wait_for(self._hint.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._hint.wait()
             except TimeoutError:
                 pauses = (0.0,)
             self._hint.clear()

@@ -52,6 +52,7 @@ def parse_url(url: str) -> URL:
 def _open_postgresql(url: URL) -> AsyncEngine:
     return create_async_engine(
         url,
+        hide_parameters=True,  # they may be secrets, and errors go into the log
         pool_size=10,
         max_overflow=5,
         pool_timeout=CONNECT_WITHIN.total_seconds(),
@@ -75,6 +76,7 @@ def _open_postgresql(url: URL) -> AsyncEngine:
 def _open_sqlite(url: URL) -> AsyncEngine:
     engine = create_async_engine(
         url,
+        hide_parameters=True,
         json_serializer=_json_text,
         json_deserializer=msgspec.json.decode,
         # isolation_level None: the driver begins no transaction by itself, _begin does

@@ -67,7 +67,8 @@ class CachingResolver:
         if within is None or within.total_seconds() >= TOTAL_SECONDS:
             return await asyncio.shield(task)
         try:
-            return await asyncio.wait_for(asyncio.shield(task), max(0.0, within.total_seconds()))
+            async with asyncio.timeout(max(0.0, within.total_seconds())):
+                return await asyncio.shield(task)
         except TimeoutError:
             return TOO_LATE
 

@@ -86,7 +86,8 @@ class JetStreamEventLog:
         self._flushes.append(entry)
         self._wake.set()
         try:
-            await asyncio.wait_for(future, FLUSH_SECONDS)
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await future
         except TimeoutError as error:
             raise SpoolUnavailable("facts could not be written in time") from error
         finally:
@@ -117,7 +118,8 @@ class JetStreamEventLog:
             self._wake.clear()
         if not self._flushes and len(self._waiting) < BATCH_EVENTS:
             try:
-                await asyncio.wait_for(self._wake.wait(), BATCH_SECONDS)
+                async with asyncio.timeout(BATCH_SECONDS):
+                    await self._wake.wait()
             except TimeoutError:
                 return
 

@@ -57,7 +57,8 @@ class MemorySpool:
 
     async def _wait_for_change(self, at_most_seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), at_most_seconds)
+            async with asyncio.timeout(at_most_seconds):
+                await self._changed.wait()
 
     def _seconds_until_due(self) -> float:
         soonest = min((kept.hidden_until for kept in self._kept), default=math.inf)

@@ -150,7 +150,8 @@ class Puller:
 
     async def _wait_for_some(self, within_seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._arrived.wait(), within_seconds)
+            async with asyncio.timeout(within_seconds):
+                await self._arrived.wait()
         except TimeoutError:
             return
 

@@ -63,7 +63,6 @@ class Database:
     """Transactions of admin-api. All raise DatabaseUnavailable when the database is away or busy."""
 
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
-        engine.sync_engine.hide_parameters = True  # errors are logged, and parameters hold hashes and addresses
         self.engine = engine
         self._clock = clock
         self._published: Published | None = None
