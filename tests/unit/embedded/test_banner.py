@@ -6,7 +6,7 @@ import pytest
 
 from tripost_embedded.banner import ready_text, unreachable_notice
 from tripost_embedded.home import Home
-from tripost_embedded.ports import ADMIN, MX
+from tripost_embedded.ports import ADMIN, MX, SUBMISSION
 from tripost_shared.settings import Listen
 
 LISTENERS = [(MX, Listen("127.0.0.1:2525")), (ADMIN, Listen("127.0.0.1:8443"))]
@@ -30,6 +30,11 @@ def test_no_password_is_told_after_the_first_start() -> None:
 def test_commands_name_the_settings_that_the_command_line_must_know() -> None:
     text = ready_text(LISTENERS, HOME, {"TRIPOST_HOME": "/srv/my var", "TRIPOST_EDGE_WORKERS": "2"}, "")
     assert "TRIPOST_HOME='/srv/my var' .venv/bin/tripost demo" in text
+
+
+def test_the_demo_is_told_where_the_listeners_are_if_not_where_they_are_by_default() -> None:
+    moved = [(MX, Listen("127.0.0.1:3525")), (SUBMISSION, Listen("127.0.0.1:2587"))]
+    assert ".venv/bin/tripost demo --mx 127.0.0.1:3525\n" in ready_text(moved, HOME, {}, "")
 
 
 @pytest.mark.parametrize("told", ["nobody", "/home/ann", "chmod o+x /home/ann", "/opt", "TRIPOST_RUN_USER"])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from tripost_embedded.home import Home
-from tripost_embedded.ports import Place
+from tripost_embedded.ports import MX, SUBMISSION, Place
 
 _CLI: Final = ".venv/bin/tripost"
 _FOR_CLI: Final = ("TRIPOST_HOME", "TRIPOST_ADMIN_CLI_TOKEN_FILE")  # the rest it finds under the first of these
@@ -23,8 +23,21 @@ def ready_text(places: Sequence[Place], home: Home, operators: Mapping[str, str]
     if first_password:
         lines += [f"  {'one-time password':<22} {first_password}   (of the administrator; it is shown this once)"]
     lines += ["", "Try next, in another terminal:", ""]
-    lines += [f"  {command} {words}" for words in ("demo", "domain add local.test", "mailbox add user@local.test")]
+    lines += [
+        f"  {command} {words}" for words in (_demo(places), "domain add local.test", "mailbox add user@local.test")
+    ]
     return "\n".join([*lines, ""])
+
+
+def _demo(places: Sequence[Place]) -> str:
+    """Give the command's words; it must be told of listeners elsewhere than by default."""
+    options = {MX.variable: "--mx", SUBMISSION.variable: "--submission"}
+    moved = [
+        f"{options[listener.variable]} {address}"
+        for listener, address in places
+        if listener.variable in options and address != listener.default
+    ]
+    return " ".join(["demo", *moved])
 
 
 def unreachable_notice(user: str, closed: Path) -> str:

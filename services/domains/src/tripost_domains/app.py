@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tripost_domains.adapters.argon2_passwords import Argon2Passwords
 from tripost_domains.adapters.sql_directory import SqlDirectoryRecords
 from tripost_domains.adapters.sql_tracking import SqlTracking
-from tripost_domains.delivery import metrics
 from tripost_domains.delivery.service import DeliveryService
 from tripost_domains.delivery.settings import DeliverySettings
 from tripost_domains.directory.authentication import Authenticator
@@ -165,10 +164,7 @@ class DomainsService:
 
     def _details(self) -> Mapping[str, str]:
         """Tell what an operator wants to see, from memory alone."""
-        samples = [sample for metric in metrics.QUEUED.collect() for sample in metric.samples]
-        queued = {sample.labels["state"]: int(sample.value) for sample in samples if sample.value}
         return {
-            "queue": ", ".join(f"{count} {state}" for state, count in queued.items()) or "empty",
             "at hand": str(self._delivery.messages_at_hand if self._delivery is not None else 0),
             "tracking": (self._recorder.trouble if self._recorder is not None else "") or "ok",
         }
