@@ -30,6 +30,7 @@ BUSY_HEADER: Final = b"NATS/1.0\r\nTripost-Failed: busy\r\n\r\n"
 PATIENCE_SECONDS: Final = 1.0  # with a tier that nobody of answers: a supervisor restarts it in less
 PAUSE_SECONDS: Final = 0.05
 MOST_INSTANCES: Final = 1000
+QUIET_SECONDS: Final = 0.15
 
 
 class NatsBus:
@@ -67,11 +68,15 @@ class NatsBus:
         await self._settle()
 
     async def gather(self, name: str, answer: type[Answer], within: timedelta) -> list[Answer]:
-        """Ask all instances; waits the whole time, unless there are none. Raises NoAnswer when not connected."""
+        """Ask all instances; raises NoAnswer when not connected.
+
+        Instances that are well answer at once, so it ends when none has for QUIET_SECONDS after the last one.
+        """
         answers: list[Answer] = []
-        nobody = asyncio.Event()
+        nobody, heard = asyncio.Event(), asyncio.Event()
 
         def take(message: Incoming | None) -> None:
+            heard.set()
             if message is None or message.status == NO_RESPONDERS:
                 nobody.set()
             elif len(answers) < MOST_INSTANCES:
@@ -85,9 +90,13 @@ class NatsBus:
         except LinkDown as error:
             raise NoAnswer(f"{name}: {error}") from error
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(within.total_seconds()):
-                    await nobody.wait()
+            async with asyncio.timeout(within.total_seconds()):
+                await heard.wait()
+                while heard.is_set() and not nobody.is_set():
+                    heard.clear()
+                    await asyncio.sleep(QUIET_SECONDS)
+        except TimeoutError:
+            log.debug("instances took all the time to answer", subject=name, answers=len(answers))
         finally:
             self._link.forget(token)
         return answers

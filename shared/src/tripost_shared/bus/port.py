@@ -31,7 +31,7 @@ class Bus(Protocol):
         ...
 
     async def gather(self, name: str, answer: type[Answer], within: timedelta) -> list[Answer]:
-        """Ask all instances and collect what they answer within the time."""
+        """Ask all instances and collect what they answer within the time, or sooner when no more seem to come."""
         ...
 
     async def serve_all(self, name: str, handler: Callable[[], Answer]) -> None:
