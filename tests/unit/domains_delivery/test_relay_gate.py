@@ -71,9 +71,10 @@ async def test_a_next_hop_that_hangs_gives_those_beyond_its_share_up_soon() -> N
         for _ in range(2):
             group.create_task(hold(gate, SLOW, done))
         await asyncio.sleep(0)
-        with pytest.raises(NoRoom):
-            async with asyncio.timeout(1), gate.enter(SLOW):
-                pass
+        for _ in range(2):  # timers may fire a little early
+            with pytest.raises(NoRoom):
+                async with asyncio.timeout(1), gate.enter(SLOW):
+                    pass
         with pytest.raises(NoRoom, match="too many"):
             async with gate.enter(SLOW):
                 pass

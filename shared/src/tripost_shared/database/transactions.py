@@ -20,7 +20,29 @@ from tripost_shared.database.engine import read_only
 PASSING_CLASSES: Final = frozenset({"08", "28", "3D", "40", "53", "57", "58"})
 PASSING_STATES: Final = frozenset({"55P03", "25006"})  # lock not available; a read-only standby after a fail-over
 
-_writers: WeakKeyDictionary[Engine, asyncio.Lock] = WeakKeyDictionary()
+BREATH_SECONDS: Final = 0.01  # between two writes of one process; another process polls for the lock every 1-100 ms
+
+
+class _Writers:
+    """The queue of a process' writers to one SQLite file."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._free_at = 0.0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for our turn, and leave other processes a moment in which the file is free."""
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            await asyncio.sleep(self._free_at - loop.time())
+            try:
+                yield
+            finally:
+                self._free_at = loop.time() + BREATH_SECONDS
+
+
+_writers: WeakKeyDictionary[Engine, _Writers] = WeakKeyDictionary()
 
 
 class DatabaseUnavailable(Exception):
@@ -45,7 +67,7 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             async with engine.begin() as connection:
                 yield connection
             return
-        async with _writers.setdefault(engine.sync_engine, asyncio.Lock()), engine.begin() as connection:
+        async with _writers.setdefault(engine.sync_engine, _Writers()).turn(), engine.begin() as connection:
             yield connection
 
 
