@@ -51,6 +51,16 @@ async def test_the_sweep_keeps_what_the_queue_refers_to(clock: FrozenClock) -> N
     assert {stored.name for stored in await store.list()} == {"queued", "young"}
 
 
+async def test_damaged_content_is_not_gone(clock: FrozenClock) -> None:
+    """Gone means that its message was settled before; a damaged message was not, and somebody must be told."""
+    store = MemoryContentStore(clock)
+    store.put("whole", b"xyz")
+    contents = Contents(store, clock)
+    assert not await contents.is_missing(Content(size_octets=3, stored="whole"))
+    assert not await contents.is_missing(Content(size_octets=4, stored="whole"))
+    assert await contents.is_missing(Content(size_octets=3, stored="other"))
+
+
 async def test_content_is_forgotten_some_time_after_its_message(clock: FrozenClock) -> None:
     """SPOOL may give a message again when its acknowledgement got lost."""
     store = MemoryContentStore(clock)

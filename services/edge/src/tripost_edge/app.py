@@ -18,7 +18,14 @@ from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.clock import SystemClock
 from tripost_shared.config.kv import KvConfigSource
 from tripost_shared.content.object_store import ObjectContentStore
-from tripost_shared.contracts.config import DIRECTORY_KEY, EDGE_KEY, DirectoryChange, EdgeConfig
+from tripost_shared.contracts.config import (
+    DIRECTORY_KEY,
+    EDGE_KEY,
+    FILTER_KEY,
+    DirectoryChange,
+    EdgeConfig,
+    FilterConfig,
+)
 from tripost_shared.health import HealthServer
 from tripost_shared.mail.client import ListenerKind
 from tripost_shared.nodes import serve_status
@@ -92,6 +99,9 @@ class EdgeService:
         config = await self._config.watch(EDGE_KEY, EdgeConfig)
         edge.take_config(config.current)
         config.on_change(edge.take_config)
+        policy = await self._config.watch(FILTER_KEY, FilterConfig)
+        edge.take_policy(policy.current)
+        policy.on_change(edge.take_policy)
         directory = await self._config.watch(DIRECTORY_KEY, DirectoryChange)
         directory.on_change(edge.take_directory_change)
         for profile, bound in self._sockets:

@@ -23,7 +23,7 @@ from tripost_edge.stages.hello import Hello
 from tripost_edge.stages.journal import Journal
 from tripost_edge.stages.mail import GrantKey, Mail
 from tripost_edge.stages.rcpt import Rcpt
-from tripost_shared.contracts.config import DirectoryChange, EdgeConfig
+from tripost_shared.contracts.config import DirectoryChange, EdgeConfig, FilterConfig
 from tripost_shared.contracts.domains import RecipientKind
 from tripost_shared.settings import CommonSettings
 
@@ -54,7 +54,7 @@ class Edge:
         self.registry = Registry(settings.sessions_limit)
         self._relay = RelayAccess()
         journal = Journal(events, clock)
-        connect = Connect(bus, clock, remember_seconds=settings.connection_memory_seconds)
+        self._connect = connect = Connect(bus, clock, remember_seconds=settings.connection_memory_seconds)
         stages = Stages(
             connect=connect,
             hello=Hello(common.hostname, size_limit_octets=settings.size_limit_octets),
@@ -106,6 +106,10 @@ class Edge:
         if networks.invalid:
             log.warning("relay networks left out: not in CIDR form", networks=networks.invalid)
         self._relay.replace(networks)
+
+    def take_policy(self, policy: FilterConfig) -> None:
+        """Drop what is remembered of the filter's judgement by an older policy."""
+        self._connect.take_policy(policy.revision)
 
     def take_directory_change(self, change: DirectoryChange) -> None:
         """Drop what is remembered of the directory."""

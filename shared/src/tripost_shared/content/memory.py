@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from tripost_shared.clock import Clock, SystemClock
-from tripost_shared.content.port import ContentMissing, ContentUnavailable, StoredObject
+from tripost_shared.content.port import ContentDamaged, ContentMissing, ContentUnavailable, StoredObject
 from tripost_shared.mail.content import Content
 
 
@@ -36,7 +36,7 @@ class MemoryContentStore:
             raise ContentMissing(content.stored)
         octets, _ = self._objects[content.stored]
         if len(octets) != content.size_octets:
-            raise ContentMissing(f"{content.stored}: {len(octets)} of {content.size_octets} octets")
+            raise ContentDamaged(f"{content.stored}: {len(octets)} of {content.size_octets} octets")
         if octets:
             yield octets
 

@@ -17,7 +17,7 @@ import structlog
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable, StoredMessage
 from tripost_shared.bus.nats_link import NatsLink
-from tripost_shared.content.port import ContentMissing, ContentUnavailable, StoredObject
+from tripost_shared.content.port import ContentDamaged, ContentMissing, ContentUnavailable, StoredObject
 from tripost_shared.content.writer import BUCKET, CHUNKS, META, STREAM, ObjectMeta, ObjectWriter, meta_subject
 from tripost_shared.mail.content import Content
 
@@ -47,7 +47,7 @@ class ObjectContentStore:
         if meta is None:
             raise ContentMissing(f"{content.stored}: no such object")
         if meta.size != content.size_octets:
-            raise ContentMissing(f"{content.stored}: {meta.size} octets instead of {content.size_octets}")
+            raise ContentDamaged(f"{content.stored}: {meta.size} octets instead of {content.size_octets}")
         digest = hashlib.sha256()
         size_octets = 0
         async for chunk in self._chunks(meta):
@@ -55,7 +55,7 @@ class ObjectContentStore:
             size_octets += len(chunk)
             yield chunk
         if size_octets != meta.size or meta.digest != f"SHA-256={base64.urlsafe_b64encode(digest.digest()).decode()}":
-            raise ContentMissing(f"{content.stored}: damaged, {size_octets} of {meta.size} octets")
+            raise ContentDamaged(f"{content.stored}: damaged, {size_octets} of {meta.size} octets")
 
     async def read(self, content: Content) -> bytes:
         """Give all octets at once."""

@@ -13,6 +13,10 @@ class ContentMissing(Exception):
     """The store has no such object, or not all of it."""
 
 
+class ContentDamaged(ContentMissing):
+    """The store has the object, but not as it was written."""
+
+
 class ContentUnavailable(Exception):
     """The store did not answer."""
 

@@ -9,7 +9,7 @@ import structlog
 
 from tripost_domains.delivery.patience import until_done
 from tripost_shared.clock import Clock
-from tripost_shared.content.port import ContentMissing, ContentStore, ContentUnavailable, StoredObject
+from tripost_shared.content.port import ContentDamaged, ContentMissing, ContentStore, ContentUnavailable, StoredObject
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.mail.content import Content
 
@@ -38,12 +38,14 @@ class Contents:
         return await until_done(lambda: self._put(message.id, inline), (ContentUnavailable,), "store content")
 
     async def is_missing(self, content: Content) -> bool:
-        """Tell whether the store has no such object any more; raises ContentUnavailable."""
+        """Tell whether the store has no such object any more; a damaged one is there. Raises ContentUnavailable."""
         if content.inline is not None:
             return False
         try:
             async for _ in self._store.open(content):
                 break
+        except ContentDamaged:
+            return False
         except ContentMissing:
             return True
         return False

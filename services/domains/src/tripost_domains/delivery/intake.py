@@ -162,7 +162,9 @@ class Intake:
                 lambda: self._queue.recipients_of(message.id), (DatabaseUnavailable,), "read the queue"
             )
             if not settled and await self._is_gone(message):
-                log.warning("message without content: it was settled before", message_id=message.id)
+                log.error(
+                    "message without content: it was settled before, or its content is lost", message_id=message.id
+                )
                 return
         recipients = message.envelope.recipients
         todo = await until_done(

@@ -29,12 +29,18 @@ class Connect:
         self._bus = bus
         self._memory: ShortMemory[ClientKey, Verdict] = ShortMemory(clock, remember_seconds, CAPACITY)
         self._under_way: dict[ClientKey, asyncio.Task[Verdict]] = {}
+        self._revision = 0
+
+    def take_policy(self, revision: int) -> None:
+        """Count nothing that was remembered from an older configuration of the filter than this."""
+        self._revision = revision
 
     def begin(self, session: Session) -> None:
         """Have the answer under way, unless it is known."""
         if session.client.kind is ListenerKind.SUBMISSION:
             return
-        session.judgement = self._memory.get(_key(session))
+        known = self._memory.get(_key(session))
+        session.judgement = known if known is not None and known.revision >= self._revision else None
         if session.judgement is None and len(self._under_way) < MAX_UNDER_WAY:
             session.judgement = self._ask(session)
 
