@@ -43,18 +43,21 @@ class Trimmer:
                 await self._task
 
     async def trim(self) -> None:
-        """Trim all streams once; raises JetStreamRefused or JetStreamUnavailable."""
-        for stream, trimmed in self._trimmed.items():
-            info = await jetstream.call(self._link, f"CONSUMER.INFO.{stream}.{self._durable}")
-            floor: int = info["ack_floor"]["stream_seq"]
-            if floor != trimmed:  # lower after a crash of the server: then it is done again
-                await jetstream.call(self._link, f"STREAM.PURGE.{stream}", {"seq": floor + 1})
-                self._trimmed[stream] = floor
+        """Trim all streams once; one that cannot be trimmed now is said, and stops no other."""
+        for stream in self._trimmed:
+            try:
+                await self._trim(stream)
+            except (JetStreamRefused, JetStreamUnavailable) as error:
+                log.info("spool not trimmed now", stream=stream, because=str(error))
+
+    async def _trim(self, stream: str) -> None:
+        info = await jetstream.call(self._link, f"CONSUMER.INFO.{stream}.{self._durable}")
+        floor: int = info["ack_floor"]["stream_seq"]
+        if floor != self._trimmed[stream]:  # lower after a crash of the server: then it is done again
+            await jetstream.call(self._link, f"STREAM.PURGE.{stream}", {"seq": floor + 1})
+            self._trimmed[stream] = floor
 
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(TRIM_EVERY_SECONDS)
-            try:
-                await self.trim()
-            except (JetStreamRefused, JetStreamUnavailable) as error:
-                log.info("spool not trimmed now", because=str(error))
+            await self.trim()

@@ -101,7 +101,9 @@ class QueueRepository:
         async with writing(self._engine) as connection:
             await self._lock(connection, message_id)
             if done:
-                await connection.execute(delete(QueuedDelivery).where(QueuedDelivery.id.in_(done)))
+                # Of this message only: SQLite gives a deleted row's number to the next one.
+                rows_done = and_(QueuedDelivery.message_id == message_id, QueuedDelivery.id.in_(done))
+                await connection.execute(delete(QueuedDelivery).where(rows_done))
             if put_off:
                 await connection.execute(self._put_off, [put_off_row(row, each, now) for row, each in put_off])
             if instead:
