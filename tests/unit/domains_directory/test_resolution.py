@@ -184,7 +184,7 @@ async def test_a_broken_target_is_a_dead_end_beside_the_good_one() -> None:
             "route * all.example:25; route other.example mx encrypt",
             mx("other.example", 25, "encrypt"),
         ),
-        "an address literal is its own host": ("eve@[192.0.2.7]", "", smarthost("[192.0.2.7]")),
+        "an address literal is its own host": ("eve@[192.0.2.7]", "", mx("[192.0.2.7]")),
         "an address literal by the route for all": (
             "eve@[192.0.2.7]",
             "route * all.example:25",

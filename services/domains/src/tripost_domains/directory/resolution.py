@@ -95,9 +95,9 @@ def route_names(domain: str) -> tuple[str, ...]:
 
 
 def next_hop(domain: str, route: RouteRecord | None) -> NextHop:
-    """Say where mail for a foreign domain goes; an address literal without a route is its own host."""
+    """Say where mail for a foreign domain goes; an address literal is its own host, and no administrator's choice."""
     if route is None:
-        return NextHop(HopKind.SMARTHOST if domain.startswith("[") else HopKind.MX, domain)
+        return NextHop(HopKind.MX, domain)
     if route.host is None:
         return NextHop(HopKind.MX, domain, route.port, route.tls)
     return NextHop(HopKind.SMARTHOST, route.host, route.port, route.tls)

@@ -12,6 +12,8 @@ _RECEIVED: Final = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE
 _SUBJECT: Final = re.compile(rb"^subject[ \t]*:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
 _SUSPECT: Final = re.compile(rb"^(?:return-path|authentication-results)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
+_COMMENT: Final = "\0"  # stands for one while the authserv-id is read; NUL is refused in content
+
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
@@ -46,14 +48,15 @@ def _is_forged(field: bytes, authserv_id: str) -> bool:
         case b"return-path":
             return True
         case b"authentication-results":
-            return _authserv_id(value.decode("latin-1")) == authserv_id
+            return authserv_id in _authserv_ids(value.decode("latin-1"))
     return False
 
 
-def _authserv_id(value: str) -> str:
-    """Read who claims to have written the field, as its most lenient reader would.
+def _authserv_ids(value: str) -> set[str]:
+    """Read who claims to have written the field, as its most lenient readers would.
 
-    That is its first word, comments (which nest), quotes and escapes left out.
+    That is its first word, comments (which nest), quotes, escapes and a final dot left out. To some readers a comment
+    separates words, to others it is nothing.
     """
     depth = 0
     outside: list[str] = []
@@ -65,14 +68,16 @@ def _authserv_id(value: str) -> str:
             escaped = True
         elif character == "(":
             depth += 1
+            outside.append(_COMMENT)
         elif character == ")" and depth:
             depth -= 1
         elif not depth:
             if character == ";":
                 break
             outside.append(character)
-    words = "".join(outside).replace('"', "").replace("\\", "").split()
-    return words[0].lower() if words else ""
+    plain = "".join(outside).replace('"', "").replace("\\", "").lower()
+    readings = (plain.replace(_COMMENT, between).split() for between in ("", " "))
+    return {words[0].rstrip(".") for words in readings if words}
 
 
 def _readable(value: bytes) -> str:
