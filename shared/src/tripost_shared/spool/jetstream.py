@@ -1,4 +1,4 @@
-"""SPOOL on JetStream: streams `SPOOL_<n>`, work queues on disk, one durable consumer `deliver` each.
+"""SPOOL on JetStream: streams `SPOOL_<n>` on disk, one durable consumer `deliver` each, trimmed now and then.
 
 A message's id chooses its stream, so that publishing it again meets the server's window of known ids (`Nats-Msg-Id`).
 """
