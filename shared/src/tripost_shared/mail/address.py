@@ -46,11 +46,6 @@ class Address:
         """The form in which addresses are compared and stored: as `str`, the local part in lower case."""
         return f"{_rendered(self.local_part.lower())}@{self.domain}" if self.domain else self.local_part.lower()
 
-    @property
-    def needs_smtputf8(self) -> bool:
-        """Whether the local part can travel with SMTPUTF8 only (RFC 6531 §3.3)."""
-        return not self.local_part.isascii()
-
     def __str__(self) -> str:
         return f"{_rendered(self.local_part)}@{self.domain}" if self.domain else _rendered(self.local_part)
 

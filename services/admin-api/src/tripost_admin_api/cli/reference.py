@@ -1,6 +1,5 @@
 """Writes `docs/reference/cli.md` from the commands: `python -m tripost_admin_api.cli.reference`, `--check` compares."""
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Final
 import typer
 
 from tripost_admin_api.cli.main import app
+from tripost_admin_api.generated_page import write_or_compare
 
 PLACE: Final = Path("docs/reference/cli.md")
 SAID_ONCE: Final = frozenset({"output", "help", "install_completion", "show_completion"})
@@ -105,19 +105,7 @@ def _default(option: Any) -> str:
 
 def main() -> int:
     """Exit 1 when the page is not what the commands say."""
-    parser = argparse.ArgumentParser(prog="python -m tripost_admin_api.cli.reference", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only; exit 1 when the page is out of date")
-    parser.add_argument("place", type=Path, nargs="?", default=PLACE, help="the file (default: %(default)s)")
-    arguments = parser.parse_args()
-    text = document()
-    if not arguments.check:
-        arguments.place.parent.mkdir(parents=True, exist_ok=True)
-        arguments.place.write_text(text)
-        return 0
-    if arguments.place.is_file() and arguments.place.read_text() == text:
-        return 0
-    sys.stderr.write(f"{arguments.place} is out of date; write it anew: python -m tripost_admin_api.cli.reference\n")
-    return 1
+    return write_or_compare("tripost_admin_api.cli.reference", __doc__, PLACE, document())
 
 
 if __name__ == "__main__":

@@ -47,7 +47,6 @@ class Session:
     transaction: Transaction | None = None
     judgement: Verdict | Awaitable[Verdict] | None = None
     transactions: int = 0  # begun so far
-    accepted_messages: int = 0
     protocol_errors: int = 0
     auth_failures: int = 0
     facts: int = 0  # recorded so far; numbers them

@@ -117,7 +117,6 @@ class Data:
             await self._spool_message(session, transaction, content, verdict)
         elif content.stored:
             await self._delete(content)
-        session.accepted_messages += 1
         reply = replies.accepted_as(transaction.id)
         self._journal.accepted(
             session, transaction, fact, reply, verdict, size_octets=content.size_octets, subject=subject
