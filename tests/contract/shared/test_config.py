@@ -68,6 +68,7 @@ async def test_a_change_reaches_all_watchers(parts: Parts) -> None:
         await publisher.put(EDGE_KEY, EdgeConfig(revision))
         await until_current(first, EdgeConfig(revision))
         await until_current(second, EdgeConfig(revision))
+        assert (first.current, second.current) == (EdgeConfig(revision), EdgeConfig(revision))
 
 
 @pytest.mark.parametrize("garbage", [b"{", b'{"revision": "x"}', b"", b"\xff"])

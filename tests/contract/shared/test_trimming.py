@@ -31,9 +31,14 @@ async def link(nats_server: NatsServer) -> AsyncIterator[NatsLink]:
         yield link
 
 
-async def stored(link: NatsLink) -> int:
+async def stored_in(link: NatsLink) -> list[int]:
+    """How many messages each partition holds."""
     infos = [await jetstream.call(link, f"STREAM.INFO.{stream}") for stream in STREAMS]
-    return sum(info["state"]["messages"] for info in infos)
+    return [info["state"]["messages"] for info in infos]
+
+
+async def stored(link: NatsLink) -> int:
+    return sum(await stored_in(link))
 
 
 async def fetch_all(link: NatsLink, reader: JetStreamSpoolReader) -> Sequence[JetStreamSpoolDelivery]:
@@ -56,6 +61,7 @@ async def test_what_is_not_acknowledged_stays_whatever_came_after_it(link: NatsL
     trimmer = Trimmer(link, STREAMS, DURABLE)
     await trimmer.trim()
     assert 1 <= await stored(link) < MESSAGES
+    assert (await stored_in(link)).count(0) == PARTITIONS - 1, "a partition of which all is done keeps nothing"
     await reader.close()
     anew = JetStreamSpoolReader(link, PARTITIONS)
     await first.put_back(timedelta(0))
@@ -76,4 +82,5 @@ async def test_a_reader_trims_by_itself(link: NatsLink, monkeypatch: pytest.Monk
     async with asyncio.timeout(10):
         while await stored(link):  # noqa: ASYNC110 (nothing tells of it)
             await asyncio.sleep(0.02)
+    assert await reader.fetch(MESSAGES, timedelta(0)) == []
     await reader.close()

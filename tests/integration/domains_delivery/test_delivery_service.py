@@ -177,6 +177,7 @@ class TestQueue:
             await until_queued(delivery, BOB)
             await retry_now(delivery)
             await hop.wait_until(lambda hop: len(hop.taken) == 1, within=2)
+        assert next(fact for fact, _ in delivery.facts()) == Fact.DEFERRED, "the first attempt had failed"
 
     async def test_large_content_stays_where_it_is_until_all_is_done(self, delivery: Delivery) -> None:
         octets = b"Subject: large\r\n\r\n" + b"x" * 200_000 + b"\r\n"
@@ -194,6 +195,7 @@ class TestQueue:
             await until_queued(delivery, BOB)
             route(delivery, new)
             await new.wait_until(lambda hop: len(hop.taken) == 1)
+            assert not old.taken
 
 
 def report_of(message: SpooledMessage) -> EmailMessage:
