@@ -1,7 +1,7 @@
 """How an attempt ended, recipient by recipient; values only."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -57,12 +57,14 @@ class Trial:
 
     `number` counts the attempts for this recipient from 1. `may_be_repeated`: an earlier taker may have done some of it
     and not said so. `began_at` (monotonic) for an attempt that the queue's schedule or an operator asked for: only
-    failures of a host seen after it count; None: all that are remembered.
+    failures of a host seen after it count; None: all that are remembered. `within`: the time until the final dot is
+    sent, after which the delivery is deferred; None: the relay's own patience is all that ends it.
     """
 
     number: int = 1
     may_be_repeated: bool = False
     began_at: float | None = None
+    within: timedelta | None = None
 
 
 def delivered(host: str, text: str, detail: str = "") -> Outcome:
