@@ -1,5 +1,6 @@
 """Header fields as octets (RFC 5322 §2.2)."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,3 +42,36 @@ def test_folding_makes_one_field_of_any_words(words: list[str]) -> None:
     assert folded.endswith(b"\r\n")
     assert len(list(header.raw_fields(folded))) == 1
     assert b"\n" not in folded.replace(b"\r\n", b"")
+
+
+@pytest.mark.parametrize(
+    "character",
+    [
+        pytest.param("\x1b", id="escape"),
+        pytest.param("\n", id="line feed"),
+        pytest.param("\x7f", id="delete"),
+        pytest.param("\x85", id="C1: next line"),
+        pytest.param("\x9b", id="C1: control sequence introducer"),
+        pytest.param("\u061c", id="Arabic letter mark"),
+        pytest.param("\u200e", id="left-to-right mark"),
+        pytest.param("\u200f", id="right-to-left mark"),
+        pytest.param("\u2028", id="line separator"),
+        pytest.param("\u2029", id="paragraph separator"),
+        pytest.param("\u202e", id="right-to-left override"),
+        pytest.param("\u2066", id="left-to-right isolate"),
+        pytest.param("\u2069", id="pop directional isolate"),
+        pytest.param("\udcff", id="surrogate"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_not_printed(character: str) -> None:
+    """It would move the cursor, end the line, or show a text as another one."""
+    assert header.printable(f"a{character}b") == "a?b"
+    assert not header.is_printable(f"a{character}b")
+    assert header.fold("X", [f"a{character}b"]) == b"X: a?b\r\n"
+
+
+@pytest.mark.parametrize("text", ["plain", "Gr\u00fc\u00dfe", "\u4f60\u597d", "\u05e9\u05dc\u05d5\u05dd", "\U0001f4ee"])
+def test_writing_of_all_languages_is_printable(text: str) -> None:
+    """Only what is no writing is replaced."""
+    assert header.printable(text) == text
+    assert header.is_printable(text)

@@ -8,6 +8,8 @@ from typing import Final
 
 import idna
 
+from tripost_shared.mail.header import is_printable
+
 MAX_LOCAL_PART_OCTETS: Final = 64  # RFC 5321 §4.5.3.1.1
 MAX_DOMAIN_OCTETS: Final = 255  # RFC 5321 §4.5.3.1.2
 MAX_PATH_OCTETS: Final = 256  # RFC 5321 §4.5.3.1.3, the angle brackets included
@@ -19,7 +21,6 @@ _LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]*[A-Za-z0-9_])?"
 _ASCII_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _SOURCE_ROUTE: Final = re.compile(r"@[^@:<>\s]+(?:,@[^@:<>\s]+)*:")
 _LITERAL: Final = re.compile(r"\[(?:IPv6:([0-9A-Fa-f:.]+)|([0-9.]+))\]", re.IGNORECASE)
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class InvalidAddress(ValueError):
@@ -74,7 +75,7 @@ def normalise_domain(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> Address:
-    if _CONTROL.search(text):
+    if not is_printable(text):
         raise InvalidAddress("control character in address")
     if text.startswith('"'):
         quoted = _QUOTED_STRING.match(text)

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 _FIELD_NAME: Final = re.compile(rb"[\x21-\x39\x3b-\x7e]+")
-_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f]")
+# C0 and C1 controls, line and paragraph separators; the marks that turn the direction of writing (UAX #9 §2), by which
+# a text shows itself as another one; surrogates, which no encoder takes.
+_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 FOLD_AT_COLUMN: Final = 78  # RFC 5322 §2.1.1
 
 
@@ -58,14 +60,22 @@ def unfold(value: bytes) -> bytes:
 
 
 def printable(text: str) -> str:
-    """Make any text safe for one header line or log line: control characters become `?`."""
+    """Make any text safe for one header line, log line or line on a terminal.
+
+    Controls, line separators, marks of writing direction and surrogates become `?`.
+    """
     return _UNSAFE.sub("?", text)
+
+
+def is_printable(text: str) -> bool:
+    """Whether `printable` would leave the text as it is."""
+    return _UNSAFE.search(text) is None
 
 
 def fold(name: str, words: Iterable[str]) -> bytes:
     """Write a field from words, a folded line begun where the next word would pass column 78; CRLF at the end.
 
-    Control characters in the words become `?`, so that nothing a client said can begin another field.
+    The words are made printable, so that nothing a client said can begin another field.
     """
     lines: list[str] = []
     line = f"{name}:"
