@@ -10,8 +10,9 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from delivery_world import TOP, make_message
-from tripost_domains.queue.model import Claim, ClaimedMessage, Deferral, Share, State
+from tripost_domains.queue.model import Claim, ClaimedMessage, Deferral, Share
 from tripost_domains.queue.repository import QueueRepository
+from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import reading, writing
@@ -206,9 +207,9 @@ class TestOperators:
         self, queue: QueueRepository, database: AsyncEngine
     ) -> None:
         await add(queue, a_deferral())
-        await operator_sets(database, state=State.HELD)
+        await operator_sets(database, state=DeliveryState.HELD)
         assert await claim(queue) == []
-        await operator_sets(database, state=State.DEFERRED)
+        await operator_sets(database, state=DeliveryState.DEFERRED)
         assert await claim(queue) == [BOB]
 
     async def test_retry_now_makes_it_due(self, queue: QueueRepository, database: AsyncEngine) -> None:
@@ -221,7 +222,7 @@ class TestOperators:
     ) -> None:
         message = await add(queue, a_deferral())
         (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
-        await operator_sets(database, state=State.HELD)
+        await operator_sets(database, state=DeliveryState.HELD)
         await queue.settle(message.id, [], [(one.id, a_deferral())], [], NOW)
         assert await claim(queue, NOW + LEASE) == []
 
@@ -252,7 +253,7 @@ async def test_the_queue_is_counted_by_state(queue: QueueRepository) -> None:
     await add(queue, a_deferral(), a_deferral("eve@third.example", "third.example", NOW + MINUTE))
     await claim(queue)
     state = await queue.state()
-    assert state.counts == {State.DEFERRED: 1, State.HELD: 0, State.ATTEMPTING: 1}
+    assert state.counts == {DeliveryState.DEFERRED: 1, DeliveryState.HELD: 0, DeliveryState.ATTEMPTING: 1}
     assert state.oldest_at == NOW
 
 

@@ -161,8 +161,8 @@ class QueuedMessage(Base):
 class QueuedDelivery(Base):
     """One recipient of a queued message.
 
-    `state`: "deferred" (due at `next_attempt_at`), "held", or "attempting" (claimed by `claimed_by` until
-    `claimed_until`; a claim that has run out is due again).
+    `state` is a `tripost_shared.contracts.queue.DeliveryState`: "deferred" (due at `next_attempt_at`), "held", or
+    "attempting" (claimed by `claimed_by` until `claimed_until`; a claim that has run out is due again).
     """
 
     __tablename__ = "queued_deliveries"

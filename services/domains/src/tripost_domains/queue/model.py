@@ -2,22 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
+from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.mail.envelope import Recipient
-
-
-class State(StrEnum):
-    """Where a delivery in the queue is.
-
-    The scheduler moves DEFERRED to ATTEMPTING (a claim) and back, or deletes the row. Operators move DEFERRED to HELD
-    and back, set another due time, or delete the row. A claim that has run out counts as DEFERRED.
-    """
-
-    DEFERRED = "deferred"
-    HELD = "held"
-    ATTEMPTING = "attempting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,5 +54,5 @@ class Share:
 class QueueState:
     """How full the queue is: deliveries by state, and when the oldest one came in (None: empty)."""
 
-    counts: dict[State, int]
+    counts: dict[DeliveryState, int]
     oldest_at: datetime | None

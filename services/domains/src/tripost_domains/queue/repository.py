@@ -8,9 +8,10 @@ from sqlalchemy import CTE, Insert, Select, and_, bindparam, delete, exists, fun
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tripost_domains.queue.model import ClaimedMessage, Deferral, QueueState, Share, State
+from tripost_domains.queue.model import ClaimedMessage, Deferral, QueueState, Share
 from tripost_domains.queue.rows import claimed_messages, delivery_row, message_row, put_off_row
 from tripost_domains.queue.uninterrupted import uninterrupted
+from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import reading, writing
@@ -78,7 +79,7 @@ class QueueRepository:
                 update(QueuedDelivery)
                 .where(
                     QueuedDelivery.id.in_(ids),
-                    QueuedDelivery.state == State.ATTEMPTING,
+                    QueuedDelivery.state == DeliveryState.ATTEMPTING,
                     QueuedDelivery.claimed_by == self._owner,
                 )
                 .values(claimed_until=until)
@@ -114,12 +115,12 @@ class QueueRepository:
     @uninterrupted
     async def release(self, ids: Collection[int] | None, due_at: datetime) -> None:
         """Give claims back without an attempt; None: all that this process has."""
-        ours = and_(QueuedDelivery.state == State.ATTEMPTING, QueuedDelivery.claimed_by == self._owner)
+        ours = and_(QueuedDelivery.state == DeliveryState.ATTEMPTING, QueuedDelivery.claimed_by == self._owner)
         async with writing(self._engine) as connection:
             await connection.execute(
                 update(QueuedDelivery)
                 .where(ours if ids is None else and_(ours, QueuedDelivery.id.in_(ids)))
-                .values(state=State.DEFERRED, claimed_by="", claimed_until=None, next_attempt_at=due_at)
+                .values(state=DeliveryState.DEFERRED, claimed_by="", claimed_until=None, next_attempt_at=due_at)
             )
 
     @uninterrupted
@@ -143,7 +144,7 @@ class QueueRepository:
                 )
             )
             found = rows.all()
-        counts = dict.fromkeys(State, 0) | {State(state): count for state, count, _ in found}
+        counts = dict.fromkeys(DeliveryState, 0) | {DeliveryState(state): count for state, count, _ in found}
         return QueueState(counts, min((oldest for _, _, oldest in found), default=None))
 
     @uninterrupted
@@ -165,8 +166,8 @@ class QueueRepository:
         PostgreSQL locks only outside of the numbering, so a row that another replica has just taken is passed over.
         """
         due = or_(
-            and_(QueuedDelivery.state == State.DEFERRED, QueuedDelivery.next_attempt_at <= now),
-            and_(QueuedDelivery.state == State.ATTEMPTING, QueuedDelivery.claimed_until <= now),
+            and_(QueuedDelivery.state == DeliveryState.DEFERRED, QueuedDelivery.next_attempt_at <= now),
+            and_(QueuedDelivery.state == DeliveryState.ATTEMPTING, QueuedDelivery.claimed_until <= now),
         )
         turn = func.row_number().over(
             partition_by=QueuedDelivery.next_hop, order_by=(QueuedDelivery.next_attempt_at, QueuedDelivery.id)
@@ -180,7 +181,7 @@ class QueueRepository:
         return (
             update(QueuedDelivery)
             .where(QueuedDelivery.id.in_(chosen))
-            .values(state=State.ATTEMPTING, claimed_by=self._owner, claimed_until=now + lease)
+            .values(state=DeliveryState.ATTEMPTING, claimed_by=self._owner, claimed_until=now + lease)
             .returning(QueuedDelivery.id)
             .execution_options(synchronize_session=False)
         )
@@ -197,11 +198,11 @@ class QueueRepository:
             update(QueuedDelivery.__table__)  # type: ignore[arg-type]  # a mapped class' table is typed as FromClause
             .where(
                 QueuedDelivery.__table__.c.id == bindparam("row_id"),
-                QueuedDelivery.__table__.c.state == State.ATTEMPTING,
+                QueuedDelivery.__table__.c.state == DeliveryState.ATTEMPTING,
                 QueuedDelivery.__table__.c.claimed_by == self._owner,
             )
             .values(
-                state=State.DEFERRED,
+                state=DeliveryState.DEFERRED,
                 claimed_by="",
                 claimed_until=None,
                 attempts=bindparam("attempts_made"),

@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from tripost_domains.queue.model import Claim, ClaimedMessage, Deferral, State
+from tripost_domains.queue.model import Claim, ClaimedMessage, Deferral
+from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.envelope import Recipient
@@ -40,7 +41,7 @@ def delivery_row(message_id: str, deferral: Deferral, now: datetime) -> dict[str
         "original_recipient": deferral.recipient.original[:MAX_ORIGINAL],
         "notify": ",".join(deferral.recipient.notify),
         "next_hop": deferral.next_hop[:MAX_NEXT_HOP],
-        "state": State.DEFERRED,
+        "state": DeliveryState.DEFERRED,
         "attempts": deferral.attempts,
         "created_at": now,
         "last_attempt_at": now,
