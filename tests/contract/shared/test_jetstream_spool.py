@@ -25,7 +25,7 @@ from tripost_shared.spool.jetstream import (
     JetStreamSpool,
     JetStreamSpoolReader,
 )
-from tripost_shared.spool.port import SpoolFull, SpoolUnavailable
+from tripost_shared.spool.port import MessageTooLarge, SpoolFull
 
 WAIT = timedelta(seconds=5)
 NOT_LONG = timedelta(seconds=0.3)
@@ -70,7 +70,7 @@ async def test_a_full_spool_says_so_and_takes_mail_again_when_some_is_done(nats_
 
 
 async def test_a_message_that_nats_will_never_take_is_refused_at_once(link: NatsLink) -> None:
-    with pytest.raises(SpoolUnavailable, match="octets"):
+    with pytest.raises(MessageTooLarge, match="by reference"):
         await JetStreamSpool(link, PARTITIONS).publish(spooled_message(1, size_octets=link.max_payload_octets))
 
 

@@ -19,7 +19,7 @@ from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.contracts.spool import SPOOL_SUBJECT, SpooledMessage
 from tripost_shared.spool.events import JetStreamEventLog, JetStreamEventReader
-from tripost_shared.spool.port import SpoolFull, SpoolUnavailable
+from tripost_shared.spool.port import MessageTooLarge, SpoolFull, SpoolUnavailable
 from tripost_shared.spool.pull import SECOND, Pulled, Puller
 from tripost_shared.spool.trimming import Trimmer
 
@@ -60,13 +60,14 @@ class JetStreamSpool:
         self._partitions = partitions
 
     async def publish(self, message: SpooledMessage) -> None:
-        """Put the message on disk; raises SpoolFull or SpoolUnavailable. A restart of the server is waited out."""
+        """Put the message on disk; raises as the port says. A restart of the server is waited out."""
         subject = f"{SPOOL_SUBJECT}.{zlib.crc32(message.id.encode()) % self._partitions}"
         payload = encode(message)
         header = b"NATS/1.0\r\nNats-Msg-Id: " + message.id.encode() + b"\r\n\r\n"
         loop = asyncio.get_running_loop()
         end = loop.time() + GIVE_UP_SECONDS
         while True:
+            self._require_size(len(payload) + len(header))
             left = end - loop.time()
             try:
                 await jetstream.publish(self._link, subject, payload, header, min(left, TRY_SECONDS))
@@ -75,12 +76,19 @@ class JetStreamSpool:
                     raise SpoolFull(str(error)) from error
                 raise SpoolUnavailable(str(error)) from error
             except JetStreamUnavailable as error:
-                if len(payload) > self._link.max_payload_octets or end - loop.time() < PAUSE_SECONDS:
+                if end - loop.time() < PAUSE_SECONDS:
                     raise SpoolUnavailable(str(error)) from error
                 await asyncio.sleep(PAUSE_SECONDS)
                 await self._link.wait_connected(max(0.0, end - loop.time() - PAUSE_SECONDS))
             else:
                 return
+
+    def _require_size(self, octets: int) -> None:
+        if octets > self._link.max_payload_octets:
+            raise MessageTooLarge(
+                f"the message with its envelope is {octets} octets, NATS takes {self._link.max_payload_octets}; "
+                "its content must go by reference"
+            )
 
 
 class JetStreamSpoolReader:
@@ -171,6 +179,11 @@ class JetStreamSpoolDelivery:
     def times_delivered(self) -> int:
         """1 at first."""
         return self.pulled.times_delivered
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether an earlier taker may have done some or all of it."""
+        return self.pulled.times_delivered > 1
 
     async def done(self) -> None:
         """Remove it from the spool; not waited for."""

@@ -12,17 +12,21 @@ from tripost_shared.bus.encoding import decode, encode
 from tripost_shared.clock import Clock, SystemClock
 from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.spool import SpooledMessage
-from tripost_shared.spool.port import SpoolFull, SpoolUnavailable
+from tripost_shared.spool.port import MessageTooLarge, SpoolFull, SpoolUnavailable
 
 ACK_WAIT: Final = timedelta(seconds=30)  # as the JetStream consumer's
 
 
 class MemorySpool:
-    """Spool and SpoolReader in one. `is_full` and `is_unavailable` let a test make it so."""
+    """Spool and SpoolReader in one. `is_full` and `is_unavailable` let a test make it so.
+
+    `most_octets` bounds a message as NATS does; None: there is no bound.
+    """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.is_full = False
         self.is_unavailable = False
+        self.most_octets: int | None = None
         self._clock = clock or SystemClock()
         self._kept: list[_Kept] = []
         self._seen: set[str] = set()
@@ -34,13 +38,16 @@ class MemorySpool:
         return [kept.message for kept in self._kept]
 
     async def publish(self, message: SpooledMessage) -> None:
-        """Keep the message; raises SpoolFull or SpoolUnavailable when the test says so."""
+        """Keep the message; raises SpoolFull, SpoolUnavailable or MessageTooLarge when the test says so."""
+        octets = encode(message)
+        if self.most_octets is not None and len(octets) > self.most_octets:
+            raise MessageTooLarge(f"{len(octets)} octets; told to take {self.most_octets}")
         self._require_available()
         if self.is_full:
             raise SpoolFull("told to be full")
         if message.id not in self._seen:
             self._seen.add(message.id)
-            self._kept.append(_Kept(decode(encode(message), SpooledMessage), self._clock.now()))
+            self._kept.append(_Kept(decode(octets, SpooledMessage), self._clock.now()))
             self._changed.set()
 
     async def fetch(self, at_most: int, wait: timedelta) -> Sequence["MemorySpoolDelivery"]:
@@ -68,6 +75,14 @@ class MemorySpool:
         """Tell when the oldest message still there was put there."""
         self._require_available()
         return min((kept.stored_at for kept in self._kept), default=None)
+
+    def forget_takers(self) -> None:
+        """Let all that is there come anew, as when a crash made the server forget who had taken what."""
+        for kept in self._kept:
+            kept.hidden_until = 0.0
+            kept.times_delivered = 0
+            kept.is_forgotten = True
+        self._changed.set()
 
     async def close(self) -> None:
         """Do nothing; the JetStream reader gives back what it holds."""
@@ -101,6 +116,7 @@ class _Kept:
     stored_at: datetime
     hidden_until: float = 0.0
     times_delivered: int = 0
+    is_forgotten: bool = False
 
 
 class MemorySpoolDelivery:
@@ -109,6 +125,7 @@ class MemorySpoolDelivery:
     def __init__(self, spool: MemorySpool, kept: _Kept) -> None:
         self.message = kept.message
         self.times_delivered = kept.times_delivered
+        self.may_be_repeated = kept.times_delivered > 1 or kept.is_forgotten
         self._spool = spool
         self._kept = kept
 

@@ -16,13 +16,17 @@ class SpoolUnavailable(Exception):
     """The spool did not acknowledge in time: the message may or may not be on disk."""
 
 
+class MessageTooLarge(ValueError):
+    """The message with its envelope is larger than the spool ever takes; its content must go by reference."""
+
+
 class Spool(Protocol):
     """Where edge puts accepted mail, and domains its bounces."""
 
     async def publish(self, message: SpooledMessage) -> None:
         """Put the message on disk; returns once the server says that it is there.
 
-        Raises SpoolFull or SpoolUnavailable. The same id again within two minutes is kept once only.
+        Raises SpoolFull, SpoolUnavailable or MessageTooLarge. The same id again within two minutes is kept once only.
         """
         ...
 
@@ -38,6 +42,11 @@ class SpoolDelivery(Protocol):
     @property
     def times_delivered(self) -> int:
         """1 at first; more when an earlier taker did not finish."""
+        ...
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether an earlier taker may have done some or all of it: unsaid, or said and forgotten in a crash."""
         ...
 
     async def done(self) -> None:

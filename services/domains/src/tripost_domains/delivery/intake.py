@@ -137,7 +137,7 @@ class Intake:
 
     async def _work(self, held: Held) -> None:
         message = held.message
-        may_be_repeated = held.delivery.times_delivered > 1
+        may_be_repeated = held.delivery.may_be_repeated
         held.settled |= self._broken.pop(message.id, set())
         try:
             await self._settle(message, held.settled, may_be_repeated=may_be_repeated)
