@@ -173,6 +173,29 @@ async def test_findings_ride_along_to_the_message_stage_each_once(world: EdgeWor
     assert message.verdict == world.tiers.message
 
 
+async def test_an_accepted_message_s_fact_says_what_monitor_mode_held_back(world: EdgeWorld) -> None:
+    world.tiers.message = Verdict(Action.TAG, score=7.5, rule="monitor:dnsbl", intended=Action.REJECT)
+    session = a_session()
+    await mail(world, session)
+    await rcpt(world, session, "ann@dest.example")
+    assert (await content(world, session, b"x\r\n")).code == 250
+    (event,) = world.facts(Fact.ACCEPTED)
+    assert (event.action, event.rule, event.intended, event.score) == ("tag", "monitor:dnsbl", "reject", 7.5)
+
+
+async def test_a_refused_recipient_s_fact_names_the_rule(world: EdgeWorld) -> None:
+    world.tiers.recipients["ann@dest.example"] = Verdict(Action.DEFER, (Finding("greylist", "new"),), rule="greylist")
+    session = a_session()
+    await mail(world, session)
+    await rcpt(world, session, "ann@dest.example")
+    (event,) = world.facts(Fact.REFUSED)
+    assert (event.action, event.rule, [finding.check for finding in event.findings]) == (
+        "defer",
+        "greylist",
+        ["greylist"],
+    )
+
+
 async def test_the_name_that_reverse_dns_confirmed_stands_in_the_received_field(world: EdgeWorld) -> None:
     finding = Finding("reverse_dns", "pass", evidence={"name": "mail.b.example"})
     world.tiers.connection = Verdict(Action.ACCEPT, (finding,))

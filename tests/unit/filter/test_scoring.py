@@ -38,17 +38,19 @@ def test_enforcing(findings: list[Finding], action: Action, rule: str, reply: Sm
 
 
 @pytest.mark.parametrize(
-    ("findings", "action", "rule"),
+    ("findings", "action", "rule", "intended"),
     [
-        pytest.param([fine], Action.ACCEPT, "", id="fine"),
-        pytest.param([suspicious], Action.TAG, "tag_score", id="would be tagged"),
-        pytest.param([spam], Action.TAG, "monitor:reject_score", id="would be refused by score"),
-        pytest.param([listed], Action.TAG, "monitor:dnsbl", id="would be refused by a check"),
+        pytest.param([fine], Action.ACCEPT, "", None, id="fine"),
+        pytest.param([suspicious], Action.TAG, "tag_score", None, id="would be tagged"),
+        pytest.param([spam], Action.TAG, "monitor:reject_score", Action.REJECT, id="would be refused by score"),
+        pytest.param([listed], Action.TAG, "monitor:dnsbl", Action.REJECT, id="would be refused by a check"),
     ],
 )
-def test_monitoring_refuses_nothing_and_tags_all_of_it(findings: list[Finding], action: Action, rule: str) -> None:
+def test_monitoring_refuses_nothing_and_tags_all_of_it(
+    findings: list[Finding], action: Action, rule: str, intended: Action | None
+) -> None:
     verdict = decide(findings, MONITOR, is_final=True)
-    assert (verdict.action, verdict.rule, verdict.reply) == (action, rule, None)
+    assert (verdict.action, verdict.rule, verdict.reply, verdict.intended) == (action, rule, None, intended)
 
 
 def test_monitoring_tags_for_what_earlier_stages_would_have_refused() -> None:

@@ -1,7 +1,7 @@
 """Findings and policy become a verdict; pure.
 
 In this order: a check's own refusal (5yz before 4yz, then in the registry's order), `reject_score`, `tag_score`. In
-monitor mode nothing is refused; what would have been refused is tagged.
+monitor mode nothing is refused; what would have been refused is tagged, and the verdict names the action held back.
 """
 
 from collections.abc import Sequence
@@ -51,10 +51,11 @@ def decide(
         return _verdict(Action.TAG, findings, score, TAG_RULE, config)
     else:
         return _verdict(Action.ACCEPT, findings, score, "", config)
-    if monitoring:
-        action = Action.TAG if is_final else Action.ACCEPT
-        return _verdict(action, findings, score, f"monitor:{rule}", config)
     action = Action.REJECT if reply.is_permanent else Action.DEFER
+    if monitoring:
+        instead = Action.TAG if is_final else Action.ACCEPT
+        held_back = _verdict(instead, findings, score, f"monitor:{rule}", config)
+        return msgspec.structs.replace(held_back, intended=action)
     return _verdict(action, findings, score, rule, config, reply)
 
 

@@ -32,7 +32,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `message_id` is that of the message, or the session's id where no transaction had begun. `reply` is the reply that
     we gave (edge) or that the next hop gave (domains), as text. `detail` is a short text for people. For ACCEPTED and
-    REFUSED: `client`, `helo`, `login`, `reverse_path`, `recipients`, `size_octets`, `findings`, `subject`.
+    REFUSED: `client`, `helo`, `login`, `reverse_path`, `recipients`, `size_octets`, `findings`, `subject`. Where the
+    filter gave a verdict: its `score`, its `action` ("accept", "tag", "reject" …), the `rule` that decided, and the
+    action `intended` that monitor mode held back; "" for none.
     """
 
     id: str
@@ -56,6 +58,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     subject: str = ""
     tls: str = ""
     score: float = 0.0
+    action: str = ""
+    rule: str = ""
+    intended: str = ""
     findings: tuple[Finding, ...] = ()
 
 

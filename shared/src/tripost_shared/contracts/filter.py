@@ -58,6 +58,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `reply` is set when the action refuses. `header_fields` are whole fields, CRLF at the end of each, to put on top of
     the message in this order. `rule` names the policy rule that decided; `revision` is that of the configuration.
+    `intended` is the action that monitor mode held back, None when it held nothing back.
     """
 
     action: Action
@@ -68,6 +69,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     redirect_to: str = ""
     rule: str = ""
     revision: int = 0
+    intended: Action | None = None
 
 
 class ConnectionQuestion(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -31,7 +31,7 @@ class Journal:
         *,
         recipient: str = "",
         because: str = "",
-        findings: Sequence[Finding] = (),
+        verdict: Verdict | None = None,
         reverse_path: str | None = None,
     ) -> SmtpReply:
         """Record a refusal of a command; gives the reply with the id by which it can be found."""
@@ -48,8 +48,8 @@ class Journal:
             reply=str(reply),
             recipient=recipient,
             detail=because,
-            findings=tuple(findings),
             reverse_path=reverse_path,
+            **_judgement(verdict),
         )
         if transaction is None:
             log.info("refused", stage=stage, reply=str(reply), because=because, **_facts(session))
@@ -79,8 +79,7 @@ class Journal:
             recipients=tuple(transaction.recipients),
             size_octets=size_octets,
             subject=subject,
-            score=verdict.score,
-            findings=findings,
+            **_judgement(verdict, findings),
         )
         log.info(
             f"message {fact.value}",
@@ -117,8 +116,7 @@ class Journal:
             recipients=tuple(transaction.recipients),
             size_octets=size_octets,
             subject=subject,
-            score=verdict.score if verdict else 0.0,
-            findings=findings,
+            **_judgement(verdict, findings),
         )
         log.info(
             "message refused",
@@ -175,6 +173,19 @@ def direction_of(session: Session) -> Direction:
 def summary(findings: Sequence[Finding]) -> str:
     """Give the findings in a few words: `spf=pass dnsbl=none`."""
     return " ".join(f"{finding.check}={finding.result}" for finding in findings)
+
+
+def _judgement(verdict: Verdict | None, findings: tuple[Finding, ...] = ()) -> dict[str, Any]:
+    """Give what an event says of the filter's judgement; `findings` are those of all stages where there are others."""
+    if verdict is None:
+        return {"findings": findings}
+    return {
+        "action": verdict.action.value,
+        "rule": verdict.rule,
+        "intended": verdict.intended.value if verdict.intended is not None else "",
+        "score": verdict.score,
+        "findings": findings or verdict.findings,
+    }
 
 
 def _facts(session: Session) -> dict[str, str]:

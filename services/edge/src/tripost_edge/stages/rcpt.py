@@ -136,9 +136,7 @@ class Rcpt:
         return refused
 
     def _refused_by(self, session: Session, stage: str, address: str, verdict: Verdict) -> SmtpReply:
-        return self._journal.refused(
-            session, stage, replies.of_verdict(verdict), recipient=address, findings=verdict.findings
-        )
+        return self._journal.refused(session, stage, replies.of_verdict(verdict), recipient=address, verdict=verdict)
 
     def _refused(
         self, session: Session, addresses: Sequence[str], reply: SmtpReply, because: str
