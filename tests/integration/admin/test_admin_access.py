@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 
 import httpx
@@ -154,6 +154,63 @@ async def test_a_new_password_ends_the_sessions(api: Api) -> None:
     headers = {"Authorization": f"Bearer {session['token']}"}
     assert (await api.nobody.put(path, headers=headers, json={"password": "battery staple"})).status_code == 204
     assert_problem(await api.nobody.get(f"{V1}/session", headers=headers), 401)
+
+
+def meanwhile(api: Api, monkeypatch: pytest.MonkeyPatch, change: Callable[[], Awaitable[httpx.Response]]) -> None:
+    """Have the change made by someone else just after the next password has been verified."""
+    verify = api.parts.passwords.verify
+
+    async def verify_then_change(password: str, password_hash: str | None) -> bool:
+        monkeypatch.setattr(api.parts.passwords, "verify", verify)
+        matches = await verify(password, password_hash)
+        assert (await change()).is_success
+        return matches
+
+    monkeypatch.setattr(api.parts.passwords, "verify", verify_then_change)
+
+
+async def test_a_password_that_is_replaced_while_it_is_verified_begins_no_session(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{V1}/operators/admin/password"
+    await api.admin.put(path, json={"password": "correct horse"})
+    meanwhile(api, monkeypatch, lambda: api.admin.put(path, json={"password": "battery staple"}))
+    refused = await api.nobody.post(f"{V1}/session", headers=basic("correct horse"))
+    assert_problem(refused, 401)
+    assert refused.headers["www-authenticate"].startswith("Basic")
+    async with api.parts.database.reading() as session:
+        names = list(await session.scalars(select(ApiToken.name)))
+    assert not [name for name in names if name.startswith("session ")]
+
+
+async def test_a_password_that_is_replaced_while_it_is_verified_sets_no_other(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{V1}/operators/admin/password"
+    await api.admin.put(path, json={"password": "correct horse"})
+    meanwhile(api, monkeypatch, lambda: api.admin.put(path, json={"password": "battery staple"}))
+    assert_problem(await api.nobody.put(path, headers=basic("correct horse"), json={"password": "tr0ub4dor"}), 401)
+    meanwhile(api, monkeypatch, lambda: api.admin.put(path, json={"password": "correct horse"}))
+    assert_problem(await api.admin.put(path, json={"password": "tr0ub4dor"}), 409)
+    assert (await api.nobody.post(f"{V1}/session", headers=basic("correct horse"))).status_code == 201
+
+
+async def test_a_token_that_is_revoked_while_its_request_is_served_changes_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.add("domains", name="local.test")
+    token = (await api.add("tokens", name="leaked", scope="admin")).json()["token"]
+    hash_password = api.parts.passwords.hash
+
+    async def hash_then_revoke(password: str) -> str:
+        assert (await api.admin.delete(f"{V1}/tokens/leaked")).is_success
+        return await hash_password(password)
+
+    monkeypatch.setattr(api.parts.passwords, "hash", hash_then_revoke)
+    headers = {"Authorization": f"Bearer {token}"}
+    body = {"address": "user@local.test", "password": "correct horse"}
+    assert_problem(await api.nobody.post(f"{V1}/mailboxes", json=body, headers=headers), 401)
+    assert (await api.reader.get(f"{V1}/mailboxes/user@local.test")).status_code == 404
 
 
 async def test_a_password_is_no_way_to_anything_else(api: Api) -> None:

@@ -1,6 +1,6 @@
 """Who asks, and what they may do; pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -22,12 +22,14 @@ class Actor:
 
     `scope` None: an operator by password, who may only get a session or set a password. `operator` is the operator's
     name, for sessions too; "" for other tokens. `must_change_password`: a one-time password, good for another only.
+    `proof` is what the database held when the actor was let in: the token's digest, or the password's hash.
     """
 
     name: str
     scope: Scope | None
     operator: str = ""
     must_change_password: bool = False
+    proof: str = field(default="", repr=False)
 
 
 class Permission(StrEnum):

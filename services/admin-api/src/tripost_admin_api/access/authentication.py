@@ -73,8 +73,8 @@ class Authenticator:
             await self._note_use(row.id, now)
         if row.name.startswith(SESSION_NAME):
             operator = row.name.removeprefix(SESSION_NAME).rpartition(" ")[0]
-            return Actor(f"operator {operator}", Scope(row.scope), operator)
-        return Actor(f"token {row.name}", Scope(row.scope))
+            return Actor(f"operator {operator}", Scope(row.scope), operator, proof=row.token_sha256)
+        return Actor(f"token {row.name}", Scope(row.scope), proof=row.token_sha256)
 
     async def _by_password(self, credentials: str, client_address: str) -> Actor:
         try:
@@ -94,7 +94,7 @@ class Authenticator:
             log.warning("login failed", operator=printable(name), client=client_address)
             raise NotAuthenticated("Name or password is wrong.")
         self._throttle.succeeded(*keys)
-        return Actor(f"operator {row.name}", None, row.name, row.must_change_password)
+        return Actor(f"operator {row.name}", None, row.name, row.must_change_password, proof=row.password_hash)
 
     async def _note_use(self, identifier: int, now: datetime) -> None:
         try:
@@ -102,6 +102,19 @@ class Authenticator:
                 await session.execute(update(ApiToken).where(ApiToken.id == identifier).values(last_used_at=now))
         except DatabaseUnavailable as error:  # busy with something that matters more
             log.info("use of a token not noted", because=str(error))
+
+
+async def confirm(session: AsyncSession, actor: Actor) -> None:
+    """Make sure, in the transaction of a change, that what let the actor in is still good; raises NotAuthenticated.
+
+    Between the two another change may have revoked the token, or set another password and so ended the sessions.
+    """
+    if actor.scope is None:
+        statement = select(Operator.id).where(Operator.name == actor.operator, Operator.password_hash == actor.proof)
+    else:
+        statement = select(ApiToken.id).where(ApiToken.token_sha256 == actor.proof)
+    if await session.scalar(statement) is None:
+        raise NotAuthenticated("What you logged in with has just been changed or revoked; nothing was done.")
 
 
 def session_tokens_of(operator: str) -> str:

@@ -68,7 +68,7 @@ async def add_alias(body: AliasIn, parts: PartsNeeded, actor: ActorNeeded, respo
     """Add an alias to a domain of ours."""
     local_part, domain = names.halves(body.address)
     targets = _checked(body.address, body.targets)
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         owner = await domain_of_ours(change.session, domain)
         if owner is None:
             raise invalid("body.address", f"{domain} is not one of your domains; add it first")
@@ -93,7 +93,7 @@ async def show_alias(address: str, parts: PartsNeeded) -> AliasOut:
 @router.put("/{address:path}")
 async def replace_targets(address: str, body: TargetsIn, parts: PartsNeeded, actor: ActorNeeded) -> AliasOut:
     """Replace the targets of an alias."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         row = await _found(change.session, address)
         before = {"targets": row.targets}
         row.targets = _checked(_key(address), body.targets)
@@ -105,7 +105,7 @@ async def replace_targets(address: str, body: TargetsIn, parts: PartsNeeded, act
 @router.delete("/{address:path}", status_code=204)
 async def remove_alias(address: str, parts: PartsNeeded, actor: ActorNeeded) -> None:
     """Remove an alias."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         row = await _found(change.session, address)
         await change.session.delete(row)
         await change.touch_directory()

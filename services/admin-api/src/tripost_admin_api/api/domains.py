@@ -50,7 +50,7 @@ async def list_domains(parts: PartsNeeded, query: paging.Listing) -> Page[Domain
 @router.post("", status_code=201)
 async def add_domain(body: DomainIn, parts: PartsNeeded, actor: ActorNeeded, response: Response) -> DomainOut:
     """Add a domain: from now on its mail is taken in, for the mailboxes and aliases that it has."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         if await change.session.scalar(select(Domain).where(Domain.name == body.name)) is not None:
             raise Problem("conflict", f"The domain {body.name} exists already.")
         row = Domain(name=body.name, created_at=change.now)
@@ -71,7 +71,7 @@ async def show_domain(name: str, parts: PartsNeeded) -> DomainOut:
 @router.delete("/{name}", status_code=204)
 async def remove_domain(name: str, parts: PartsNeeded, actor: ActorNeeded, *, with_contents: bool = False) -> None:
     """Remove a domain; one with mailboxes or aliases only `with_contents`. The mail in its mailboxes stays on disk."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         row, mailboxes, aliases = await _found(change.session, name)
         if (mailboxes or aliases) and not with_contents:
             raise Problem(

@@ -49,7 +49,7 @@ async def add_grant(
     address: str, body: GrantIn, parts: PartsNeeded, actor: ActorNeeded, response: Response
 ) -> GrantOut:
     """Let a mailbox use a foreign reverse-path."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         mailbox = await found_mailbox(change.session, address)
         if await _find(change.session, mailbox, body.pattern) is not None:
             raise Problem("conflict", f"{address} may send as {body.pattern} already.")
@@ -71,7 +71,7 @@ async def show_grant(address: str, pattern: str, parts: PartsNeeded) -> GrantOut
 @router.delete("/{pattern:path}", status_code=204)
 async def remove_grant(address: str, pattern: str, parts: PartsNeeded, actor: ActorNeeded) -> None:
     """Take a grant back."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         row = await _found(change.session, address, pattern)
         await change.session.delete(row)
         await change.touch_directory()

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tripost_admin_api.access.actor import Actor, Permission, permission, takes_password
 from tripost_admin_api.access.authentication import Authenticator, NotAuthenticated, Throttled
-from tripost_admin_api.api.problems import Problem
+from tripost_admin_api.api.problems import Problem, not_authenticated
 
 PUBLIC_PATHS: Final = frozenset({"/healthz"})
 
@@ -51,8 +51,7 @@ class Guard:
                 by_password=by_password,
             )
         except NotAuthenticated as error:
-            scheme = 'Basic realm="tripost", charset="UTF-8"' if by_password else 'Bearer realm="tripost"'
-            raise Problem("not-authenticated", str(error), headers={"WWW-Authenticate": scheme}) from None
+            raise not_authenticated(str(error), by_password=by_password) from None
         except Throttled as error:
             seconds = max(1, math.ceil(error.wait.total_seconds()))
             raise Problem(

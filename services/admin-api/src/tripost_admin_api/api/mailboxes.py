@@ -75,7 +75,7 @@ async def add_mailbox(body: MailboxIn, parts: PartsNeeded, actor: ActorNeeded, r
     """Add a mailbox to a domain of ours."""
     password_hash = None if body.password is None else await _hashed(parts, body.password)
     local_part, domain = names.halves(body.address)
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         owner = await domain_of_ours(change.session, domain)
         if owner is None:
             raise invalid("body.address", f"{domain} is not one of your domains; add it first")
@@ -106,7 +106,7 @@ async def show_mailbox(address: str, parts: PartsNeeded) -> MailboxOut:
 @router.patch("/{address}")
 async def change_mailbox(address: str, body: MailboxPatch, parts: PartsNeeded, actor: ActorNeeded) -> MailboxOut:
     """Enable or disable a mailbox."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         row = await found_mailbox(change.session, address)
         before = _audited(row)
         row.enabled = body.enabled
@@ -119,7 +119,7 @@ async def change_mailbox(address: str, body: MailboxPatch, parts: PartsNeeded, a
 async def set_password(address: str, body: PasswordIn, parts: PartsNeeded, actor: ActorNeeded) -> None:
     """Set a mailbox's password; the old one is no longer good within two seconds."""
     password_hash = await _hashed(parts, body.password)
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         row = await found_mailbox(change.session, address)
         row.password_hash = password_hash
         await change.touch_directory()
@@ -129,7 +129,7 @@ async def set_password(address: str, body: PasswordIn, parts: PartsNeeded, actor
 @router.delete("/{address}", status_code=204)
 async def remove_mailbox(address: str, parts: PartsNeeded, actor: ActorNeeded) -> None:
     """Remove a mailbox with its grants. Its mail stays on disk."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         row = await found_mailbox(change.session, address)
         await change.session.delete(row)
         await change.touch_directory()

@@ -1,6 +1,8 @@
 """What request handlers work with, and how they get at it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated
@@ -8,9 +10,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from tripost_admin_api.access.actor import Actor
-from tripost_admin_api.access.authentication import Authenticator
+from tripost_admin_api.access.authentication import Authenticator, NotAuthenticated, confirm
 from tripost_admin_api.access.passwords import Passwords
-from tripost_admin_api.configuration.changes import Database
+from tripost_admin_api.api.problems import not_authenticated
+from tripost_admin_api.configuration.changes import Change, Database
 from tripost_admin_api.configuration.publishing import SnapshotPublisher
 from tripost_admin_api.ports import Cluster
 from tripost_shared.clock import Clock
@@ -28,6 +31,16 @@ class Parts:
     clock: Clock
     session_lifetime: timedelta
     started: asyncio.Event = field(default_factory=asyncio.Event)  # the schema is up to date, the operator exists
+
+    @asynccontextmanager
+    async def changing(self, actor: Actor) -> AsyncIterator[Change]:
+        """Begin a change in the actor's name; raises Problem when what let them in is no longer good."""
+        async with self.database.changing(actor.name) as change:
+            try:
+                await confirm(change.session, actor)
+            except NotAuthenticated as error:
+                raise not_authenticated(str(error), by_password=actor.scope is None) from None
+            yield change
 
 
 async def _parts(request: Request) -> Parts:

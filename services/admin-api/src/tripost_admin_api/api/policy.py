@@ -90,7 +90,7 @@ async def replace_policy(
     body: PolicyBody, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
 ) -> PolicyBody:
     """Replace the whole policy; what is left out has its default."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         present = await documents.read_filter(change.session)
         return await _replace(change, present, body, if_match, response)
 
@@ -107,7 +107,7 @@ async def change_policy(
         patch = msgspec.json.decode(await request.body(), type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Problem("malformed-request", "The body is no JSON object.") from None
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         present = await documents.read_filter(change.session)
         merged = merge(_shown(present).model_dump(mode="json"), patch)
         try:

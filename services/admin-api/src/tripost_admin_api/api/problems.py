@@ -81,6 +81,12 @@ def invalid(field: str, message: str) -> Problem:
     return Problem("invalid", f"{field.rpartition('.')[2]}: {message}", errors=[FieldError(field, message)])
 
 
+def not_authenticated(detail: str, *, by_password: bool) -> Problem:
+    """Ask for credentials (RFC 7235 §3.1): an operator's password, or a token."""
+    scheme = 'Basic realm="tripost", charset="UTF-8"' if by_password else 'Bearer realm="tripost"'
+    return Problem("not-authenticated", detail, headers={"WWW-Authenticate": scheme})
+
+
 def of_status(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Problem:
     """Make a problem of the framework's own HTTP errors."""
     kind = next((name for name, (known, _) in KINDS.items() if known == status), None)

@@ -155,7 +155,7 @@ async def _operate(
     if not is_message_id(message_id):
         raise _not_queued(message_id)
     only = frozenset(recipient.lower() for recipient in body.recipients) if body is not None else frozenset()
-    outcome = await operate(parts.database, parts.cluster, operation, message_id, only, actor.name)
+    outcome = await operate(parts.changing(actor), parts.cluster, operation, message_id, only, actor.name)
     if outcome is None:
         raise _not_queued(message_id)
     if not outcome.changed:

@@ -43,7 +43,7 @@ async def list_networks(parts: PartsNeeded, query: paging.Listing) -> Page[Netwo
 @router.post("", status_code=201)
 async def add_network(body: NetworkIn, parts: PartsNeeded, actor: ActorNeeded, response: Response) -> NetworkOut:
     """Let the clients in a network relay without authentication."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         present = await documents.read_edge(change.session)
         if body.network in present.relay_networks:
             raise Problem("conflict", f"{body.network} may relay already.")
@@ -67,7 +67,7 @@ async def show_network(network: str, parts: PartsNeeded) -> NetworkOut:
 @router.delete("/{network:path}", status_code=204)
 async def remove_network(network: str, parts: PartsNeeded, actor: ActorNeeded) -> None:
     """Let the clients in a network relay no more without authentication."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         present = await documents.read_edge(change.session)
         wanted = _found(network, present.relay_networks)
         networks = tuple(known for known in present.relay_networks if known != wanted)

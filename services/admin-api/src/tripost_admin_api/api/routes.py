@@ -70,7 +70,7 @@ async def list_routes(parts: PartsNeeded, query: paging.Listing) -> Page[RouteOu
 @router.post("", status_code=201)
 async def add_route(body: RouteIn, parts: PartsNeeded, actor: ActorNeeded, response: Response) -> RouteOut:
     """Add a route."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         if await _find(change.session, body.domain) is not None:
             raise Problem("conflict", f"There is a route for {body.domain} already.")
         row = Route(created_at=change.now, **body.model_dump())
@@ -91,7 +91,7 @@ async def show_route(domain: str, parts: PartsNeeded) -> RouteOut:
 @router.put("/{domain}")
 async def replace_route(domain: str, body: RouteSettings, parts: PartsNeeded, actor: ActorNeeded) -> RouteOut:
     """Replace all of a route's settings; what is left out has its default."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         row = await _found(change.session, domain)
         if row.domain == "*" and body.accepts_from_anyone:
             raise Problem("invalid", "Taking mail for any domain from any client would be an open relay.")
@@ -106,7 +106,7 @@ async def replace_route(domain: str, body: RouteSettings, parts: PartsNeeded, ac
 @router.delete("/{domain}", status_code=204)
 async def remove_route(domain: str, parts: PartsNeeded, actor: ActorNeeded) -> None:
     """Remove a route; mail that is queued for it is sent where the remaining ones lead."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         row = await _found(change.session, domain)
         await change.session.delete(row)
         await change.touch_directory()

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import Field, SecretStr
 from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.access.actor import Scope
 from tripost_admin_api.access.authentication import end_sessions, session_tokens_of
@@ -52,7 +53,7 @@ async def begin_session(parts: PartsNeeded, actor: ActorNeeded) -> SessionMade:
     token = new_token()
     now = parts.clock.now()
     expires_at = now + parts.session_lifetime
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         await change.session.execute(
             delete(ApiToken).where(
                 ApiToken.name.startswith(session_tokens_of(actor.operator)), ApiToken.expires_at < now
@@ -80,15 +81,24 @@ async def set_operator_password(
     if complaint:
         raise invalid("body.password", complaint)
     async with parts.database.reading() as session:
-        present = await session.scalar(select(Operator).where(Operator.name == name)) if name.isprintable() else None
-    if present is None:
-        raise Problem("not-found", f"There is no operator {name!r}.")
+        present = await _found(session, name)
     if await parts.passwords.verify(password, present.password_hash):
         raise invalid("body.password", "is the present one; choose another")
     password_hash = await parts.passwords.hash(password)
-    async with parts.database.changing(actor.name) as change:
-        row = await change.session.get_one(Operator, present.id)
+    async with parts.changing(actor) as change:
+        row = await _found(change.session, name)
+        if row.password_hash != present.password_hash:
+            raise Problem("conflict", f"The password of operator {name} has just been changed by someone else.")
         row.password_hash = password_hash
         row.must_change_password = False
         await end_sessions(change.session, name)
         change.note("operator.password", name)
+
+
+async def _found(session: AsyncSession, name: str) -> Operator:
+    row: Operator | None = None
+    if name.isprintable():
+        row = await session.scalar(select(Operator).where(Operator.name == name))
+    if row is None:
+        raise Problem("not-found", f"There is no operator {name!r}.")
+    return row

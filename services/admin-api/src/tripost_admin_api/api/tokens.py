@@ -64,7 +64,7 @@ async def add_token(body: TokenIn, parts: PartsNeeded, actor: ActorNeeded, respo
     if body.expires_at is not None and body.expires_at <= parts.clock.now():
         raise invalid("body.expires_at", "lies in the past")
     token = new_token()
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         if await _find(change.session, body.name) is not None:
             raise Problem("conflict", f"There is a token {body.name} already.")
         row = ApiToken(
@@ -91,7 +91,7 @@ async def show_token(name: str, parts: PartsNeeded) -> TokenOut:
 @router.delete("/{name}", status_code=204)
 async def remove_token(name: str, parts: PartsNeeded, actor: ActorNeeded) -> None:
     """Revoke a token, at once."""
-    async with parts.database.changing(actor.name) as change:
+    async with parts.changing(actor) as change:
         row = await _found(change.session, name)
         await change.session.delete(row)
         change.note("token.delete", row.name, before={"scope": row.scope})

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +13,7 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tripost_admin_api.configuration.changes import Change, Database
+from tripost_admin_api.configuration.changes import Change
 from tripost_admin_api.ports import Cluster, ClusterUnavailable
 from tripost_shared.content.port import ContentUnavailable
 from tripost_shared.contracts.events import Event, Fact
@@ -69,13 +70,18 @@ class Outcome:
 
 
 async def operate(
-    database: Database, cluster: Cluster, operation: Operation, message_id: str, only: frozenset[str], actor: str
+    changing: AbstractAsyncContextManager[Change],
+    cluster: Cluster,
+    operation: Operation,
+    message_id: str,
+    only: frozenset[str],
+    actor: str,
 ) -> Outcome | None:
     """Do it to the deliveries whose recipient (in lower case) is in `only`, to all when that is empty.
 
     None when the message is not queued. A delivery that is being attempted is left alone: the attempt's outcome counts.
     """
-    async with database.changing(actor) as change:
+    async with changing as change:
         # Locked before its deliveries, as the scheduler does it: two orders would be a deadlock now and then.
         message = await change.session.get(QueuedMessage, message_id, with_for_update=True)
         if message is None:
