@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from tripost_shared.config.port import ConfigPublisher, ConfigSource
+from tripost_shared.config.port import ConfigPublisher, Snapshot, Watched
 from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.nodes import NodeStatus
 
@@ -23,7 +23,7 @@ class SpoolNumbers(msgspec.Struct, frozen=True):
     partitions: int
 
 
-class Cluster(ConfigSource, ConfigPublisher, Protocol):
+class Cluster(ConfigPublisher, Protocol):
     """The other tiers and their shared stores, which may be away at any time, from the first start on.
 
     `put` never replaces a newer revision: a snapshot that is older than the one in force is left out without an error.
@@ -36,6 +36,10 @@ class Cluster(ConfigSource, ConfigPublisher, Protocol):
 
     def on_regained(self, call: Callable[[], None]) -> None:
         """Be told when the cluster can be reached, at first and again after an outage; what it knew may be gone."""
+        ...
+
+    async def watch(self, key: str, kind: type[Snapshot]) -> Watched[Snapshot]:
+        """Follow a key of the configuration in force. Raises ConfigUnavailable before NATS was reached."""
         ...
 
     async def nodes(self, within: timedelta) -> list[NodeStatus]:
