@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
-from links import provisioned_link
+from links import provisioned_link, settings_for
 from servers import NatsServer
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.nats_link import NatsLink
@@ -14,6 +15,7 @@ from tripost_shared.config.kv import PREFIX, KvConfigPublisher, KvConfigSource
 from tripost_shared.config.memory import MemoryConfig
 from tripost_shared.config.port import ConfigPublisher, ConfigSource, Watched
 from tripost_shared.contracts.config import EDGE_KEY, FILTER_KEY, EdgeConfig, FilterConfig
+from tripost_shared.provision import provision
 
 PutOctets = Callable[[str, bytes], Awaitable[None]]
 Parts = tuple[ConfigSource, ConfigPublisher, PutOctets]
@@ -39,6 +41,13 @@ async def parts(request: pytest.FixtureRequest, nats_server: NatsServer) -> Asyn
         await source.close()
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(15):
+        while not condition():  # noqa: ASYNC110 (a log tells nobody)
+            await asyncio.sleep(0.01)
+
+
 async def until_current(watched: Watched[EdgeConfig], wanted: EdgeConfig) -> None:
     """A change is live in less than two seconds."""
     changed = asyncio.Event()
@@ -58,6 +67,55 @@ async def test_a_value_that_is_there_is_known_at_once(parts: Parts) -> None:
     source, publisher, _ = parts
     await publisher.put(EDGE_KEY, EdgeConfig(revision=1, relay_networks=("192.0.2.0/24",)))
     assert (await source.watch(EDGE_KEY, EdgeConfig)).current.relay_networks == ("192.0.2.0/24",)
+
+
+async def test_whoever_waits_until_a_key_is_known_learns_that_it_has_no_value(parts: Parts) -> None:
+    source, _, _ = parts
+    assert (await source.watch_known(FILTER_KEY, FilterConfig)).current == FilterConfig()
+
+
+async def test_whoever_waits_until_a_key_is_known_is_given_no_default_for_garbage(parts: Parts) -> None:
+    source, publisher, put_octets = parts
+    await put_octets(EDGE_KEY, b"{")
+    with capture_logs() as logs:
+        waiting = asyncio.create_task(source.watch_known(EDGE_KEY, EdgeConfig))
+        await until(lambda: any(log["event"].startswith("configuration cannot be read") for log in logs))
+    assert not waiting.done()
+    await publisher.put(EDGE_KEY, EdgeConfig(revision=2))
+    assert (await asyncio.wait_for(waiting, 10)).current == EdgeConfig(2)
+
+
+async def test_configuration_is_waited_for_until_jetstream_is_there_and_outlives_it() -> None:
+    """A tier that served on the defaults would take mail by other rules than the operator's."""
+    with NatsServer() as server:
+        link = await NatsLink.connect(settings_for(server), "test")
+        await provision(link, settings_for(server))
+        await KvConfigPublisher(link).put(EDGE_KEY, EdgeConfig(revision=5))
+        await link.close()
+        server.kill()
+        configuration = server.folder / "nats-server.conf"
+        configuration.write_text(f"host: 127.0.0.1\nport: {server.port}\n")  # without JetStream
+        server.start()
+        link = await NatsLink.connect(settings_for(server), "test")
+        source = KvConfigSource(link)
+        with capture_logs() as logs:
+            waiting = asyncio.create_task(source.watch_known(EDGE_KEY, EdgeConfig))
+            await until(lambda: any(log["event"] == "waiting for configuration" for log in logs))
+        assert {log["key"] for log in logs if log["event"] == "waiting for configuration"} == {EDGE_KEY}
+        assert not waiting.done()
+        server.kill()
+        server.replace_extra("")
+        server.start()
+        watched = await asyncio.wait_for(waiting, 20)
+        assert watched.current == EdgeConfig(5)
+        server.kill()
+        await until(lambda: not link.is_connected)
+        with capture_logs() as logs:
+            source._hint.set()
+            await until(lambda: any(log["event"] == "configuration could not be read now" for log in logs))
+        assert watched.current == EdgeConfig(5)
+        await source.close()
+        await link.close()
 
 
 async def test_a_change_reaches_all_watchers(parts: Parts) -> None:

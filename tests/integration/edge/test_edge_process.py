@@ -16,9 +16,10 @@ import pytest
 from dialog import Dialog
 from edge_world import OtherTiers
 from servers import NatsServer, free_port
+from tripost_shared.bus import jetstream
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
-from tripost_shared.config.kv import KvConfigPublisher
+from tripost_shared.config.kv import PREFIX, KvConfigPublisher
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.contracts.config import DIRECTORY_KEY, EDGE_KEY, DirectoryChange, EdgeConfig
 from tripost_shared.contracts.domains import RecipientKind, ResolveQuestion
@@ -217,6 +218,21 @@ async def test_configuration_is_live_without_a_restart(
     await send(edge, b"x\r\n")
     assert len(tiers.questions(ResolveQuestion)) == asked + 1
     await publisher.put(EDGE_KEY, EdgeConfig(revision=2))
+
+
+async def test_nobody_is_served_before_the_configuration_is_known(
+    edge_process: Callable[..., EdgeProcess], link: NatsLink, tiers: OtherTiers
+) -> None:
+    await jetstream.publish(link, PREFIX + EDGE_KEY, b"{")
+    edge = edge_process()
+    await until(lambda: '"waiting for configuration"' in edge.said(), edge.said)
+    assert '"key":"edge"' in edge.said()
+    assert (await _get(edge.health, "/readyz"))[0] == 503
+    with pytest.raises(ConnectionRefusedError):
+        await Dialog.open(edge.mx)
+    await KvConfigPublisher(link).put(EDGE_KEY, EdgeConfig(revision=3))
+    await edge.until_ready()
+    assert (await send(edge, b"x\r\n")).startswith("250 ")
 
 
 async def test_workers_share_the_listener_and_are_started_again(

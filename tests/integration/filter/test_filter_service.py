@@ -8,14 +8,17 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from dns_server import DnsServer
 from links import PARTITIONS, SMALL, provisioned_link
 from servers import NatsServer
 from tripost_filter.app import FilterService
+from tripost_shared.bus import jetstream
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
-from tripost_shared.config.kv import KvConfigPublisher
+from tripost_shared.bus.port import NoAnswer
+from tripost_shared.config.kv import PREFIX, KvConfigPublisher
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.contracts.config import FILTER_KEY, DnsblZone, FilterConfig, GreylistPolicy, PolicyMode
 from tripost_shared.contracts.filter import (
@@ -136,6 +139,29 @@ async def test_a_message_is_judged_at_all_its_stages(edge: Edge) -> None:
     assert (second.action, results(second)) == (Action.ACCEPT, {"spf": "pass", "greylist": "passed"})
     assert (message.action, results(message)["dkim"]) == (Action.ACCEPT, "pass")
     assert message.header_fields.startswith(b"Authentication-Results: mx.dest.example; spf=pass")
+
+
+async def test_nothing_is_judged_before_the_configuration_is_known(
+    nats_server: NatsServer, edge: Edge, dns_server: DnsServer
+) -> None:
+    await jetstream.publish(edge.link, PREFIX + FILTER_KEY, b"{")
+    service = FilterService(settings_for(nats_server, dns_server.address))
+    service.bind()
+    with capture_logs() as logs:
+        starting = asyncio.create_task(service.start())
+
+        async def waits() -> bool:
+            return any(log["event"] == "waiting for configuration" for log in logs)
+
+        await until(waits)
+    assert not service.is_ready()
+    with pytest.raises(NoAnswer):
+        await edge.connection()
+    await edge.configure(CONFIG)
+    await asyncio.wait_for(starting, 20)
+    assert service.is_ready()
+    assert (await edge.connection(Client("192.0.2.66"))).action is Action.REJECT
+    await service.stop()
 
 
 @pytest.mark.usefixtures("service")

@@ -96,13 +96,13 @@ class EdgeService:
             events=self._events,
             clock=SystemClock(),
         )
-        config = await self._config.watch(EDGE_KEY, EdgeConfig)
+        config = await self._config.watch_known(EDGE_KEY, EdgeConfig)
         edge.take_config(config.current)
         config.on_change(edge.take_config)
-        policy = await self._config.watch(FILTER_KEY, FilterConfig)
+        policy = await self._config.watch_known(FILTER_KEY, FilterConfig)
         edge.take_policy(policy.current)
         policy.on_change(edge.take_policy)
-        directory = await self._config.watch(DIRECTORY_KEY, DirectoryChange)
+        directory = await self._config.watch_known(DIRECTORY_KEY, DirectoryChange)
         directory.on_change(edge.take_directory_change)
         for profile, bound in self._sockets:
             edge.listen(profile, bound)

@@ -78,7 +78,7 @@ class FilterService:
             max_octets=self._own.max_examined_octets,
             within=timedelta(seconds=self._own.content_timeout_seconds),
         )
-        return Judge(await config.watch(FILTER_KEY, FilterConfig), around, reader)
+        return Judge(await config.watch_known(FILTER_KEY, FilterConfig), around, reader)
 
     async def drain(self) -> None:
         """Take no more questions, answer those at hand."""

@@ -27,6 +27,8 @@ PREFIX: Final = f"$KV.{CONFIG_BUCKET}."
 WITHIN_SECONDS: Final = 2.0
 POLL_SECONDS: Final = 5.0
 AFTER_HINT_SECONDS: Final = (0.02, 0.1, 0.5)  # the hint may overtake the storing: fsync, or a quorum
+FIRST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 5.0
 PUT_TRIES: Final = 2
 
 
@@ -37,21 +39,33 @@ class KvConfigSource:
         self._link = link
         self._watched: dict[str, list[Watched[Any]]] = defaultdict(list)
         self._revisions: dict[str, int] = {}
+        self._garbage: set[str] = set()
         self._subscriptions: list[int] = []
         self._hint = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
         link.after_regaining(self._hint.set)
 
     async def watch(self, key: str, kind: type[Snapshot]) -> Watched[Snapshot]:
-        """Follow a key. When its value cannot be read within 2 s the defaults are in force until it can."""
-        watched = Watched(kind())
-        if key not in self._watched:
-            self._subscriptions.append(self._link.subscribe(PREFIX + key, self._take_hint))
-        self._watched[key].append(watched)
-        self._revisions.pop(key, None)  # so that the new one is told, whatever the others know
-        await self._read(key)
-        if self._follower is None:
-            self._follower = asyncio.get_running_loop().create_task(self._follow())
+        """Follow a key. When its value cannot be read now the defaults are in force until it can."""
+        watched = self._followed(key, kind)
+        await self._read_if_possible(key)
+        self._follow_from_now_on()
+        return watched
+
+    async def watch_known(self, key: str, kind: type[Snapshot]) -> Watched[Snapshot]:
+        """Follow a key; returns once its value was read, or it is certain that it has none (the defaults count then).
+
+        Waits for ever, and says in the log what for.
+        """
+        watched = self._followed(key, kind)
+        pause = FIRST_PAUSE_SECONDS
+        because = await self._unknown_because(key)
+        while because:
+            log.warning("waiting for configuration", key=key, because=because)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            because = await self._unknown_because(key)
+        self._follow_from_now_on()
         return watched
 
     async def close(self) -> None:
@@ -60,6 +74,18 @@ class KvConfigSource:
             self._link.unsubscribe(number)
         if self._follower is not None:
             self._follower.cancel()
+
+    def _followed(self, key: str, kind: type[Snapshot]) -> Watched[Snapshot]:
+        watched = Watched(kind())
+        if key not in self._watched:
+            self._subscriptions.append(self._link.subscribe(PREFIX + key, self._take_hint))
+        self._watched[key].append(watched)
+        self._revisions.pop(key, None)  # so that the new one is told, whatever the others know
+        return watched
+
+    def _follow_from_now_on(self) -> None:
+        if self._follower is None:
+            self._follower = asyncio.get_running_loop().create_task(self._follow())
 
     def _take_hint(self, message: Incoming) -> None:
         self._hint.set()
@@ -80,21 +106,39 @@ class KvConfigSource:
     async def _read_all(self) -> None:
         for key in list(self._watched):
             try:
-                await self._read(key)
+                await self._read_if_possible(key)
             except Exception:  # an entrance: the watch must go on, whatever it was
                 log.exception("configuration could not be read", key=key)
 
-    async def _read(self, key: str) -> None:
+    async def _read_if_possible(self, key: str) -> None:
         try:
-            message = await jetstream.last_message(self._link, STREAM, PREFIX + key)
+            await self._read(key)
         except (JetStreamRefused, JetStreamUnavailable) as error:
             log.info("configuration could not be read now", key=key, because=str(error))
-            return
-        if message is None or is_deleted(message) or message.sequence == self._revisions.get(key):
-            return
-        self._revisions[key] = message.sequence
-        for watched in self._watched[key]:
-            read_into(watched, key, message.data)
+
+    async def _unknown_because(self, key: str) -> str:
+        """Read the key; tells why its value is not known, "" when it is, or when the bucket has none."""
+        try:
+            if not await self._read(key):
+                await jetstream.call(self._link, f"STREAM.INFO.{STREAM}")  # no value counts only in a bucket
+        except (JetStreamRefused, JetStreamUnavailable) as error:
+            return str(error)
+        return "its value cannot be read" if key in self._garbage else ""
+
+    async def _read(self, key: str) -> bool:
+        """Take the key's value over; tells whether it has one. Raises JetStreamRefused, JetStreamUnavailable."""
+        message = await jetstream.last_message(self._link, STREAM, PREFIX + key)
+        if message is None or is_deleted(message):
+            self._garbage.discard(key)
+            return False
+        if message.sequence != self._revisions.get(key):
+            self._revisions[key] = message.sequence
+            readable = [read_into(watched, key, message.data) for watched in self._watched[key]]
+            if all(readable):
+                self._garbage.discard(key)
+            else:
+                self._garbage.add(key)
+        return True
 
 
 class KvConfigPublisher:

@@ -1,5 +1,6 @@
 """Configuration in memory, for tests: source and publisher in one."""
 
+import asyncio
 from collections import defaultdict
 from typing import Any
 
@@ -16,6 +17,7 @@ class MemoryConfig:
         self.is_unavailable = False
         self._values: dict[str, bytes] = {}
         self._watched: dict[str, list[Watched[Any]]] = defaultdict(list)
+        self._changed = asyncio.Event()
 
     async def watch(self, key: str, kind: type[Snapshot]) -> Watched[Snapshot]:
         """Follow a key."""
@@ -23,6 +25,14 @@ class MemoryConfig:
         if key in self._values:
             read_into(watched, key, self._values[key])
         self._watched[key].append(watched)
+        return watched
+
+    async def watch_known(self, key: str, kind: type[Snapshot]) -> Watched[Snapshot]:
+        """Follow a key; waits while its value cannot be read."""
+        watched = await self.watch(key, kind)
+        while key in self._values and not read_into(watched, key, self._values[key]):
+            self._changed.clear()
+            await self._changed.wait()
         return watched
 
     async def put(self, key: str, snapshot: msgspec.Struct) -> None:
@@ -36,3 +46,4 @@ class MemoryConfig:
         self._values[key] = value
         for watched in self._watched[key]:
             read_into(watched, key, value)
+        self._changed.set()

@@ -39,7 +39,11 @@ class ConfigSource(Protocol):
     """Where services watch configuration."""
 
     async def watch(self, key: str, kind: type[Snapshot]) -> Watched[Snapshot]:
-        """Follow a key; returns once its present value is known. A value that cannot be read is logged and left out."""
+        """Follow a key; the defaults count while its value cannot be read, which is logged."""
+        ...
+
+    async def watch_known(self, key: str, kind: type[Snapshot]) -> Watched[Snapshot]:
+        """Follow a key; returns only once its value was read, or is known not to exist. Says what it waits for."""
         ...
 
 

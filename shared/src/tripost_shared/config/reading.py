@@ -8,14 +8,15 @@ from tripost_shared.config.port import Snapshot, Watched
 log = structlog.get_logger()
 
 
-def read_into(watched: Watched[Snapshot], key: str, value: bytes) -> None:
-    """Put the JSON value in force; garbage and values that a listener cannot use are logged."""
+def read_into(watched: Watched[Snapshot], key: str, value: bytes) -> bool:
+    """Put the JSON value in force; tells whether it could be read. What a listener cannot use is logged too."""
     try:
         snapshot = msgspec.json.decode(value, type=type(watched.current))
     except msgspec.DecodeError as error:
         log.warning("configuration cannot be read, the last one stays in force", key=key, because=str(error))
-        return
+        return False
     try:
         watched.replace(snapshot)
     except Exception:  # a listener of the service; the others' watches must live on
         log.exception("configuration was not taken over by everything that listens", key=key)
+    return True
