@@ -110,18 +110,60 @@ async def test_what_is_claimed_is_claimed_once(queue: QueueRepository, replica: 
     assert sorted([*taken[0], *taken[1], *left]) == sorted(f"user{number}@other.example" for number in range(20))
 
 
-async def test_a_claim_that_has_run_out_is_due_again(queue: QueueRepository, replica: QueueRepository) -> None:
-    await add(queue, a_deferral())
-    assert await claim(queue) == [BOB]
-    assert await claim(replica, NOW + LEASE - timedelta(seconds=1)) == []
-    assert await claim(replica, NOW + LEASE) == [BOB]
+class TestOwners:
+    """Whose a claim is: an owner may be cut off from the database for a while and still be at work."""
 
+    async def test_a_claim_of_our_own_that_has_run_out_is_due_again(self, queue: QueueRepository) -> None:
+        await add(queue, a_deferral())
+        assert await claim(queue) == [BOB]
+        assert await claim(queue, NOW + LEASE - timedelta(seconds=1)) == []
+        assert await claim(queue, NOW + LEASE) == [BOB]
 
-async def test_a_claim_that_is_renewed_lasts(queue: QueueRepository, replica: QueueRepository) -> None:
-    await add(queue, a_deferral())
-    (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
-    await queue.renew([one.id], NOW + 3 * LEASE)
-    assert await claim(replica, NOW + 2 * LEASE) == []
+    async def test_a_claim_of_another_is_taken_over_one_lease_later(
+        self, queue: QueueRepository, replica: QueueRepository
+    ) -> None:
+        await add(queue, a_deferral())
+        assert await claim(queue) == [BOB]
+        assert await claim(replica, NOW + 2 * LEASE - timedelta(seconds=1)) == []
+        assert await claim(replica, NOW + 2 * LEASE, Share(100, 100, takes_over=False)) == []
+        assert await claim(replica, NOW + 2 * LEASE) == [BOB]
+
+    async def test_a_claim_that_is_renewed_lasts(self, queue: QueueRepository, replica: QueueRepository) -> None:
+        await add(queue, a_deferral())
+        (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+        assert await queue.renew([one.id], NOW + 3 * LEASE) == {one.id}
+        assert await claim(replica, NOW + 3 * LEASE) == []
+
+    async def test_who_lost_a_claim_is_told_so_and_changes_nothing(
+        self, queue: QueueRepository, replica: QueueRepository, database: AsyncEngine
+    ) -> None:
+        message = await add(queue, a_deferral(), a_deferral("eve@other.example"))
+        one, other = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+        assert await claim(replica, NOW + 2 * LEASE) == [BOB, "eve@other.example"]
+        assert await queue.renew([one.id, other.id], NOW + 9 * LEASE) == frozenset()
+        await queue.settle(message.id, [one.id], [(other.id, a_deferral())], [], NOW)
+        await queue.release(None, NOW)
+        assert await rows(database) == (1, 2)
+        assert await claim(queue, NOW + 3 * LEASE) == []
+
+    async def test_what_was_delivered_goes_although_an_operator_has_held_it_since(
+        self, queue: QueueRepository, database: AsyncEngine
+    ) -> None:
+        """Released, it would be delivered once more."""
+        message = await add(queue, a_deferral())
+        (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+        await operator_sets(database, state=DeliveryState.HELD, claimed_by="", claimed_until=None)
+        await queue.settle(message.id, [one.id], [], [], NOW)
+        assert await rows(database) == (0, 0)
+
+    async def test_an_owner_may_have_a_long_name(self, database: AsyncEngine) -> None:
+        """A host's name has up to 253 octets, and names that differ at their end only are two owners."""
+        host = ".".join(["a" * 62] * 4)[:253]
+        queue, replica = QueueRepository(database, f"{host}/4711"), QueueRepository(database, f"{host}/4712")
+        await add(queue, a_deferral())
+        (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+        assert await replica.renew([one.id], NOW + LEASE) == frozenset()
+        assert await queue.renew([one.id], NOW + LEASE) == {one.id}
 
 
 async def test_next_hops_take_turns(queue: QueueRepository) -> None:
@@ -164,9 +206,11 @@ async def test_the_last_delivery_takes_the_message_with_it(queue: QueueRepositor
 async def test_two_replicas_that_settle_the_last_two_leave_nothing(
     queue: QueueRepository, replica: QueueRepository, database: AsyncEngine
 ) -> None:
+    share = Share(at_most=1, per_hop=1)
     for _ in range(10):
         message = await add(queue, a_deferral(), a_deferral("eve@other.example"))
-        one, other = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+        (one,) = claims_of(await queue.claim_due(NOW, LEASE, share))
+        (other,) = claims_of(await replica.claim_due(NOW, LEASE, share))
         gone = await asyncio.gather(
             queue.settle(message.id, [one.id], [], [], NOW), replica.settle(message.id, [other.id], [], [], NOW)
         )
@@ -226,17 +270,6 @@ class TestOperators:
         await queue.settle(message.id, [], [(one.id, a_deferral())], [], NOW)
         assert await claim(queue, NOW + LEASE) == []
 
-    async def test_what_is_deleted_is_purged_with_its_content(
-        self, queue: QueueRepository, database: AsyncEngine
-    ) -> None:
-        message = await add(queue, a_deferral())
-        kept = await add(queue, a_deferral("eve@other.example"))
-        async with writing(database) as connection:
-            await connection.execute(delete(QueuedDelivery).where(QueuedDelivery.message_id == message.id))
-        assert await queue.purge() == [message.id]
-        assert await queue.contents() == {kept.id}
-        assert await rows(database) == (1, 1)
-
     async def test_what_is_deleted_while_it_is_attempted_leaves_no_message(
         self, queue: QueueRepository, database: AsyncEngine
     ) -> None:
@@ -257,7 +290,15 @@ async def test_the_queue_is_counted_by_state(queue: QueueRepository) -> None:
     assert state.oldest_at == NOW
 
 
-async def test_a_message_that_cannot_be_read_stops_no_other(queue: QueueRepository, database: AsyncEngine) -> None:
+async def test_what_comes_in_held_is_not_attempted(queue: QueueRepository) -> None:
+    await add(queue, replace(a_deferral(attempts=0), is_held=True))
+    assert await claim(queue, NOW + LEASE) == []
+    assert (await queue.state()).counts[DeliveryState.HELD] == 1
+
+
+async def test_a_message_that_cannot_be_read_is_held_and_stops_no_other(
+    queue: QueueRepository, database: AsyncEngine
+) -> None:
     broken = await add(queue, a_deferral("broken@other.example"))
     await add(queue, a_deferral())
     async with writing(database) as connection:
@@ -265,3 +306,8 @@ async def test_a_message_that_cannot_be_read_stops_no_other(queue: QueueReposito
             update(QueuedMessage).where(QueuedMessage.id == broken.id).values(spooled=b"\xc1 no MessagePack")
         )
     assert await claim(queue) == [BOB]
+    async with reading(database) as connection:
+        of_broken = select(QueuedDelivery.state, QueuedDelivery.last_reply, QueuedDelivery.claimed_by)
+        row = (await connection.execute(of_broken.where(QueuedDelivery.message_id == broken.id))).one()
+    assert (row.state, row.claimed_by) == (DeliveryState.HELD, "")
+    assert "cannot be read" in row.last_reply

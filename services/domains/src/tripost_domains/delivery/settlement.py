@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import structlog
 
@@ -79,12 +80,17 @@ class Settlement:
         return found
 
     async def settle_claimed(
-        self, message: SpooledMessage, claims: Sequence[Claim], attempted: Sequence[Attempted]
+        self, message: SpooledMessage, claims: Sequence[Claim], attempted: Sequence[Attempted], lease: timedelta
     ) -> Sorted:
-        """Settle attempts of the queue; a claim may have led to several recipients, or to none any more."""
+        """Settle attempts of the queue; a claim may have led to several recipients, or to none any more.
+
+        Claims are renewed by `lease` before a sender is told of a failure. Of a claim that is no longer ours, only what
+        was delivered is settled; the rest is left to whoever has it now.
+        """
         before = {claim.recipient.address: claim.attempts for claim in claims}
         found = self._sort(message, [(each, before[each.source]) for each in attempted])
         self._record(message, found.done)
+        left = await self._leave_what_is_lost(message, claims, found, lease)
         await self._tell_failures(message, found)
         await until_done(self._events.flush, (SpoolUnavailable,), "flush the event log")
         rows = {claim.recipient.address: claim.id for claim in claims}
@@ -94,7 +100,7 @@ class Settlement:
             if deferral.recipient.address in rows
         }
         instead = [deferral for _, _, deferral in found.deferred if deferral.recipient.address not in rows]
-        done = [claim.id for claim in claims if claim.id not in put_off]
+        done = [row for source, row in rows.items() if row not in put_off and source not in left]
         gone = await until_done(
             lambda: self._queue.settle(message.id, done, list(put_off.items()), instead, self._clock.now()),
             (DatabaseUnavailable,),
@@ -104,6 +110,26 @@ class Settlement:
         if gone is not None:
             self._contents.forget_later(gone)
         return found
+
+    async def _leave_what_is_lost(
+        self, message: SpooledMessage, claims: Sequence[Claim], found: Sorted, lease: timedelta
+    ) -> set[str]:
+        """Take out of `found` what is no longer ours to fail or replace by others; gives those claims' recipients."""
+        is_plain = all(each.source == each.recipient.address for each, _, _ in found.deferred)
+        if not found.failed and is_plain:  # what is put off or deleted is checked by the queue itself
+            return set()
+        ids = [claim.id for claim in claims]
+        ours = await until_done(
+            lambda: self._queue.renew(ids, self._clock.now() + lease), (DatabaseUnavailable,), "renew claims"
+        )
+        lost = {claim.recipient.address for claim in claims if claim.id not in ours}
+        open_ones = [each for each, _ in found.failed] + [each for each, _, _ in found.deferred]
+        left = lost & {each.source for each in open_ones}
+        if left:
+            log.warning("claims were lost meanwhile, left to who has them", message_id=message.id, recipients=len(left))
+            found.failed = [(each, made) for each, made in found.failed if each.source not in left]
+            found.deferred = [one for one in found.deferred if one[0].source not in left]
+        return left
 
     def _sort(self, message: SpooledMessage, attempted: Sequence[tuple[Attempted, int]]) -> Sorted:
         found = Sorted()

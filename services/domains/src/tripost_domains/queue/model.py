@@ -10,7 +10,10 @@ from tripost_shared.mail.envelope import Recipient
 
 @dataclass(frozen=True, slots=True)
 class Deferral:
-    """A delivery to be put into the queue, or put off in it. `attempts` counts those that were made."""
+    """A delivery to be put into the queue, or put off in it. `attempts` counts those that were made.
+
+    `is_held`: it comes into the queue as HELD, so that no attempt is made until an operator releases it.
+    """
 
     recipient: Recipient
     next_hop: str
@@ -18,6 +21,7 @@ class Deferral:
     next_attempt_at: datetime
     expires_at: datetime
     last_reply: str
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,16 @@ class ClaimedMessage:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How much may be claimed: in all, and of one next hop; not what is busy in this process already."""
+    """How much may be claimed: in all, and of one next hop; not what is busy in this process already.
+
+    `takes_over`: also what others claimed and did not renew for one lease more than they had asked for.
+    """
 
     at_most: int
     per_hop: int
     busy_hops: frozenset[str] = frozenset()
     busy_rows: frozenset[int] = frozenset()
+    takes_over: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,30 @@
-"""The deferred queue in SQL: the same statements on PostgreSQL and SQLite but for locking and conflicts."""
+"""The deferred queue in SQL: the same statements on PostgreSQL and SQLite but for locking and conflicts.
+
+A claim is its owner's until it has run out. Its owner may be cut off from the database and still be at work, so others
+wait one more lease before they take it over, and an owner that comes back asks what is still its own (`renew`) before
+it tells a sender anything. At worst, an attempt that lasts through two leases without the database is made again by
+another replica: a next hop may get the message twice then (a Maildir does not), and the sender one DSN.
+"""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import CTE, Insert, Select, and_, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tripost_domains.queue.model import ClaimedMessage, Deferral, QueueState, Share
-from tripost_domains.queue.rows import claimed_messages, delivery_row, message_row, put_off_row
+from tripost_domains.queue.rows import (
+    UNREADABLE,
+    Unreadable,
+    claimed_messages,
+    delivery_row,
+    message_row,
+    owner_name,
+    put_off_row,
+)
 from tripost_domains.queue.uninterrupted import uninterrupted
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.contracts.spool import SpooledMessage
@@ -17,16 +32,18 @@ from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import reading, writing
 from tripost_shared.mail.content import Content
 
+log = structlog.get_logger()
+
 
 class QueueRepository:
     """Reads and changes the queue; every call is one transaction and raises DatabaseUnavailable.
 
-    `owner` names this process in claims, and no other one that runs now (64 characters at most).
+    `owner` names this process in claims, and no other one that runs now.
     """
 
     def __init__(self, engine: AsyncEngine, owner: str) -> None:
         self._engine = engine
-        self._owner = owner
+        self._owner = owner_name(owner)
 
     @uninterrupted
     async def add(
@@ -56,7 +73,7 @@ class QueueRepository:
     ) -> list[ClaimedMessage]:
         """Claim due deliveries, the next hops by turns so that none keeps the others waiting.
 
-        Messages that cannot be read are logged and left alone.
+        Deliveries whose message cannot be read are held, so that they show, and stop no other.
         """
         async with writing(self._engine) as connection:
             ids = await connection.scalars(self._claim(now, lease, share))
@@ -69,21 +86,22 @@ class QueueRepository:
                 .where(QueuedDelivery.id.in_(claimed))
                 .order_by(QueuedDelivery.next_attempt_at, QueuedDelivery.id)
             )
-            return claimed_messages(rows.mappings().all())
+            messages, unreadable = claimed_messages(rows.mappings().all())
+            if unreadable:
+                await _hold(connection, unreadable)
+            return messages
 
     @uninterrupted
-    async def renew(self, ids: Collection[int], until: datetime) -> None:
-        """Keep claims that are being worked on."""
+    async def renew(self, ids: Collection[int], until: datetime) -> frozenset[int]:
+        """Keep claims that are being worked on; gives those that are still ours."""
         async with writing(self._engine) as connection:
-            await connection.execute(
+            kept = await connection.scalars(
                 update(QueuedDelivery)
-                .where(
-                    QueuedDelivery.id.in_(ids),
-                    QueuedDelivery.state == DeliveryState.ATTEMPTING,
-                    QueuedDelivery.claimed_by == self._owner,
-                )
+                .where(self._is_ours, QueuedDelivery.id.in_(ids))
                 .values(claimed_until=until)
+                .returning(QueuedDelivery.id)
             )
+            return frozenset(kept)
 
     @uninterrupted
     async def settle(
@@ -97,14 +115,20 @@ class QueueRepository:
         """Note what became of claims: `done` ones go, the others wait again; `instead` come for recipients expanded.
 
         Gives the name of the content when that was the message's last delivery. A row that an operator has held or
-        deleted in the meantime is not put off.
+        deleted in the meantime is not put off, and one that another process attempts now is left to it.
         """
         async with writing(self._engine) as connection:
             await self._lock(connection, message_id)
             if done:
                 # Of this message only: SQLite gives a deleted row's number to the next one.
                 rows_done = and_(QueuedDelivery.message_id == message_id, QueuedDelivery.id.in_(done))
-                await connection.execute(delete(QueuedDelivery).where(rows_done))
+                is_free = or_(self._is_ours, QueuedDelivery.state != DeliveryState.ATTEMPTING)
+                gone = await connection.execute(delete(QueuedDelivery).where(rows_done, is_free))
+                if gone.rowcount < len(done):
+                    left = len(done) - gone.rowcount
+                    log.warning(
+                        "deliveries were deleted or claimed by others meanwhile", message_id=message_id, rows=left
+                    )
             if put_off:
                 await connection.execute(self._put_off, [put_off_row(row, each, now) for row, each in put_off])
             if instead:
@@ -115,24 +139,12 @@ class QueueRepository:
     @uninterrupted
     async def release(self, ids: Collection[int] | None, due_at: datetime) -> None:
         """Give claims back without an attempt; None: all that this process has."""
-        ours = and_(QueuedDelivery.state == DeliveryState.ATTEMPTING, QueuedDelivery.claimed_by == self._owner)
         async with writing(self._engine) as connection:
             await connection.execute(
                 update(QueuedDelivery)
-                .where(ours if ids is None else and_(ours, QueuedDelivery.id.in_(ids)))
+                .where(self._is_ours if ids is None else and_(self._is_ours, QueuedDelivery.id.in_(ids)))
                 .values(state=DeliveryState.DEFERRED, claimed_by="", claimed_until=None, next_attempt_at=due_at)
             )
-
-    @uninterrupted
-    async def purge(self) -> list[str]:
-        """Delete messages whose last delivery an operator has deleted; gives their contents' names."""
-        async with writing(self._engine) as connection:
-            gone = await connection.scalars(
-                delete(QueuedMessage)
-                .where(~exists().where(QueuedDelivery.message_id == QueuedMessage.id))
-                .returning(QueuedMessage.content)
-            )
-            return list(gone)
 
     @uninterrupted
     async def state(self) -> QueueState:
@@ -167,8 +179,13 @@ class QueueRepository:
         """
         due = or_(
             and_(QueuedDelivery.state == DeliveryState.DEFERRED, QueuedDelivery.next_attempt_at <= now),
-            and_(QueuedDelivery.state == DeliveryState.ATTEMPTING, QueuedDelivery.claimed_until <= now),
+            and_(self._is_ours, QueuedDelivery.claimed_until <= now),
         )
+        if share.takes_over:
+            is_abandoned = and_(
+                QueuedDelivery.state == DeliveryState.ATTEMPTING, QueuedDelivery.claimed_until <= now - lease
+            )
+            due = or_(due, is_abandoned)
         turn = func.row_number().over(
             partition_by=QueuedDelivery.next_hop, order_by=(QueuedDelivery.next_attempt_at, QueuedDelivery.id)
         )
@@ -191,6 +208,10 @@ class QueueRepository:
             return ids
         locked = select(QueuedDelivery.id).where(QueuedDelivery.id.in_(ids), due)
         return locked.with_for_update(skip_locked=True)
+
+    @property
+    def _is_ours(self) -> Any:
+        return and_(QueuedDelivery.state == DeliveryState.ATTEMPTING, QueuedDelivery.claimed_by == self._owner)
 
     @property
     def _put_off(self) -> Any:
@@ -231,6 +252,16 @@ def _fairest(numbered: CTE, share: Share) -> Select[Any]:
         .order_by(numbered.c.turn, numbered.c.next_attempt_at)
         .limit(share.at_most)
     )
+
+
+async def _hold(connection: AsyncConnection, unreadable: Sequence[Unreadable]) -> None:
+    for each in unreadable:
+        log.error("queued message cannot be read, it is held", message_id=each.message_id, because=each.because)
+        await connection.execute(
+            update(QueuedDelivery)
+            .where(QueuedDelivery.id.in_(each.rows))
+            .values(state=DeliveryState.HELD, claimed_by="", claimed_until=None, last_reply=UNREADABLE)
+        )
 
 
 async def _delete_if_empty(connection: AsyncConnection, message_id: str) -> str | None:

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
 
 import msgspec
-import structlog
 
 from tripost_domains.queue.model import Claim, ClaimedMessage, Deferral
 from tripost_shared.contracts.queue import DeliveryState
@@ -14,11 +14,27 @@ from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.envelope import Recipient
 
-log = structlog.get_logger()
-
 MAX_REPLY: Final = 1000
 MAX_NEXT_HOP: Final = 300
 MAX_ORIGINAL: Final = 500
+MAX_OWNER: Final = 64
+UNREADABLE: Final = "451 4.3.0 Held for the administrator: the queued message cannot be read"
+
+
+class Unreadable(NamedTuple):
+    """Deliveries whose message cannot be read."""
+
+    message_id: str
+    rows: tuple[int, ...]
+    because: str
+
+
+def owner_name(instance: str) -> str:
+    """Fit an instance's name into the column: one that is too long (a host name has 253 octets) ends in a digest."""
+    if len(instance) <= MAX_OWNER:
+        return instance
+    digest = blake2b(instance.encode(), digest_size=12).hexdigest()
+    return f"{instance[: MAX_OWNER - len(digest) - 1]}~{digest}"
 
 
 def message_row(message: SpooledMessage, content: Content) -> dict[str, Any]:
@@ -41,10 +57,10 @@ def delivery_row(message_id: str, deferral: Deferral, now: datetime) -> dict[str
         "original_recipient": deferral.recipient.original[:MAX_ORIGINAL],
         "notify": ",".join(deferral.recipient.notify),
         "next_hop": deferral.next_hop[:MAX_NEXT_HOP],
-        "state": DeliveryState.DEFERRED,
+        "state": DeliveryState.HELD if deferral.is_held else DeliveryState.DEFERRED,
         "attempts": deferral.attempts,
         "created_at": now,
-        "last_attempt_at": now,
+        "last_attempt_at": now if deferral.attempts else None,
         "next_attempt_at": deferral.next_attempt_at,
         "expires_at": deferral.expires_at,
         "last_reply": deferral.last_reply[:MAX_REPLY],
@@ -63,23 +79,21 @@ def put_off_row(row: int, deferral: Deferral, now: datetime) -> dict[str, Any]:
     }
 
 
-def claimed_messages(rows: Sequence[Any]) -> list[ClaimedMessage]:
-    """Put rows of one message and next hop together: they share a transaction.
-
-    Messages that cannot be read are logged and left out.
-    """
+def claimed_messages(rows: Sequence[Any]) -> tuple[list[ClaimedMessage], list[Unreadable]]:
+    """Put rows of one message and next hop together: they share a transaction; and name what cannot be read."""
     together: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for row in rows:
         together[row["message_id"], row["next_hop"]].append(row)
     claimed: list[ClaimedMessage] = []
+    unreadable: list[Unreadable] = []
     for (message_id, _), group in together.items():
         try:
             message = msgspec.msgpack.decode(group[0]["spooled"], type=SpooledMessage)
-        except msgspec.DecodeError:
-            log.exception("queued message cannot be read", message_id=message_id)
+        except msgspec.DecodeError as error:
+            unreadable.append(Unreadable(message_id, tuple(row["id"] for row in group), str(error)))
             continue
         claimed.append(ClaimedMessage(message, tuple(map(_claim_of, group))))
-    return claimed
+    return claimed, unreadable
 
 
 def _claim_of(row: Any) -> Claim:

@@ -1,4 +1,9 @@
-"""The scheduler: attempts what is due in the deferred queue, and keeps its house."""
+"""The scheduler: attempts what is due in the deferred queue, and keeps its house.
+
+Its claims may run out while the database is away and the attempts go on. Others leave them alone for one more lease;
+and after an outage nobody takes over anything before it has seen the database for a lease, in which every replica
+renews what it is still working on.
+"""
 
 import asyncio
 from collections import Counter
@@ -14,6 +19,8 @@ from tripost_domains.delivery.contents import Contents
 from tripost_domains.delivery.dispatch import Dispatcher
 from tripost_domains.delivery.facts import expanded_fact
 from tripost_domains.delivery.outcome import Trial
+from tripost_domains.delivery.patience import until_done
+from tripost_domains.delivery.plan import Plan
 from tripost_domains.delivery.settlement import Settlement
 from tripost_domains.queue.model import ClaimedMessage, Share
 from tripost_domains.queue.repository import QueueRepository
@@ -67,6 +74,7 @@ class Scheduler:
         self._working: dict[asyncio.Task[None], ClaimedMessage] = {}
         self._aside: dict[int, float] = {}  # rows, and until when
         self._loops: list[asyncio.Task[None]] = []
+        self._sees_database_since: float | None = None
 
     def start(self) -> None:
         """Begin to look."""
@@ -104,6 +112,7 @@ class Scheduler:
                 is_full = await self.claim()
                 pause = self._pace.poll_seconds
             except DatabaseUnavailable as error:
+                self._sees_database_since = None
                 log.warning("queue cannot be read", because=str(error), again_in_seconds=pause)
                 is_full = False
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
@@ -121,14 +130,18 @@ class Scheduler:
         if room <= 0:
             return True
         busy = Counter(claim.next_hop for claimed in self._working.values() for claim in claimed.claims)
+        began_at = self._clock.monotonic()
+        seen_since = self._sees_database_since
         share = Share(
             at_most=room,
             per_hop=self._pace.per_hop,
             busy_hops=frozenset(hop for hop, count in busy.items() if count >= self._pace.per_hop),
             busy_rows=self._busy_rows() | self._rows_aside(),
+            takes_over=seen_since is not None and began_at - seen_since >= LEASE.total_seconds(),
         )
-        began_at = self._clock.monotonic()
         claimed = await self._queue.claim_due(self._clock.now(), LEASE, share)
+        if seen_since is None:
+            self._sees_database_since = began_at
         for each in claimed:
             task = asyncio.create_task(self._work(each, began_at))
             self._working[task] = each
@@ -139,27 +152,40 @@ class Scheduler:
         del self._working[task]
 
     async def _work(self, claimed: ClaimedMessage, began_at: float) -> None:
+        todo = await self._plan(claimed)
+        if todo is None:
+            return
         try:
-            await self._attempt(claimed, began_at)
+            await self._attempt(claimed, todo, began_at)
         except Exception:
             log.exception("queued message broke the scheduler", message_id=claimed.message.id)
             self._set_aside(claimed)
 
-    async def _attempt(self, claimed: ClaimedMessage, began_at: float) -> None:
-        message, claims = claimed.message, claimed.claims
+    async def _plan(self, claimed: ClaimedMessage) -> Plan | None:
+        """Ask where the recipients lead; None: not now. Nothing was attempted, so a claim may just run out."""
         try:
-            todo = await self._dispatcher.plan([claim.recipient for claim in claims])
+            return await self._dispatcher.plan([claim.recipient for claim in claimed.claims])
         except TransientFailure as error:
-            log.warning("directory cannot be read", message_id=message.id, because=error.because)
-            await self._queue.release([claim.id for claim in claims], self._clock.now() + DIRECTORY_PAUSE)
-            return
+            log.warning("directory cannot be read", message_id=claimed.message.id, because=error.because)
+        except Exception:
+            log.exception("queued message cannot be planned", message_id=claimed.message.id)
+        try:
+            await self._queue.release([claim.id for claim in claimed.claims], self._clock.now() + DIRECTORY_PAUSE)
+        except DatabaseUnavailable as error:
+            log.warning("claims will run out by themselves", message_id=claimed.message.id, because=str(error))
+        except Exception:
+            log.exception("claims could not be given back, they will run out", message_id=claimed.message.id)
+        return None
+
+    async def _attempt(self, claimed: ClaimedMessage, todo: Plan, began_at: float) -> None:
+        message, claims = claimed.message, claimed.claims
         for expansion, left_out in todo.expansions:
             self._events.record(expanded_fact(message.id, expansion, left_out, self._clock.now()))
         number = min(claim.attempts for claim in claims) + 1
         attempted = await self._dispatcher.attempt(
             message, todo, Trial(number=number, may_be_repeated=True, began_at=began_at)
         )
-        found = await self._settlement.settle_claimed(message, claims, attempted)
+        found = await self._settlement.settle_claimed(message, claims, attempted, LEASE)
         log.info(
             "queued message attempted",
             message_id=message.id,
@@ -194,16 +220,18 @@ class Scheduler:
                 log.exception("queue's housekeeping broke")
 
     async def _renew(self) -> None:
+        """Renew the claims at hand; while the database is away, as soon as it is back."""
+        await until_done(self._renew_once, (DatabaseUnavailable,), "renew claims")
+
+    async def _renew_once(self) -> None:
         if ids := self._busy_rows():
             await self._queue.renew(ids, self._clock.now() + LEASE)
 
     async def _keep_house(self) -> None:
-        """Measure the queue, and forget what operators have deleted and what was settled some time ago."""
+        """Measure the queue, and forget the content of what was settled some time ago."""
         state = await self._queue.state()
         for name, count in state.counts.items():
             metrics.QUEUED.labels(name.value).set(count)
         oldest = (self._clock.now() - state.oldest_at).total_seconds() if state.oldest_at is not None else 0.0
         metrics.OLDEST_SECONDS.set(oldest)
-        for content in await self._queue.purge():
-            self._contents.forget_later(content)
         await self._contents.forget_due(self._queue.refers_to)
