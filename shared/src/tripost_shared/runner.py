@@ -24,6 +24,7 @@ log = structlog.get_logger()
 
 DRAIN_WITHIN: Final = timedelta(seconds=15)
 STOP_WITHIN: Final = timedelta(seconds=5)
+KILL_AFTER: Final = DRAIN_WITHIN + STOP_WITHIN + timedelta(seconds=5)  # a supervisor that kills sooner cuts a drain
 WRONG_SETTING: Final = 2
 
 
@@ -91,7 +92,7 @@ async def _live(service: Service) -> None:
             await _within(DRAIN_WITHIN, service.drain(), "drain")
         else:
             starting.cancel()
-            await asyncio.wait({starting})
+            await asyncio.wait({starting}, timeout=DRAIN_WITHIN.total_seconds())
     finally:
         waiting.cancel()
         await _within(STOP_WITHIN, service.stop(), "stop")

@@ -40,6 +40,7 @@ class Stage:
         self.said: list[str] = []
         self.all_ready = asyncio.Event()
         self.terminal = Terminal(StringIO(), colours=False)
+        self.interpreter = Path(sys.executable)
         self._supervisor: Supervisor | None = None
         self._running: asyncio.Task[str] | None = None
 
@@ -77,7 +78,7 @@ class Stage:
 
         plan = ServicePlan(
             name,
-            Program([sys.executable, "-c", script, str(self.folder), name], dict(os.environ)),
+            Program([str(self.interpreter), "-c", script, str(self.folder), name], dict(os.environ)),
             probe,
             timedelta(seconds=1),
             self.folder / f"{name}.pid",
@@ -112,6 +113,24 @@ async def test_a_service_that_is_killed_is_started_again_and_said_so(stage: Stag
     assert any(text.startswith("edge was ended by SIGKILL") and "starts again in 0.2 s" in text for text in stage.said)
 
 
+async def test_a_service_whose_program_is_away_for_a_moment_is_tried_again_and_said_so(stage: Stage) -> None:
+    """As while an upgrade replaces it."""
+    stage.interpreter = stage.folder / "python"
+    stage.start(edge=OBEDIENT)
+    await stage.until(lambda: any("edge could not be started" in text for text in stage.said))
+    stage.interpreter.symlink_to(sys.executable)
+    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    assert any("No such file" in text and "starts again in 0.2 s" in text for text in stage.said)
+
+
+async def test_a_stop_does_not_wait_for_a_program_that_stays_away(stage: Stage) -> None:
+    stage.interpreter = stage.folder / "python"
+    stage.start(edge=OBEDIENT)
+    await stage.until(lambda: any("starts again in 1.6 s" in text for text in stage.said))
+    stage.ask_to_stop()
+    assert await stage.ended() == ""
+
+
 async def test_a_service_that_refuses_its_settings_ends_the_cluster(stage: Stage) -> None:
     stage.start(edge=REFUSING, filter=OBEDIENT)
     assert await stage.ended() == "edge"
@@ -133,7 +152,7 @@ async def test_asked_to_stop_a_second_time_everything_is_killed_at_once(stage: S
     stage.ask_to_stop()
     stage.ask_to_stop()
     await stage.ended()
-    assert not [text for text in stage.said if "had not ended" in text]
+    assert not [text for text in stage.said if "had not ended" in text or "starts again" in text]
 
 
 async def test_a_service_that_waits_for_its_next_start_does_not_hold_up_the_stop(stage: Stage) -> None:

@@ -153,3 +153,23 @@ def test_an_error_that_nothing_caught_is_logged_and_the_service_goes_on() -> Non
         _, events = finish(process)
     assert process.returncode == 0
     assert events[-1]["event"] == "service stopped"
+
+
+def test_a_start_that_does_not_let_itself_be_cancelled_is_left() -> None:
+    stubborn = (
+        "async def start(self):\n"
+        "    print('start', flush=True)\n"
+        "    try:\n"
+        "        await asyncio.sleep(60)\n"
+        "    finally:\n"
+        "        await asyncio.sleep(60)\n"
+        "Sample.start = start"
+    )
+    with running(stubborn) as process:
+        assert process.stdout is not None
+        while process.stdout.readline().split()[0] != "start":
+            pass
+        process.terminate()
+        printed, _ = finish(process)
+    assert process.returncode == 0
+    assert printed == ["stop"]

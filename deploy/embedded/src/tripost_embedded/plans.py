@@ -22,19 +22,11 @@ from tripost_embedded.supervisor import ServicePlan
 from tripost_shared.bus.permissions import SERVICES, permissions
 from tripost_shared.certificates import ensure_self_signed, local_names
 from tripost_shared.privileges import RunUser
+from tripost_shared.runner import KILL_AFTER
 from tripost_shared.settings import Listen, SettingsError
 
 NATS: Final = "nats-server"
-# In the order in which they stop: what takes mail in first, what all others need last. 25 s together at most.
-STOPS_WITHIN: Final = MappingProxyType(
-    {
-        "edge": timedelta(seconds=8),
-        "filter": timedelta(seconds=4),
-        "domains": timedelta(seconds=6),
-        "admin-api": timedelta(seconds=4),
-        NATS: timedelta(seconds=3),
-    }
-)
+NATS_KILL_AFTER: Final = timedelta(seconds=10)  # it has nobody to wait for when it is told to stop, as the last one
 _HEALTH: Final = MappingProxyType(
     {
         "edge": (ports.EDGE_HEALTH, "/readyz"),
@@ -105,7 +97,7 @@ def _service_plan(cluster: Cluster, name: str, ours: Mapping[str, str]) -> Servi
             service_environment(name, cluster.operators, ours),
         ),
         _health_probe(name, cluster.operators),
-        STOPS_WITHIN[name],
+        KILL_AFTER,
         cluster.home.pid_file(name),
     )
 
@@ -131,7 +123,7 @@ def _nats_plan(cluster: Cluster, port: int, passwords: Mapping[str, str]) -> Ser
         drops_to=cluster.user,
     )
     probe = nats_probe(Listen(f"127.0.0.1:{port}"))
-    return ServicePlan(NATS, program, probe, STOPS_WITHIN[NATS], cluster.home.pid_file(NATS))
+    return ServicePlan(NATS, program, probe, NATS_KILL_AFTER, cluster.home.pid_file(NATS))
 
 
 def nats_program() -> Path:

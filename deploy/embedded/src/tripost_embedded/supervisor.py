@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Final
 
 from tripost_embedded.output import ServiceLog
@@ -20,12 +21,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
-    """A service of the cluster. `stops_within`: how long it may drain before it is killed."""
+    """A service of the cluster. `kill_after`: how long it may take to end once it was asked to."""
 
     name: str
     program: Program
     probe: Probe
-    stops_within: timedelta
+    kill_after: timedelta
     pid_file: Path
 
 
@@ -45,30 +46,35 @@ class Keeper:
         """Run until stopped, or until the service refuses its settings; gives the last phase."""
         while self.life.phase is Phase.STARTING:
             began = time.monotonic()
-            code = await self._live_once()
+            event, ending = await self._live_once()
             lived = timedelta(seconds=time.monotonic() - began)
-            self.life = self.life.after(event_of_exit(code), lived)
-            if self.life.phase is Phase.WAITING:
+            self.life = self.life.after(event, lived)
+            if self.life.phase is Phase.WAITING and not self._stop.is_set():
                 self._say(
-                    f"{self.plan.name} {_ending(code)} after {lived.total_seconds():.0f} s; "
+                    f"{self.plan.name} {ending} after {lived.total_seconds():.0f} s; "
                     f"it starts again in {self.life.delay.total_seconds():g} s"
                 )
+            if self.life.phase is Phase.WAITING:
                 await self._wait_until_due()
         return self.life.phase
 
-    async def _live_once(self) -> int:
-        """Start the process and wait for its end, noting when it is ready; gives its exit code."""
-        process = await Process.start(self.plan.program, self._log, self.plan.pid_file)
+    async def _live_once(self) -> tuple[Event, str]:
+        """Start the process and wait for its end, noting when it is ready; tells what its end means, and in words."""
+        try:
+            process = await Process.start(self.plan.program, self._log, self.plan.pid_file)
+        except (OSError, SubprocessError) as error:  # no memory for a fork, or an upgrade replaces the program just now
+            return Event.DIED, f"could not be started ({error})"
         self._process = process
         if self._stop.is_set():  # asked to stop while it was being started
             await self._stop_process(process)
         watching = asyncio.create_task(self._watch())
         try:
-            return await process.ended()
+            code = await process.ended()
         finally:
             watching.cancel()
             self._process = None
             self.ready.clear()
+        return event_of_exit(code), _ending(code)
 
     async def _watch(self) -> None:
         await wait_ready(self.plan.probe)
@@ -94,15 +100,20 @@ class Keeper:
             await self._stop_process(self._process)
 
     async def _stop_process(self, process: Process) -> None:
-        if self.life.phase in {Phase.STARTING, Phase.READY}:
-            self.life = self.life.after(Event.STOP)
-        if not await process.stop(self.plan.stops_within):
-            self._say(f"{self.plan.name} had not ended after {self.plan.stops_within.total_seconds():g} s: killed")
+        self._note_stop()
+        if not await process.stop(self.plan.kill_after):
+            self._say(f"{self.plan.name} had not ended after {self.plan.kill_after.total_seconds():g} s: killed")
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once, for good."""
+        self._stop.set()
         if self._process is not None:
+            self._note_stop()
             self._process.signal(signal.SIGKILL)
+
+    def _note_stop(self) -> None:
+        if self.life.phase in {Phase.STARTING, Phase.READY}:
+            self.life = self.life.after(Event.STOP)
 
 
 class Supervisor:

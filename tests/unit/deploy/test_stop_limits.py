@@ -1,0 +1,57 @@
+"""Nobody kills a service that still drains: each deployment waits longer than the runner lets a service take."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tripost_embedded.code import Code
+from tripost_embedded.home import Home, make_folders
+from tripost_embedded.plans import Cluster, make_plans
+from tripost_shared.bus.permissions import SERVICES as IN_STOP_ORDER
+from tripost_shared.runner import DRAIN_WITHIN, KILL_AFTER, STOP_WITHIN
+from unit.deploy.deployments import SERVICES, compose_file, pod_template
+
+
+def test_the_limit_leaves_a_margin_beyond_drain_and_stop() -> None:
+    assert KILL_AFTER > DRAIN_WITHIN + STOP_WITHIN
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_docker_compose_waits_long_enough(service: str) -> None:
+    assert _seconds(compose_file()["services"][service]["stop_grace_period"]) >= KILL_AFTER.total_seconds()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_kubernetes_waits_long_enough_the_hook_before_the_signal_included(service: str) -> None:
+    pod = pod_template("Deployment", service)
+    (container,) = pod["containers"]
+    assert pod["terminationGracePeriodSeconds"] >= KILL_AFTER.total_seconds() + _hook_seconds(container)
+
+
+def test_the_embedded_cluster_waits_long_enough_and_stops_nats_server_last(tmp_path: Path) -> None:
+    home = Home(tmp_path, tmp_path)
+    make_folders(home)
+    plans = make_plans(Cluster(home, Code(tmp_path), None, 4222, None, 4, "mx.example", {}))
+    assert [plan.name for plan in plans] == [*IN_STOP_ORDER, "nats-server"]
+    assert all(plan.kill_after >= KILL_AFTER for plan in plans if plan.name in SERVICES)
+
+
+def test_mail_is_taken_no_more_before_those_that_it_needs_end() -> None:
+    assert IN_STOP_ORDER == ("edge", "filter", "domains", "admin-api")
+
+
+def _seconds(text: str) -> int:
+    found = re.fullmatch(r"(\d+)s", text)
+    assert found is not None, text
+    return int(found[1])
+
+
+def _hook_seconds(container: dict[str, Any]) -> int:
+    hook = container.get("lifecycle", {}).get("preStop")
+    if hook is None:
+        return 0
+    program, seconds = hook["exec"]["command"]
+    assert program == "sleep"
+    return int(seconds)
