@@ -21,6 +21,7 @@ from tripost_admin_api.configuration.changes import Database
 from tripost_admin_api.configuration.publishing import SnapshotPublisher
 from tripost_shared.clock import FrozenClock
 from tripost_shared.database.models import ApiToken, Operator
+from tripost_shared.database.password_hashes import PasswordHashes
 
 ADMIN_TOKEN = "tripost_admin-token-of-the-tests"
 READ_TOKEN = "tripost_read-token-of-the-tests"
@@ -67,7 +68,7 @@ def clock() -> FrozenClock:
 
 @pytest.fixture
 def parts(database: AsyncEngine, clock: FrozenClock) -> Parts:
-    cheap = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    cheap = Passwords(PasswordHashes(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)))
     ours = Database(database, clock)
     cluster = MemoryCluster()
     publisher = SnapshotPublisher(ours, cluster)

@@ -12,6 +12,7 @@ from tripost_admin_api.access.tokens import digest_of, new_token
 from tripost_admin_api.api import names, paging
 from tripost_admin_api.api.problems import Problem
 from tripost_shared.clock import FrozenClock
+from tripost_shared.database.password_hashes import PasswordHashes
 
 ADMIN = Actor("token a", Scope.ADMIN)
 READER = Actor("token r", Scope.READ)
@@ -104,7 +105,7 @@ def test_tokens_differ_and_say_what_they_are() -> None:
 
 
 async def test_passwords_are_verified_against_their_hash_alone() -> None:
-    passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    passwords = Passwords(PasswordHashes(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)))
     hashed = await passwords.hash("correct horse")
     assert hashed.startswith("$argon2id$")
     assert await passwords.verify("correct horse", hashed)

@@ -5,18 +5,17 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from argon2 import PasswordHasher
-from argon2.low_level import Type
 
-from tripost_domains.adapters.argon2_passwords import MEMORY_KIB, PASSES, Argon2Passwords
+from tripost_domains.adapters.argon2_passwords import Argon2Passwords
 from tripost_domains.ports import TooBusy
+from tripost_shared.database.password_hashes import PasswordHashes
 
 PASSWORD = "correct horse"
 
 
 @pytest.fixture(scope="module")
 def password_hash() -> str:
-    return PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1, type=Type.ID).hash(PASSWORD)
+    return PasswordHashes().make(PASSWORD)
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
-"""Passwords: argon2id (RFC 9106), computed in threads so that nothing else waits."""
+"""Passwords: what is accepted as one; hashed and verified in threads, so that nothing else waits."""
 
 import asyncio
 import secrets
 from typing import Final
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from tripost_shared.database.password_hashes import PasswordHashes
 
 SHORTEST: Final = 8  # characters; NIST SP 800-63B §5.1.1.2
 LONGEST_OCTETS: Final = 512
@@ -33,25 +32,16 @@ def complaint_about(password: str) -> str:
 class Passwords:
     """Hashes and verifies, a bounded number at a time."""
 
-    def __init__(self, hasher: PasswordHasher | None = None) -> None:
-        # OWASP's smallest recommended cost: 19 MiB, two passes
-        self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+    def __init__(self, hashes: PasswordHashes | None = None) -> None:
+        self._hashes = hashes or PasswordHashes()
         self._places = asyncio.Semaphore(AT_A_TIME)
-        self._nobodys = self._hasher.hash(secrets.token_urlsafe(16))
 
     async def hash(self, password: str) -> str:
-        """Give the encoded argon2id hash."""
+        """Give the encoded hash."""
         async with self._places:
-            return await asyncio.to_thread(self._hasher.hash, password)
+            return await asyncio.to_thread(self._hashes.make, password)
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Tell whether the password is right; None, for an unknown account, takes as long as a wrong one."""
         async with self._places:
-            matches = await asyncio.to_thread(self._matches, password, password_hash or self._nobodys)
-        return matches and password_hash is not None
-
-    def _matches(self, password: str, password_hash: str) -> bool:
-        try:
-            return self._hasher.verify(password_hash, password)
-        except (VerificationError, InvalidHashError):
-            return False
+            return await asyncio.to_thread(self._hashes.match, password, password_hash)
