@@ -193,6 +193,21 @@ async def test_many_flushes_at_once_all_end(log_and_reader: tuple[EventLog, Even
     assert {fact.id for fact in await facts_of(reader, 50)} == {f"e{number}" for number in range(50)}
 
 
+async def test_a_reader_tells_when_all_that_was_there_is_done_with(
+    log_and_reader: tuple[EventLog, EventReader],
+) -> None:
+    event_log, reader = log_and_reader
+    assert await reader.wait_until_done(WAIT)
+    event_log.record(an_event(1))
+    await event_log.flush()
+    (batch,) = await reader.fetch(16, WAIT)
+    assert not await reader.wait_until_done(NOT_LONG)
+    waiting = asyncio.create_task(reader.wait_until_done(WAIT))
+    await asyncio.sleep(0)  # it has begun, so what comes now is none of its business
+    await batch.done()
+    assert await waiting
+
+
 def test_the_fakes_keep_what_the_suite_saw() -> None:
     """A service's test reads `events` and `messages`."""
     event_log: Any = MemoryEventLog()

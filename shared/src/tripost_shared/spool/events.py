@@ -34,6 +34,7 @@ FLUSH_SECONDS: Final = 10.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 2.0
 SAY_AGAIN_SECONDS: Final = 60.0
+LOOK_AGAIN_SECONDS: Final = 0.1
 CONSUMER: Final = {"max_deliver": -1, "max_ack_pending": 1000}
 
 DROPPED: Final = Counter("tripost_events_dropped", "Facts that were dropped since the event log was unreachable.")
@@ -179,6 +180,7 @@ class JetStreamEventReader:
     """Takes facts, for the tracking; replicas share the work. Call `close` before the process ends."""
 
     def __init__(self, link: NatsLink) -> None:
+        self._link = link
         self._puller = Puller(link, [EVENTS_STREAM], DURABLE, CONSUMER)
 
     async def fetch(self, at_most: int, wait: timedelta) -> Sequence["JetStreamEventBatch"]:
@@ -193,6 +195,28 @@ class JetStreamEventReader:
                 continue
             batches.append(JetStreamEventBatch(self._puller, pulled, events))
         return batches
+
+    async def wait_until_done(self, within: timedelta) -> bool:
+        """Wait until all that is in the log now is done with; False: not in that time, or NATS does not answer.
+
+        A work queue drops what is acknowledged, so its first sequence number is that of the oldest fact not done with.
+        """
+        newest: int | None = None
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                while True:
+                    try:
+                        info = await jetstream.call(self._link, f"STREAM.INFO.{EVENTS_STREAM}")
+                    except (JetStreamRefused, JetStreamUnavailable) as error:
+                        log.debug("event log does not tell how far it is read", because=str(error))
+                    else:
+                        state = info["state"]
+                        newest = state["last_seq"] if newest is None else newest
+                        if not state["messages"] or state["first_seq"] > newest:
+                            return True
+                    await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        except TimeoutError:
+            return False
 
     async def close(self) -> None:
         """Take no more; what was fetched and not handed out goes to another replica at once."""

@@ -176,6 +176,15 @@ class MemoryEventReader:
             return []
         return [MemoryEventBatch(self, tuple(self._log.events[self._done : end]), end)]
 
+    async def wait_until_done(self, within: timedelta) -> bool:
+        """Wait until all that is in the log now is done with."""
+        end = len(self._log.events)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within.total_seconds()):
+                while self._done < end:  # noqa: ASYNC110 (done by the reader's user, who tells nothing)
+                    await asyncio.sleep(0.01)
+        return self._done >= end
+
     def finish(self, end: int) -> None:
         """Pass over the facts before this position from now on."""
         self._done = max(self._done, end)

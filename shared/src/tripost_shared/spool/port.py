@@ -114,3 +114,7 @@ class EventReader(Protocol):
     async def fetch(self, at_most: int, wait: timedelta) -> Sequence[EventBatchDelivery]:
         """Take up to so many batches; raises SpoolUnavailable."""
         ...
+
+    async def wait_until_done(self, within: timedelta) -> bool:
+        """Wait until all that is in the log now is done with, by whichever reader; False: not in that time."""
+        ...
