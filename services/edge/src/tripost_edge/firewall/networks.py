@@ -41,14 +41,17 @@ class RelayAccess:
         self._networks = Networks(())
 
     def replace(self, networks: Networks) -> None:
-        """Put other networks in force, for sessions that begin from now on."""
+        """Put other networks in force."""
         self._networks = networks
 
     def permits(self, address: str, *, announced_by_proxy: bool) -> bool:
-        """Whether the client may; a client that a proxy announced is never on loopback, whatever it says."""
-        if announced_by_proxy and ip_address(address).is_loopback:
-            return False
-        return self._networks.contain(address)
+        """Whether the client may; a client that a proxy announced is never on this machine, whatever it says."""
+        return self._networks.contain(address) and not (announced_by_proxy and _is_of_this_machine(address))
+
+
+def _is_of_this_machine(address: str) -> bool:
+    parsed = ip_address(address)
+    return parsed.is_loopback or parsed.is_unspecified
 
 
 @lru_cache(maxsize=4096)

@@ -25,22 +25,35 @@ class ClientConnection(Wire):
         super().__init__(loop, context.limits.patience)
         self._context = context
         self._profile = profile
+        self._is_unannounced = False  # a proxy is there, but names no client
 
     async def identify(self) -> Client:
-        """Find out who the client is; on a proxy's listener the proxy says it first. Raises SessionOver."""
+        """Find out who the client is; on a proxy's listener the proxy says it first. Raises SessionOver.
+
+        A proxy that names no client (LOCAL: its own health check; UNKNOWN) is met under its own address, and as a
+        stranger: it has neither the exemptions of loopback nor the rights of the network that it is in.
+        """
         address, port = self._peer()
-        announced = await self._announced_by(address) if self._profile.proxies is not None else Announcement(0)
-        is_announced = bool(announced.address)
-        if is_announced:
-            address, port = announced.address, announced.port
+        is_behind_proxy = self._profile.proxies is not None
+        if is_behind_proxy:
+            announced = await self._announced_by(address)
+            self._is_unannounced = not announced.address
+            if announced.address:
+                address, port = announced.address, announced.port
         return Client(
             address,
             port,
             self._profile.name,
             self._profile.kind,
-            announced_by_proxy=is_announced,
+            announced_by_proxy=is_behind_proxy,
             tls=self.tls_in_words(),
-            relay_permitted=self._context.relay.permits(address, announced_by_proxy=is_announced),
+            relay_permitted=self.may_relay(address),
+        )
+
+    def may_relay(self, address: str) -> bool:
+        """Whether the client may relay without a login, by the configuration in force now."""
+        return not self._is_unannounced and self._context.relay.permits(
+            address, announced_by_proxy=self._profile.proxies is not None
         )
 
     async def expect_no_tls(self, client: Client) -> None:

@@ -21,7 +21,7 @@ class MalformedHeader(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A PROXY header. `address` is "" when the proxy speaks for itself (LOCAL) or does not know (UNKNOWN)."""
+    """A PROXY header. `address` is "" when the proxy speaks for itself (LOCAL, §2.2) or does not know (UNKNOWN)."""
 
     octets: int  # length of the header
     address: str = ""
