@@ -7,7 +7,7 @@ long as the evaluation that asked for it.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -41,6 +41,11 @@ class Lookups:
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
         self._known: dict[Question, DnsAnswer] = {}
+
+    @property
+    def answers(self) -> Mapping[Question, DnsAnswer]:
+        """Everything that the evaluation has been told so far."""
+        return self._known
 
     def get(self, name: str, record_type: str) -> DnsAnswer:
         """Give the answer; raises Unanswered."""

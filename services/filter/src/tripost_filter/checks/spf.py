@@ -5,6 +5,7 @@ from typing import Final
 from tripost_filter.adapters import pyspf
 from tripost_filter.adapters.pyspf import SpfResult
 from tripost_filter.check import Stage
+from tripost_filter.evaluations import Evaluations
 from tripost_filter.lookups import Lookups, settle
 from tripost_filter.mail import Mail
 from tripost_shared.clock import Clock
@@ -35,6 +36,7 @@ class Spf:
         self._clock = clock
         self._receiver = receiver
         self._refuse_with = NOT_PERMITTED if refuse_fail else None
+        self._evaluations: Evaluations[SpfResult] = Evaluations(resolver)
 
     def examine_at_once(self, mail: Mail) -> Finding | None:
         """Evaluate on answers in the cache alone; raises MustWait."""
@@ -55,10 +57,24 @@ class Spf:
         else:
             identity, local_part, domain = "helo", "postmaster", mail.helo
         try:
-            found = pyspf.evaluate(mail.client.address, local_part, domain, mail.helo, self._receiver, lookups)
+            found = self._result(mail, local_part, domain, lookups)
         except ValueError:  # no IP address: the client is a process of this machine
             return None
         return self._finding(found, {"identity": identity, "domain": domain})
+
+    def _result(self, mail: Mail, local_part: str, domain: str, lookups: Lookups) -> SpfResult:
+        """Evaluate, unless the same was evaluated on the same answers.
+
+        Nothing but macros reads the local part, the HELO name or the time, so without any "%" in the answers the
+        client's address and the domain decide alone.
+        """
+        key = (mail.client.address, domain)
+        found = self._evaluations.recall(key)
+        if found is None:
+            found = pyspf.evaluate(mail.client.address, local_part, domain, mail.helo, self._receiver, lookups)
+            if not any("%" in record for answer in lookups.answers.values() for record in answer.records):
+                self._evaluations.remember(key, found, lookups.answers)
+        return found
 
     def _finding(self, found: SpfResult, evidence: dict[str, str]) -> Finding:
         for label in ("mechanism", "problem", "explanation"):
