@@ -1,7 +1,7 @@
 """The deferred queue: messages that wait for their next attempt, and what an operator does with them."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -14,6 +14,7 @@ from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem
 from tripost_admin_api.api.text import SearchText
 from tripost_admin_api.configuration.queue_operations import Operation, Outcome, operate
+from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.mail.identifier import is_message_id
 
@@ -72,7 +73,7 @@ class OperationIn(Incoming):
 class QueueQuery(paging.ListQuery):
     """Which messages: those with a delivery that matches all that is given."""
 
-    state: Literal["deferred", "held", "attempting"] | None = None
+    state: DeliveryState | None = None
     sender: SearchText | None = Field(None, description="The message's reverse-path; `<>` for the null one.")
     recipient: SearchText | None = Field(None, description="The whole address.")
     domain: DomainName | None = Field(None, description="The recipient's domain.")
@@ -136,7 +137,7 @@ def _conditions(query: QueueQuery) -> list[ColumnElement[bool]]:
         wanted = "" if query.sender == "<>" else query.sender.lower()
         of_message.append(func.lower(QueuedMessage.reverse_path) == wanted)
     if query.state is not None:
-        of_delivery.append(QueuedDelivery.state == query.state)
+        of_delivery.append(QueuedDelivery.state == query.state.value)
     if query.recipient is not None:
         of_delivery.append(func.lower(QueuedDelivery.recipient) == query.recipient.lower())
     if query.domain is not None:

@@ -13,6 +13,7 @@ from tripost_admin_api.configuration import documents
 from tripost_admin_api.configuration.changes import current_revision
 from tripost_admin_api.ports import ClusterUnavailable
 from tripost_shared.contracts.nodes import NodeStatus
+from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import DatabaseUnavailable
 
@@ -133,8 +134,8 @@ async def _queue_numbers(session: AsyncSession) -> QueueNumbers:
     by_state: dict[str, int] = dict((await session.execute(counted)).all())
     return QueueNumbers(
         messages=messages,
-        deferred=by_state.get("deferred", 0),
-        held=by_state.get("held", 0),
-        attempting=by_state.get("attempting", 0),
+        deferred=by_state.get(DeliveryState.DEFERRED, 0),
+        held=by_state.get(DeliveryState.HELD, 0),
+        attempting=by_state.get(DeliveryState.ATTEMPTING, 0),
         oldest_received_at=oldest,
     )

@@ -17,13 +17,10 @@ from tripost_admin_api.configuration.changes import Change
 from tripost_admin_api.ports import Cluster, ClusterUnavailable
 from tripost_shared.content.port import ContentUnavailable
 from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 
 log = structlog.get_logger()
-
-DEFERRED: Final = "deferred"
-HELD: Final = "held"
-ATTEMPTING: Final = "attempting"
 
 
 class Operation(StrEnum):
@@ -35,23 +32,21 @@ class Operation(StrEnum):
     DROP = "drop"
 
 
-GONE: Final = ""  # no state: the delivery is removed
-
-NEXT_STATE: Final[Mapping[tuple[str, Operation], str]] = MappingProxyType(
-    {
-        (DEFERRED, Operation.RETRY): DEFERRED,
-        (DEFERRED, Operation.HOLD): HELD,
-        (DEFERRED, Operation.DROP): GONE,
-        (HELD, Operation.RELEASE): DEFERRED,
-        (HELD, Operation.DROP): GONE,
+NEXT_STATE: Final[Mapping[tuple[DeliveryState, Operation], DeliveryState | None]] = MappingProxyType(
+    {  # None: the delivery is removed
+        (DeliveryState.DEFERRED, Operation.RETRY): DeliveryState.DEFERRED,
+        (DeliveryState.DEFERRED, Operation.HOLD): DeliveryState.HELD,
+        (DeliveryState.DEFERRED, Operation.DROP): None,
+        (DeliveryState.HELD, Operation.RELEASE): DeliveryState.DEFERRED,
+        (DeliveryState.HELD, Operation.DROP): None,
     }
 )
 
-BECAUSE: Final[Mapping[str, str]] = MappingProxyType(
+BECAUSE: Final[Mapping[DeliveryState, str]] = MappingProxyType(
     {
-        DEFERRED: "is not held",
-        HELD: "is held; release it to have it tried",
-        ATTEMPTING: "is being attempted at this moment",
+        DeliveryState.DEFERRED: "is not held",
+        DeliveryState.HELD: "is held; release it to have it tried",
+        DeliveryState.ATTEMPTING: "is being attempted at this moment",
     }
 )
 
@@ -105,17 +100,17 @@ async def _apply(change: Change, operation: Operation, message: QueuedMessage, o
         if only and delivery.recipient.lower() not in only:
             continue
         state = _state(delivery, change.now)
-        following = NEXT_STATE.get((state, operation))
-        if following is None:
-            outcome.skipped.append((delivery.recipient, BECAUSE.get(state, f"is {state}")))
+        if (state, operation) not in NEXT_STATE:
+            outcome.skipped.append((delivery.recipient, BECAUSE[state]))
             continue
         outcome.changed.append(delivery.recipient)
-        if following == GONE:
+        following = NEXT_STATE[state, operation]
+        if following is None:
             await change.session.delete(delivery)
             continue
-        delivery.state = following
+        delivery.state = following.value
         delivery.claimed_by, delivery.claimed_until = "", None
-        if following == DEFERRED:
+        if following is DeliveryState.DEFERRED:
             delivery.next_attempt_at = change.now
     await change.session.flush()
     if operation is Operation.DROP and not await _deliveries_left(change.session, message.id):
@@ -124,11 +119,11 @@ async def _apply(change: Change, operation: Operation, message: QueuedMessage, o
     return outcome
 
 
-def _state(delivery: QueuedDelivery, now: datetime) -> str:
+def _state(delivery: QueuedDelivery, now: datetime) -> DeliveryState:
     """Give the state, a claim that has run out counting as none."""
-    if delivery.state == ATTEMPTING and delivery.claimed_until is not None and delivery.claimed_until <= now:
-        return DEFERRED
-    return delivery.state
+    state = DeliveryState(delivery.state)
+    has_run_out = delivery.claimed_until is not None and delivery.claimed_until <= now
+    return DeliveryState.DEFERRED if state is DeliveryState.ATTEMPTING and has_run_out else state
 
 
 async def _deliveries_left(session: AsyncSession, message_id: str) -> int:
