@@ -1,7 +1,9 @@
 """What the filter said of a client is remembered, but not beyond a change of its policy."""
 
+from datetime import timedelta
+
 from tripost_edge.session.session import Session
-from tripost_edge.stages.connect import Connect
+from tripost_edge.stages.connect import COUNTS_SECONDS, Connect
 from tripost_shared.bus.memory import MemoryBus
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.filter import CONNECTION, Action, ConnectionQuestion, Verdict
@@ -39,3 +41,50 @@ async def test_a_client_is_asked_about_again_once_the_policy_has_changed(clock: 
     connect.take_policy(8)
     assert await judged(connect, "s3") is Action.ACCEPT
     assert filter_tier.asked == 2
+
+
+async def again(connect: Connect, session: Session) -> Action:
+    """Judge the client of an open session at its next transaction."""
+    connect.renew(session)
+    verdict = await connect.judgement(session)
+    assert verdict is not None
+    return verdict.action
+
+
+async def test_a_changed_policy_reaches_a_session_that_is_open(clock: FrozenClock) -> None:
+    bus, filter_tier = MemoryBus(), OneFilter()
+    await bus.serve(CONNECTION, filter_tier.judge)
+    connect = Connect(bus, clock, remember_seconds=60)
+    connect.take_policy(7)
+    connect.begin(session := Session("s1", Client("192.0.2.9")))
+    assert [await again(connect, session) for _ in range(3)] == [Action.REJECT] * 3
+    assert filter_tier.asked == 1
+    filter_tier.verdict = Verdict(Action.ACCEPT, revision=8)
+    connect.take_policy(8)
+    assert [await again(connect, session) for _ in range(3)] == [Action.ACCEPT] * 3
+    assert filter_tier.asked == 2
+
+
+async def test_a_replica_that_does_not_know_the_newest_policy_is_asked_again(clock: FrozenClock) -> None:
+    bus, filter_tier = MemoryBus(), OneFilter()
+    await bus.serve(CONNECTION, filter_tier.judge)
+    connect = Connect(bus, clock, remember_seconds=60)
+    connect.take_policy(8)
+    connect.begin(session := Session("s1", Client("192.0.2.9")))
+    assert await again(connect, session) is Action.REJECT
+    filter_tier.verdict = Verdict(Action.ACCEPT, revision=8)
+    assert await again(connect, session) is Action.ACCEPT
+
+
+async def test_a_verdict_counts_for_five_minutes_of_a_session(clock: FrozenClock) -> None:
+    bus, filter_tier = MemoryBus(), OneFilter()
+    filter_tier.verdict = Verdict(Action.ACCEPT)
+    await bus.serve(CONNECTION, filter_tier.judge)
+    connect = Connect(bus, clock, remember_seconds=60)
+    connect.begin(session := Session("s1", Client("192.0.2.9")))
+    assert await again(connect, session) is Action.ACCEPT
+    filter_tier.verdict = Verdict(Action.REJECT)
+    clock.advance(timedelta(seconds=COUNTS_SECONDS - 1))
+    assert await again(connect, session) is Action.ACCEPT
+    clock.advance(timedelta(seconds=1))
+    assert await again(connect, session) is Action.REJECT

@@ -101,7 +101,7 @@ class Edge:
         return listener
 
     def take_config(self, config: EdgeConfig) -> None:
-        """Put a configuration in force, for sessions that begin from now on."""
+        """Put a configuration in force, for transactions that begin from now on."""
         networks = Networks(config.relay_networks)
         if networks.invalid:
             log.warning("relay networks left out: not in CIDR form", networks=networks.invalid)

@@ -183,7 +183,12 @@ class SmtpSession(ClientConnection):
         self._answer(Event.AUTH, await self._stages.auth.take(self._state, arg, self._challenge))
 
     async def smtp_MAIL(self, arg: str | None) -> None:
-        """MAIL: a transaction begins."""
+        """MAIL: a transaction begins, by the configuration and the policy that are in force now."""
+        state = self._state
+        if self.may_relay(state.client.address) is not state.client.relay_permitted:
+            state.learn(relay_permitted=not state.client.relay_permitted)
+            state.judgement = None
+        self._stages.connect.renew(state)
         self._answer(Event.MAIL, await self._stages.mail.take(self._state, arg or ""))
 
     async def smtp_RCPT(self, arg: str | None) -> None:

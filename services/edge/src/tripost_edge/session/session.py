@@ -39,13 +39,19 @@ class Transaction:
 
 @dataclass(slots=True)
 class Session:
-    """A client's session. `judgement` is the filter's verdict on the connection, or the wait for it."""
+    """A client's session.
+
+    `judgement` is the filter's verdict on the connection, or the wait for it; asked for at `judged_at` (seconds of the
+    monotonic clock), by the policy's revision `judged_by`.
+    """
 
     id: str
     client: Client
     phase: Phase = Phase.CONNECTED
     transaction: Transaction | None = None
     judgement: Verdict | Awaitable[Verdict] | None = None
+    judged_at: float = 0.0
+    judged_by: int = 0
     transactions: int = 0  # begun so far
     protocol_errors: int = 0
     auth_failures: int = 0

@@ -14,6 +14,7 @@ from tripost_shared.mail.client import ListenerKind
 log = structlog.get_logger()
 
 CAPACITY: Final = 10_000  # clients remembered
+COUNTS_SECONDS: Final = 300.0  # how long a verdict counts in one session: a client may stay for an hour
 MAX_UNDER_WAY: Final = 2_000  # questions at one time; beyond that a session asks when it needs the answer
 
 ClientKey = tuple[str, bool, bool, ListenerKind]
@@ -27,6 +28,7 @@ class Connect:
 
     def __init__(self, bus: Bus, clock: Clock, *, remember_seconds: float) -> None:
         self._bus = bus
+        self._clock = clock
         self._memory: ShortMemory[ClientKey, Verdict] = ShortMemory(clock, remember_seconds, CAPACITY)
         self._under_way: dict[ClientKey, asyncio.Task[Verdict]] = {}
         self._revision = 0
@@ -39,10 +41,17 @@ class Connect:
         """Have the answer under way, unless it is known."""
         if session.client.kind is ListenerKind.SUBMISSION:
             return
+        session.judged_at, session.judged_by = self._clock.monotonic(), self._revision
         known = self._memory.get(_key(session))
         session.judgement = known if known is not None and known.revision >= self._revision else None
         if session.judgement is None and len(self._under_way) < MAX_UNDER_WAY:
             session.judgement = self._ask(session)
+
+    def renew(self, session: Session) -> None:
+        """At a new transaction: have the client judged again when the verdict is old, or the policy has changed."""
+        is_old = self._clock.monotonic() - session.judged_at >= COUNTS_SECONDS
+        if is_old or session.judged_by < self._revision or session.judgement is None:
+            self.begin(session)
 
     async def judgement(self, session: Session) -> Verdict | None:
         """Wait for the verdict on the session's client; None when none is wanted. Raises NoAnswer.
@@ -60,6 +69,7 @@ class Connect:
         except NoAnswer:
             session.judgement = None
             raise
+        session.judged_by = min(session.judged_by, session.judgement.revision)  # a replica may not know the newest yet
         return session.judgement
 
     def _ask(self, session: Session) -> asyncio.Task[Verdict]:
