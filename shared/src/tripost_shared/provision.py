@@ -23,7 +23,7 @@ from tripost_shared.kv.jetstream import GREYLIST_BUCKET, stream_of_bucket
 from tripost_shared.settings import CommonSettings
 from tripost_shared.spool.events import EVENTS_STREAM
 from tripost_shared.spool.jetstream import UNREADABLE_STREAM, UNREADABLE_SUBJECT, stream_of
-from tripost_shared.spool.pull import SECOND
+from tripost_shared.spool.long_pull import SECOND
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ import pytest
 
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.nats_client import Incoming
-from tripost_shared.spool.pull import Pulled
+from tripost_shared.spool.long_pull import Numbers
 
 
 @pytest.mark.parametrize(
@@ -24,15 +24,15 @@ def test_the_status_is_read_from_the_version_line(header: bytes | None, status: 
 
 
 @pytest.mark.parametrize(
-    ("subject", "times"),
+    ("subject", "numbers"),
     [
-        (b"$JS.ACK.SPOOL_0.deliver.1.20.30.1700000000000000000.0", 1),
-        (b"$JS.ACK._.Ab12.SPOOL_0.deliver.3.20.30.1700000000000000000.0.xyz", 3),
+        (b"$JS.ACK.SPOOL_0.deliver.1.20.30.1700000000000000000.0", Numbers(1, 20, 30)),
+        (b"$JS.ACK._.Ab12.SPOOL_0.deliver.3.20.30.1700000000000000000.0.xyz", Numbers(3, 20, 30)),
     ],
 )
-def test_how_often_a_message_was_delivered_is_read_from_old_and_new_subjects(subject: bytes, times: int) -> None:
+def test_what_is_known_of_a_delivery_is_read_from_old_and_new_subjects(subject: bytes, numbers: Numbers) -> None:
     """NATS ADR-15."""
-    assert Pulled(Incoming(b"a", subject, b"", None), 0.0).times_delivered == times
+    assert Numbers.of(Incoming(b"a", subject, b"", None)) == numbers
 
 
 def test_header_fields_are_found_by_their_name() -> None:

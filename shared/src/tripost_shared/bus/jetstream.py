@@ -138,6 +138,12 @@ async def first_stored_at(link: NatsLink, stream: str) -> datetime | None:
     return _time(state["first_ts"]) if state["messages"] else None
 
 
+async def last_sequence(link: NatsLink, stream: str) -> int:
+    """Give the number of the message stored last, whether it is still there or not; raises as `call` does."""
+    number: int = (await call(link, f"STREAM.INFO.{stream}"))["state"]["last_seq"]
+    return number
+
+
 async def purge(link: NatsLink, stream: str, subject: str) -> None:
     """Remove all messages of a subject; raises as `call` does."""
     await call(link, f"STREAM.PURGE.{stream}", {"filter": subject})

@@ -19,8 +19,9 @@ from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.contracts.spool import SPOOL_SUBJECT, SpooledMessage
 from tripost_shared.spool.events import JetStreamEventLog, JetStreamEventReader
+from tripost_shared.spool.long_pull import SECOND
 from tripost_shared.spool.port import MessageTooLarge, SpoolFull, SpoolUnavailable
-from tripost_shared.spool.pull import SECOND, Pulled, Puller
+from tripost_shared.spool.pull import Pulled, Puller
 from tripost_shared.spool.trimming import Trimmer
 
 __all__ = [
@@ -183,7 +184,7 @@ class JetStreamSpoolDelivery:
     @property
     def may_be_repeated(self) -> bool:
         """Whether an earlier taker may have done some or all of it."""
-        return self.pulled.times_delivered > 1
+        return self.pulled.may_be_repeated
 
     async def done(self) -> None:
         """Remove it from the spool; not waited for."""
