@@ -16,6 +16,7 @@ from tripost_domains.delivery.relay.finder import HostFinder
 from tripost_domains.delivery.relay.gate import Gate, GateLimits
 from tripost_domains.delivery.relay.memory import HostMemory
 from tripost_domains.delivery.relay.pool import SessionPool
+from tripost_domains.delivery.relay.reach import Reach
 from tripost_domains.delivery.relay.session import Patience
 from tripost_domains.directory import model
 from tripost_domains.directory.model import HopKind
@@ -40,7 +41,7 @@ class World:
         self.dns = TableResolver()
         self.store = MemoryContentStore()
         self.pool = SessionPool(clock, idle_seconds=10, max_transactions=3)
-        self.finder = HostFinder(self.dns, ["mail.ours.example"], allow_loopback=True)
+        self.finder = HostFinder(self.dns, ["mail.ours.example"], reach=Reach(loopback=True))
         self.memory = HostMemory(clock, timedelta(seconds=60))
         patience = Patience(connect=2, greeting=0.5, command=0.5, block=2, final=0.5)
         gate = Gate(GateLimits(patience=timedelta(seconds=5)))

@@ -1,21 +1,30 @@
 """Which hosts a next hop means."""
 
 import random
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from tripost_domains.delivery.outcome import Result
 from tripost_domains.delivery.relay.finder import MAX_HOSTS, HostFinder, NoHost
+from tripost_domains.delivery.relay.reach import Reach
 from tripost_domains.directory.model import HopKind, NextHop
 from tripost_shared.dns.table import TableResolver
 
 OURS = "mail.ours.example"
 
 
-def finder(*records: str, **options: bool) -> HostFinder:
-    dice = random.Random(1)  # noqa: S311 (the same order each time)
-    allow_loopback = options.get("allow_loopback", False)
-    return HostFinder(TableResolver(*records), [OURS], ["192.0.2.99"], dice=dice, allow_loopback=allow_loopback)
+DOCUMENTATION = [ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")]  # taken here as if anybody could reach them
+
+
+def finder(*records: str, reach: Reach | None = None) -> HostFinder:
+    return HostFinder(
+        TableResolver(*records),
+        [OURS],
+        [ip_address("192.0.2.99")],
+        reach=reach or Reach(DOCUMENTATION),
+        dice=random.Random(1),  # noqa: S311 (the same order each time)
+    )
 
 
 def mx(domain: str = "dest.example") -> NextHop:
@@ -26,8 +35,8 @@ def smarthost(host: str) -> NextHop:
     return NextHop(HopKind.SMARTHOST, host, 2525)
 
 
-async def addresses(hop: NextHop, *records: str, **options: bool) -> list[str]:
-    return [host.address for host in await finder(*records, **options).find(hop)]
+async def addresses(hop: NextHop, *records: str, reach: Reach | None = None) -> list[str]:
+    return [host.address for host in await finder(*records, reach=reach).find(hop)]
 
 
 async def test_exchangers_are_tried_in_order_of_preference() -> None:
@@ -82,13 +91,44 @@ async def test_an_address_literal_is_not_looked_up(domain: str, address: str) ->
             ("dest.example MX 10 mx.example", "mx.example A 192.0.2.99"), Result.FAILED, "5.4.6", id="our own address"
         ),
         pytest.param(
-            ("dest.example MX 10 mx.example", "mx.example A 127.0.0.1", "mx.example AAAA ::"),
+            (
+                "dest.example MX 10 mx.example",
+                "dest.example MX 10 other.example",
+                "mx.example A 192.0.2.99",
+                "other.example A 192.0.2.1",
+            ),
             Result.FAILED,
-            "5.4.4",
-            id="loopback and unspecified addresses",
+            "5.4.6",
+            id="our own address among equals",
         ),
         pytest.param(
-            ("dest.example MX 10 mx.example", "mx.example AAAA ::ffff:127.0.0.1"), Result.FAILED, "5.4.4", id="mapped"
+            (
+                "dest.example MX 10 mx.example",
+                "dest.example MX 20 ours.example",
+                "mx.example A TIMEOUT",
+                "ours.example A 192.0.2.99",
+            ),
+            Result.DEFERRED,
+            "4.4.3",
+            id="our own address below one that cannot be looked up",
+        ),
+        pytest.param(
+            ("dest.example MX 10 mx.example", "mx.example AAAA ::ffff:192.0.2.99"),
+            Result.FAILED,
+            "5.4.6",
+            id="our own address, mapped",
+        ),
+        pytest.param(
+            ("dest.example MX 10 mx.example", "mx.example A 127.0.0.1", "mx.example AAAA fd00::1"),
+            Result.FAILED,
+            "5.4.4",
+            id="no address that anybody could reach",
+        ),
+        pytest.param(
+            ("dest.example MX 10 mx.example", "mx.example A 10.0.0.1", "mx.example AAAA SERVFAIL"),
+            Result.DEFERRED,
+            "4.4.3",
+            id="such an address, and others that cannot be looked up now",
         ),
     ],
 )
@@ -138,5 +178,37 @@ async def test_a_smarthost_without_address_is_a_deferral(record: str) -> None:
     assert caught.value.outcome.result is Result.DEFERRED
 
 
-async def test_exchangers_may_be_loopback_where_a_setting_says_so() -> None:
-    assert await addresses(mx(), "dest.example A 127.0.0.1", allow_loopback=True) == ["127.0.0.1"]
+async def test_an_address_that_not_everybody_can_reach_is_left_out() -> None:
+    records = ("dest.example MX 10 mx.example", "mx.example A 10.0.0.1", "mx.example A 192.0.2.1")
+    assert await addresses(mx(), *records) == ["192.0.2.1"]
+
+
+async def test_exchangers_may_be_where_settings_say_so() -> None:
+    reach = Reach([ip_network("10.0.0.0/8")], loopback=True)
+    records = ("dest.example MX 10 mx.example", "mx.example A 127.0.0.1", "mx.example A 10.0.0.1")
+    assert await addresses(mx(), *records, reach=reach) == ["127.0.0.1", "10.0.0.1"]
+
+
+@pytest.mark.parametrize("domain", ["[10.0.0.1]", "[127.0.0.1]", "[IPv6:fe80::1]", "[IPv6:::ffff:a00:1]", "[0.0.0.0]"])
+async def test_an_address_literal_leads_to_no_address_that_not_everybody_can_reach(domain: str) -> None:
+    """Any client that may relay chooses it."""
+    with pytest.raises(NoHost) as caught:
+        await addresses(mx(domain))
+    assert (caught.value.outcome.result, caught.value.outcome.reply.enhanced) == (Result.FAILED, "5.4.4")
+    assert domain.strip("[]").removeprefix("IPv6:") in caught.value.outcome.detail
+
+
+async def test_an_address_literal_of_ours_is_a_loop() -> None:
+    with pytest.raises(NoHost) as caught:
+        await addresses(mx("[192.0.2.99]"))
+    assert caught.value.outcome.reply.enhanced == "5.4.6"
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "[IPv6:fd00::1]", "relay.example"])
+async def test_a_smarthost_may_be_anywhere(host: str) -> None:
+    assert await addresses(smarthost(host), "relay.example A 10.0.0.1") in (["10.0.0.1"], ["fd00::1"])
+
+
+async def test_a_name_that_is_listed_twice_counts_where_it_is_better() -> None:
+    records = ("dest.example MX 20 mx.example", "dest.example MX 10 mx.example", f"dest.example MX 15 {OURS}")
+    assert await addresses(mx(), *records, "mx.example A 192.0.2.1") == ["192.0.2.1"]

@@ -11,6 +11,8 @@ import structlog
 from tripost_domains.delivery.bouncer import Bouncer
 from tripost_domains.delivery.contents import Contents
 from tripost_domains.delivery.dispatch import Dispatcher
+from tripost_domains.delivery.first_attempt import FirstAttempt
+from tripost_domains.delivery.holding import Holding
 from tripost_domains.delivery.intake import Intake, Room
 from tripost_domains.delivery.mailbox.agent import MailboxAgent
 from tripost_domains.delivery.mailbox.maildir import MaildirStore
@@ -20,10 +22,11 @@ from tripost_domains.delivery.relay.finder import HostFinder
 from tripost_domains.delivery.relay.gate import Gate, GateLimits
 from tripost_domains.delivery.relay.memory import HostMemory
 from tripost_domains.delivery.relay.pool import SessionPool
+from tripost_domains.delivery.relay.reach import Reach
 from tripost_domains.delivery.relay.session import Patience
 from tripost_domains.delivery.settings import DeliverySettings
 from tripost_domains.delivery.settlement import Settlement
-from tripost_domains.ports import RecipientResolver
+from tripost_domains.ports import History, RecipientResolver
 from tripost_domains.queue.backoff import BackoffPolicy
 from tripost_domains.queue.repository import QueueRepository
 from tripost_domains.queue.scheduler import Pace, Scheduler
@@ -54,6 +57,7 @@ class DeliveryService:
         content: ContentStore,
         directory: RecipientResolver,
         queue: QueueRepository,
+        history: History,
         events: EventLog,
         resolver: Resolver,
         settings: DeliverySettings,
@@ -70,11 +74,14 @@ class DeliveryService:
         mailboxes = MailboxAgent(MaildirStore(mail), self._workers, content, hostname)
         relay = _relay_agent(settings, resolver, self._pool, content, hostname, clock)
         dispatcher = Dispatcher(directory, mailboxes, relay)
-        bouncer = Bouncer(spool, self._contents, events, hostname, clock)
+        bouncer = Bouncer(spool, self._contents, history, events, hostname, clock)
         settlement = Settlement(queue, self._contents, bouncer, events, _backoff(settings), clock)
         room = Room(settings.messages_at_hand, settings.octets_at_hand)
         pace = Pace(settings.queue_poll_seconds, settings.queue_concurrency, settings.relay_connections_per_hop)
-        self._intake = Intake(reader, dispatcher, settlement, queue, self._contents, events, clock, room)
+        lifetime = timedelta(seconds=settings.queue_lifetime_seconds)
+        holding = Holding(queue, self._contents, events, lifetime, clock)
+        attempt = FirstAttempt(dispatcher, settlement, holding, queue, history, self._contents, events, clock)
+        self._intake = Intake(reader, attempt, events, clock, room)
         self._scheduler = Scheduler(queue, dispatcher, settlement, self._contents, events, clock, pace)
         self._loops: list[asyncio.Task[None]] = []
 
@@ -127,8 +134,8 @@ def _relay_agent(
         resolver,
         [hostname],
         settings.relay_own_addresses,
+        reach=Reach(settings.relay_to_private, loopback=settings.relay_to_loopback),
         mx_port=settings.relay_port,
-        allow_loopback=settings.relay_to_loopback,
     )
     memory = HostMemory(clock, timedelta(seconds=settings.relay_host_failure_seconds))
     limits = GateLimits(

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, IPvAnyAddress, IPvAnyNetwork, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -24,7 +24,12 @@ class DeliverySettings(BaseSettings):
     relay_to_loopback: bool = Field(
         False, description="Whether hosts found by MX records may be this machine (for tests); smarthosts always may."
     )
-    relay_own_addresses: Annotated[list[str], NoDecode] = Field(
+    relay_to_private: Annotated[list[IPvAnyNetwork], NoDecode] = Field(
+        default_factory=list,
+        description="Networks in CIDR form, comma-separated, in which hosts found by MX records and address literals "
+        "may be although they are not globally reachable, such as `10.0.0.0/8`; smarthosts may be anywhere.",
+    )
+    relay_own_addresses: Annotated[list[IPvAnyAddress], NoDecode] = Field(
         default_factory=list,
         description="This cluster's public addresses, comma-separated: an MX list that holds one is cut off there, as "
         "at the host name (RFC 5321 §5.1).",
@@ -47,7 +52,7 @@ class DeliverySettings(BaseSettings):
     queue_poll_seconds: float = Field(1, gt=0, description="How often the deferred queue is looked at.")
     queue_concurrency: int = Field(50, ge=1, description="Queued messages attempted at one time, at most.")
 
-    @field_validator("relay_own_addresses", mode="before")
+    @field_validator("relay_own_addresses", "relay_to_private", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -3,11 +3,12 @@
 import asyncio
 import random
 from collections.abc import Collection, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from tripost_domains.delivery.outcome import Outcome, deferred, failed
-from tripost_domains.delivery.relay.host import Host, is_remote, parse_exchangers, parse_literal
+from tripost_domains.delivery.relay.host import Host, parse_address, parse_exchangers, parse_literal
+from tripost_domains.delivery.relay.reach import Reach
 from tripost_domains.directory.model import HopKind, NextHop
 from tripost_shared.dns.port import DnsAnswer, Resolver, Status
 
@@ -28,25 +29,25 @@ class NoHost(Exception):
 class HostFinder:
     """Finds the hosts of a next hop.
 
-    `own_names` and `own_addresses` are ours: an MX list is cut off there. Addresses that MX records lead to may be
-    anyone's choice, so loopback, unspecified and multicast ones are refused unless `allow_loopback`.
+    `own_names` and `own_addresses` are ours: an MX list is cut off there. `reach` judges addresses that are no
+    administrator's choice: those of MX hosts, and address literals.
     """
 
     def __init__(
         self,
         resolver: Resolver,
         own_names: Collection[str],
-        own_addresses: Collection[str] = (),
+        own_addresses: Collection[IPv4Address | IPv6Address] = (),
         *,
+        reach: Reach,
         mx_port: int = 25,
-        allow_loopback: bool = False,
         dice: random.Random | None = None,
     ) -> None:
         self._resolver = resolver
         self._own_names = frozenset(name.lower() for name in own_names)
-        self._own_addresses = frozenset(ip_address(address) for address in own_addresses)
+        self._own_addresses = frozenset(own_addresses)
+        self._reach = reach
         self._mx_port = mx_port
-        self._allow_loopback = allow_loopback
         self._dice = dice or random.Random()  # noqa: S311 (spreads load, guards nothing)
 
     async def find(self, hop: NextHop) -> list[Host]:
@@ -55,16 +56,14 @@ class HostFinder:
             return await self._smarthost(hop)
         literal = parse_literal(hop.host)
         if literal is not None:
-            return self._usable([Host(hop.host, str(literal), self._mx_port)])
+            return self._usable(hop.host, [(0, Host(hop.host, str(literal), self._mx_port))], [])
         exchangers = await self._exchangers(hop.host)
-        found, failures = await self._addresses(exchangers, self._mx_port)
-        if found:
-            return self._usable(found)
-        if failures:
-            raise NoHost(deferred("4.4.3", f"No address of the mail hosts of {hop.host} now", detail=failures[0]))
-        if exchangers == [hop.host]:
+        preferences = {name: preference for preference, name in reversed(exchangers)}  # of equal names the best
+        hosts, failures = await self._addresses(list(dict.fromkeys(name for _, name in exchangers)), self._mx_port)
+        found = [(preferences[host.name], host) for host in hosts]
+        if not found and not failures and exchangers == [(0, hop.host)]:
             raise NoHost(failed("5.1.2", f"The domain {hop.host} has no mail host"))
-        raise NoHost(failed("5.4.4", f"The mail hosts of {hop.host} have no address"))
+        return self._usable(hop.host, found, failures)
 
     async def _smarthost(self, hop: NextHop) -> list[Host]:
         """Find an administrator's choice; a mistake in it is mended sooner or later, so it never fails a message."""
@@ -77,15 +76,15 @@ class HostFinder:
             raise NoHost(deferred("4.4.3", f"No address of {hop.host} now", detail=because))
         return found[:MAX_HOSTS]
 
-    async def _exchangers(self, domain: str) -> list[str]:
-        """Give the names of the MX hosts, best first, equal ones in random order, cut off where we are one of them."""
+    async def _exchangers(self, domain: str) -> list[tuple[int, str]]:
+        """Give preferences and names of the MX hosts, best first, equal ones in random order, cut off at our own."""
         answer = await self._resolver.resolve(domain, "MX")
         if answer.status is Status.FAILED:
             raise NoHost(deferred("4.4.3", f"No MX records of {domain} now", detail=answer.because))
         if answer.status is Status.NO_NAME:
             raise NoHost(failed("5.1.2", f"The domain {domain} does not exist"))
         if answer.status is Status.NO_DATA:
-            return [domain]  # the implicit MX (RFC 5321 §5.1)
+            return [(0, domain)]  # the implicit MX (RFC 5321 §5.1)
         records = parse_exchangers(answer.records)
         named = [(preference, host) for preference, host in records if host]
         if not named:
@@ -95,7 +94,7 @@ class HostFinder:
         if not better:
             raise NoHost(failed("5.4.6", f"Mail for {domain} would loop: its best mail host is this one"))
         self._dice.shuffle(better)
-        return [host for _, host in sorted(better, key=lambda record: record[0])][:MAX_EXCHANGERS]
+        return sorted(better, key=lambda record: record[0])[:MAX_EXCHANGERS]
 
     async def _addresses(self, names: Sequence[str], port: int) -> tuple[list[Host], list[str]]:
         """Look all names up at once; gives their hosts in the order of the names, and what went wrong."""
@@ -119,16 +118,22 @@ class HostFinder:
             return (DnsAnswer(Status.FOUND, _LOOPBACKS[name]),)
         return tuple(await asyncio.gather(self._resolver.resolve(name, "A"), self._resolver.resolve(name, "AAAA")))
 
-    def _usable(self, hosts: Sequence[Host]) -> list[Host]:
-        """Cut the list off at our own address, and leave out what no MX record may lead to; raises NoHost."""
-        kept: list[Host] = []
-        for host in hosts:
-            if ip_address(host.address) in self._own_addresses:
-                break
-            kept.append(host)
-        if not kept:
-            raise NoHost(failed("5.4.6", "Mail would loop: the best mail host is this one"))
-        allowed = [host for host in kept if self._allow_loopback or is_remote(ip_address(host.address))]
-        if not allowed:
-            raise NoHost(failed("5.4.4", f"The mail host's address {kept[0].address} cannot be used"))
-        return allowed[:MAX_HOSTS]
+    def _usable(self, domain: str, found: Sequence[tuple[int, Host]], failures: Sequence[str]) -> list[Host]:
+        """Leave out what is not better than our own address, and what we must not talk to; raises NoHost.
+
+        `found` are hosts with their preferences; with `failures` there may be others, so that nothing is for good.
+        """
+        addresses = {host: parse_address(host.address) for _, host in found}
+        own = min((preference for preference, host in found if addresses[host] in self._own_addresses), default=None)
+        better = [host for preference, host in found if own is None or preference < own]
+        usable = [host for host in better if self._reach.covers(addresses[host])]
+        if usable:
+            return usable[:MAX_HOSTS]
+        if failures:
+            raise NoHost(deferred("4.4.3", f"No address of the mail hosts of {domain} now", detail=failures[0]))
+        if better:
+            because = f"not globally reachable: {', '.join(host.address for host in better[:MAX_HOSTS])}"
+            raise NoHost(failed("5.4.4", f"The mail hosts of {domain} have no usable address", detail=because))
+        if found:
+            raise NoHost(failed("5.4.6", f"Mail for {domain} would loop: its best mail host is this one"))
+        raise NoHost(failed("5.4.4", f"The mail hosts of {domain} have no address"))

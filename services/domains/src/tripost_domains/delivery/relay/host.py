@@ -34,8 +34,7 @@ def parse_literal(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def is_remote(address: IPv4Address | IPv6Address) -> bool:
-    """Tell whether it can be another machine's."""
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    plain = mapped or address
-    return not (plain.is_loopback or plain.is_unspecified or plain.is_multicast)
+def parse_address(text: str) -> IPv4Address | IPv6Address:
+    """Read an address as a host has it; a mapped one is IPv4's."""
+    address = ip_address(text)
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
