@@ -12,10 +12,10 @@ _MAILBOX_LINE: Final = re.compile(rb">*From ")
 def seam(beginning: bytes) -> bytes:
     """Give what must follow our own fields so that they change nothing else about content that begins like this.
 
-    `beginning` is the content's first LOOKED_AT_OCTETS, or all of it. Content with a header, or with an empty one, needs
-    nothing. Other content is all body, and would be taken for header, its first line even for more of our last field
-    when it begins with a space: an empty line ends the header. A line `From …` of the mbox format, which some clients
-    leave on top, becomes a field, so that the true header below it stays one. Postfix does the same.
+    `beginning` is the content's first LOOKED_AT_OCTETS, or all of it. Content with a header, or with an empty one,
+    needs nothing. Other content is all body, and would be taken for header, its first line even for more of our last
+    field when it begins with a space: an empty line ends the header. A line `From …` of the mbox format, which some
+    clients leave on top, becomes a field, so that the true header below it stays one. Postfix does the same.
     """
     if not beginning or beginning.startswith(b"\r\n") or _FIELD_NAME.match(beginning, 0, LOOKED_AT_OCTETS):
         return b""
