@@ -74,8 +74,13 @@ class CachingResolver:
 
     def cached(self, name: str, record_type: str) -> DnsAnswer | None:
         """Give what is remembered; a name that cannot exist needs no asking either."""
+        answer = self._recall((name, record_type))  # names are mostly asked for as they are remembered
+        if answer is not None:
+            return answer
         text = normalised(name)
-        return NO_NAME if text is None else self._recall((text, record_type))
+        if text is None:
+            return NO_NAME
+        return None if text == name else self._recall((text, record_type))
 
     async def _look_up(self, key: Key) -> DnsAnswer:
         try:
