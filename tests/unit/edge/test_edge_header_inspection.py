@@ -22,6 +22,23 @@ US = "mx.tripost.example"
         pytest.param(b"Authentication-Results: mx.tripost(c(d)).example; x=y\r\n", id="a comment that does not"),
         pytest.param(b"Authentication-Results: mx.tripost.example.; x=y\r\n", id="final dot"),
         pytest.param(b"Authentication-Results: mx.tripost.example\r\n", id="no result"),
+        pytest.param(b"Authentication-Results\r\n :mx.tripost.example; x=y\r\n", id="folded before the colon"),
+        pytest.param(b"Authentication-Results:\r\n \r\n\tmx.tripost.example; x=y\r\n", id="a line of white space"),
+        pytest.param(b"Authentication-Results: mx.tripost\r\n\t.example; x=y\r\n", id="folded within the name"),
+        pytest.param(b"Authentication-Results: mx.tripost .example 1; x=y\r\n", id="a space in it, with a version"),
+        pytest.param(b"Authentication-Results: mx.tripost.example/1; x=y\r\n", id="version after a slash"),
+        pytest.param(b"Authentication-Results: ; mx.tripost.example; x=y\r\n", id="a semicolon first"),
+        pytest.param(b"Authentication-Results: <mx.tripost.example>; x=y\r\n", id="in angle brackets"),
+        pytest.param(b"Authentication-Results: (mx.tripost.example; x=y\r\n", id="a comment that never ends"),
+        pytest.param(b'Authentication-Results: "mx.tripost.example;" x=y\r\n', id="semicolon within quotes"),
+        pytest.param(b"Authentication-Results: =?us-ascii?Q?mx=2Etripost.example?=; x=y\r\n", id="encoded word, Q"),
+        pytest.param(b"Authentication-Results: =?utf-8?b?bXgudHJpcG9zdC5leGFtcGxlOyB4PXk=?=\r\n", id="encoded word, B"),
+        pytest.param(b"Authentication-Results: =?utf-8?q?mx.tri?=\r\n =?x?q?post.example?=; x=y\r\n", id="two of them"),
+        pytest.param("Authentication-Results: \uff4d\uff58.tripost.example; x=y\r\n".encode(), id="wide letters"),
+        pytest.param("Authentication-Results: mx.tripo\u017ft.example; x=y\r\n".encode(), id="long s"),
+        pytest.param("Authentication-Results: mx\u3002tripost.example; x=y\r\n".encode(), id="ideographic full stop"),
+        pytest.param("Authentication-Results: mx.\u200btripost.example; x=y\r\n".encode(), id="invisible character"),
+        pytest.param(b"Authentication-Results: " + b"(c)" * 2000 + b"mx.tripost.example; x=y\r\n", id="long prelude"),
         pytest.param(b"Return-Path: <evil@b.example>\r\n", id="Return-Path"),
     ],
 )
@@ -30,6 +47,37 @@ def test_fields_that_only_we_may_write_are_taken_out(forged: bytes) -> None:
     inspection = inspect_header(honest[0] + forged + honest[1] + honest[2], US)
     assert inspection.header == b"".join(honest)
     assert inspection.removed == 1
+
+
+@pytest.mark.parametrize(
+    "honest",
+    [
+        b"Authentication-Results: other.example; spf=pass smtp.helo=mx.tripost.example\r\n",
+        b"Authentication-Results: other.example (for mx.tripost.example); none\r\n",
+        b"Authentication-Results: mx.tripost.example.org; none\r\n",
+        b"Authentication-Results: not-mx.tripost.example 1; none\r\n",
+        b"Authentication-Results: =?x?q?other.example?=; none\r\n",
+        "Authentication-Results: b\u00fccher.example; none\r\n".encode(),
+        b"Authentication-Results: \xff\xfe; none\r\n",
+        b"ARC-Authentication-Results: i=1; mx.tripost.example; none\r\n",
+        b"X-Return-Path: <a@b.example>\r\n",
+    ],
+)
+def test_fields_of_others_stay(honest: bytes) -> None:
+    inspection = inspect_header(honest, US)
+    assert (inspection.header, inspection.removed) == (honest, 0)
+
+
+def test_a_name_in_a_labels_is_ours_in_u_labels_too() -> None:
+    forged = "Authentication-Results: mx.B\u00fccher.example; spf=pass\r\n".encode()
+    assert inspect_header(forged, "mx.xn--bcher-kva.example").header == b""
+
+
+@pytest.mark.parametrize("start", [b" ", b"\t"])
+def test_a_folded_first_line_continues_none_of_our_fields(start: bytes) -> None:
+    """Behind our Authentication-Results it would be read as a part of it."""
+    inspection = inspect_header(start + b"; dkim=pass header.d=bank.example\r\n more\r\nFrom: a@b.example\r\n", US)
+    assert (inspection.header, inspection.removed) == (b"From: a@b.example\r\n", 1)
 
 
 def test_received_fields_are_counted_and_others_are_not() -> None:

@@ -4,15 +4,17 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from tripost_edge.session.authserv_id import claims_to_be
 from tripost_shared.mail.header import printable, raw_fields, unfold
 
 MAX_SUBJECT_CHARACTERS: Final = 250  # of what goes into the trace
 
 _RECEIVED: Final = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _SUBJECT: Final = re.compile(rb"^subject[ \t]*:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
-_SUSPECT: Final = re.compile(rb"^(?:return-path|authentication-results)[ \t]*:", re.IGNORECASE | re.MULTILINE)
-
-_COMMENT: Final = "\0"  # stands for one while the authserv-id is read; NUL is refused in content
+_SUSPECT: Final = re.compile(  # the white space before the colon may be folded
+    rb"^(?:return-path|authentication-results)(?:[ \t]|\r\n[ \t])*:", re.IGNORECASE | re.MULTILINE
+)
+_CONTINUING: Final = (b" ", b"\t")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +31,14 @@ def inspect_header(header: bytes, authserv_id: str) -> Inspection:
     """Count the Received fields, read the Subject, and drop fields that a client must not give.
 
     Those are Return-Path, which the final delivery alone writes (RFC 5321 §4.4), and Authentication-Results that bear
-    our own authserv-id, which nobody but us may write (RFC 8601 §5). All other octets stay as they are, since
-    signatures cover them.
+    our own authserv-id, which nobody but us may write (RFC 8601 §5). A header whose first line is a folded one loses
+    that: it would continue the last field that we put on top. All other octets stay as they are, since signatures
+    cover them.
     """
     kept, removed = header, 0
-    if _SUSPECT.search(header):
+    if header[:1] in _CONTINUING or _SUSPECT.search(header):
         fields = list(raw_fields(header))
-        honest = [field for field in fields if not _is_forged(field, authserv_id.lower())]
+        honest = [field for field in fields if not _is_forged(field, authserv_id)]
         removed = len(fields) - len(honest)
         kept = b"".join(honest)
     subject = _SUBJECT.search(header)
@@ -43,41 +46,15 @@ def inspect_header(header: bytes, authserv_id: str) -> Inspection:
 
 
 def _is_forged(field: bytes, authserv_id: str) -> bool:
+    if field[:1] in _CONTINUING:
+        return True
     name, colon, value = field.partition(b":")
-    match name.rstrip(b" \t").lower() if colon else b"":
+    match name.rstrip(b" \t\r\n").lower() if colon else b"":
         case b"return-path":
             return True
         case b"authentication-results":
-            return authserv_id in _authserv_ids(value.decode("latin-1"))
+            return claims_to_be(authserv_id, value)
     return False
-
-
-def _authserv_ids(value: str) -> set[str]:
-    """Read who claims to have written the field, as its most lenient readers would.
-
-    That is its first word, comments (which nest), quotes, escapes and a final dot left out. To some readers a comment
-    separates words, to others it is nothing.
-    """
-    depth = 0
-    outside: list[str] = []
-    escaped = False
-    for character in value:
-        if depth and escaped:
-            escaped = False
-        elif depth and character == "\\":
-            escaped = True
-        elif character == "(":
-            depth += 1
-            outside.append(_COMMENT)
-        elif character == ")" and depth:
-            depth -= 1
-        elif not depth:
-            if character == ";":
-                break
-            outside.append(character)
-    plain = "".join(outside).replace('"', "").replace("\\", "").lower()
-    readings = (plain.replace(_COMMENT, between).split() for between in ("", " "))
-    return {words[0].rstrip(".") for words in readings if words}
 
 
 def _readable(value: bytes) -> str:

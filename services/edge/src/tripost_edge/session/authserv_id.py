@@ -1,0 +1,102 @@
+"""Who an Authentication-Results field claims to be from (RFC 8601 §2.2, §5), as its most lenient readers see it.
+
+A field that only one reader in a hundred takes for ours is forged all the same. So the value is read in several ways,
+and one that gives our name is enough. What is lost by that is at worst a field that nobody could rely on.
+"""
+
+import binascii
+import re
+import unicodedata
+from base64 import b64decode
+from collections.abc import Iterator
+from quopri import decodestring
+from typing import Final
+
+from tripost_shared.mail.address import InvalidAddress, normalise_domain
+
+MAX_CHARACTERS: Final = 4096  # honest fields say who they are from in the first hundred
+
+_COMMENT: Final = "\0"  # stands for one; NUL is refused in content
+_NAME: Final = re.compile(r"\w[\w.-]*")
+_ENCODED_WORD: Final = re.compile(r"=\?([^?*\s]*)[^?\s]*\?([bq])\?([^?]*)\?=", re.IGNORECASE)  # RFC 2047 §2
+_BETWEEN_WORDS: Final = re.compile(r"\?=\s+=\?")
+
+
+def claims_to_be(authserv_id: str, value: bytes) -> bool:
+    """Whether some reader takes the value (after the colon) for one that bears this authserv-id."""
+    ours = _plain(authserv_id)
+    text = value[:MAX_CHARACTERS].decode("utf-8", "surrogateescape")
+    if len(value) > MAX_CHARACTERS and ";" not in _outside_comments(text):
+        return True  # so long a prelude has no honest purpose
+    return any(_names(reading, ours) for reading in _readings(text))
+
+
+def _readings(text: str) -> Iterator[str]:
+    """Give what stands before the first `;`, as it is and with encoded words read, comments as nothing and as a space.
+
+    A comment that never ends is none to some readers.
+    """
+    for spelling in {text, _with_words_decoded(text)}:
+        outside = _outside_comments(spelling)
+        for between in ("", " "):
+            yield _plain(outside.replace(_COMMENT, between))
+        if spelling.count("(") != spelling.count(")"):
+            yield _plain(spelling.replace("(", " ").replace(")", " "))
+
+
+def _names(reading: str, ours: str) -> bool:
+    reading = reading.lstrip("; \t\r\n").partition(";")[0]
+    squeezed = "".join(reading.split())  # some readers unfold by leaving white space out; a version may follow
+    if re.fullmatch(re.escape(ours) + r"\.?\d*", squeezed):
+        return True
+    name = _NAME.search(reading)
+    return name is not None and ours in {name[0].rstrip("."), _in_a_labels(name[0])}
+
+
+def _outside_comments(value: str) -> str:
+    """Leave comments out, which nest and have escapes (RFC 5322 §3.2.2)."""
+    depth = 0
+    outside: list[str] = []
+    escaped = False
+    for character in value:
+        if depth and escaped:
+            escaped = False
+        elif depth and character == "\\":
+            escaped = True
+        elif character == "(":
+            depth += 1
+            outside.append(_COMMENT)
+        elif character == ")" and depth:
+            depth -= 1
+        elif not depth:
+            outside.append(character)
+    return "".join(outside)
+
+
+def _plain(text: str) -> str:
+    """Leave out quotes, escapes and what is invisible, and give letters their plain form."""
+    plain = unicodedata.normalize("NFKC", text.replace('"', "").replace("\\", "").replace("\u3002", ".")).casefold()
+    return plain if plain.isascii() else "".join(c for c in plain if unicodedata.category(c) != "Cf")
+
+
+def _in_a_labels(name: str) -> str:
+    try:
+        return normalise_domain(name)
+    except InvalidAddress:
+        return ""
+
+
+def _with_words_decoded(text: str) -> str:
+    return _ENCODED_WORD.sub(_decoded_word, _BETWEEN_WORDS.sub("?==?", text)) if "=?" in text else text
+
+
+def _decoded_word(word: re.Match[str]) -> str:
+    charset, encoding, octets = word[1], word[2].lower(), word[3].encode("ascii", "replace")
+    try:
+        decoded = b64decode(octets) if encoding == "b" else decodestring(octets, header=True)
+    except binascii.Error:
+        return word[0]
+    try:
+        return decoded.decode(charset or "ascii", "replace")
+    except (LookupError, ValueError):
+        return decoded.decode("ascii", "replace")
