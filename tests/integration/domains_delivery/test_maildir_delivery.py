@@ -13,7 +13,7 @@ import pytest
 
 from delivery_world import OCTETS, TOP, make_message
 from tripost_domains.delivery.mailbox.agent import MailboxAgent
-from tripost_domains.delivery.mailbox.maildir import STALE_TMP_SECONDS, MaildirStore
+from tripost_domains.delivery.mailbox.maildir import STALE_TMP_SECONDS, Delivery, MaildirStore
 from tripost_domains.delivery.mailbox.workers import DiskWorkers
 from tripost_domains.delivery.outcome import Result, Trial
 from tripost_domains.directory.model import MailboxDestination
@@ -195,22 +195,23 @@ async def test_a_folder_that_is_no_folder_is_deferred(agent: MailboxAgent, mail:
     assert (await agent.deliver(make_message("ann@dest.example"), ANN, FIRST)).result is Result.DEFERRED
 
 
-def test_a_file_that_cannot_grow_is_removed(mail: Path) -> None:
+def test_a_file_that_cannot_grow_is_removed_and_stops_no_other_of_its_batch(mail: Path) -> None:
     """A real refusal by the kernel: RLIMIT_FSIZE, in a process of its own."""
     program = (
         "import resource, signal, sys\n"
         "from pathlib import Path, PurePath\n"
-        "from tripost_domains.delivery.mailbox.maildir import MaildirStore\n"
+        "from tripost_domains.delivery.mailbox.maildir import Delivery, MaildirStore\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try:\n"
-        "    MaildirStore(Path(sys.argv[1])).deliver(PurePath('dest.example/ann'), 'name', [b'x' * 4096])\n"
-        "except OSError as error:\n"
-        "    print(error.errno)\n"
+        "large = Delivery(PurePath('dest.example/ann'), 'large', [b'x' * 4096])\n"
+        "small = Delivery(PurePath('dest.example/ann'), 'small', [b'x'])\n"
+        "refused, written = MaildirStore(Path(sys.argv[1])).deliver_all([large, small])\n"
+        "print(refused.errno, written)\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(mail)], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == errno.EFBIG
-    assert files(mail) == files(mail, "tmp") == []
+    assert done.stdout.split() == [str(errno.EFBIG), "None"]
+    assert [file.name for file in files(mail)] == ["small"]
+    assert files(mail, "tmp") == []
 
 
 async def test_what_a_crash_left_in_tmp_is_removed_once_it_is_old(agent: MailboxAgent, mail: Path) -> None:
@@ -226,5 +227,5 @@ async def test_what_a_crash_left_in_tmp_is_removed_once_it_is_old(agent: Mailbox
 def test_many_pieces_are_written_whole(mail: Path) -> None:
     pieces = [b"%d\n" % number for number in range(500)]
     store = MaildirStore(mail)
-    store.deliver(Path("dest.example/ann"), "name", pieces)
+    assert store.deliver_all([Delivery(Path("dest.example/ann"), "name", pieces)]) == [None]
     assert files(mail)[0].read_bytes() == b"".join(pieces)

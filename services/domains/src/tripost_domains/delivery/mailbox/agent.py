@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from tripost_domains.delivery.mailbox.group_commit import GroupCommit
 from tripost_domains.delivery.mailbox.maildir import MaildirStore, MaildirWriting
 from tripost_domains.delivery.mailbox.names import UnsafeName, file_name, mailbox_folder, stem
 from tripost_domains.delivery.mailbox.workers import DiskWorkers
@@ -34,6 +35,7 @@ class MailboxAgent:
     def __init__(self, maildirs: MaildirStore, workers: DiskWorkers, content: ContentStore, hostname: str) -> None:
         self._maildirs = maildirs
         self._workers = workers
+        self._group = GroupCommit(maildirs, workers)
         self._content = content
         self._hostname = hostname
 
@@ -56,7 +58,7 @@ class MailboxAgent:
                 octets = (top, message.content.inline)
                 if loops(message.header_fields, message.content.inline, mailbox.address):
                     return _looped(mailbox)
-                await self._workers.run(partial(self._maildirs.deliver, folder, name, octets))
+                await self._group.deliver(folder, name, octets)
                 return delivered(MAILBOX, "Delivered")
             writing = await self._workers.run(partial(self._maildirs.begin, folder, name))
             return await self._deliver_stream(message, mailbox, writing, top)

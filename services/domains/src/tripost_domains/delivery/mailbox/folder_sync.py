@@ -25,38 +25,49 @@ class FolderSyncs:
         lane.sync()
 
 
+class _Fsync:
+    """One fsync, shared by all who asked for it before it began. Its failure is theirs alike.
+
+    The kernel tells of a failed write once: an fsync after it succeeds, and nothing is on the disk.
+    """
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self.failure: OSError | None = None
+
+
 class _Lane:
-    """One folder's. Requests are numbered; `_done` is the newest that an fsync which began after it has covered."""
+    """One folder's: an fsync at work at most, and one that gathers those who ask meanwhile."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._change = threading.Condition()
-        self._asked = 0
-        self._done = 0
+        self._gathering = _Fsync()
         self._at_work = False
 
     def sync(self) -> None:
         with self._change:
-            self._asked += 1
-            mine = self._asked
-            while self._at_work and self._done < mine:
+            mine = self._gathering
+            while self._at_work and not mine.is_done:
                 self._change.wait()
-            if self._done >= mine:
-                return
-            self._at_work = True
-            covers = self._asked
+            if not mine.is_done:
+                self._at_work = True
+                self._gathering = _Fsync()
+        if not mine.is_done:  # then it is for this thread to make
+            self._make(mine)
+        if mine.failure is not None:
+            raise OSError(mine.failure.errno, mine.failure.strerror, self._folder)
+
+    def _make(self, mine: _Fsync) -> None:
         try:
             fsync_folder(self._folder)
-        except BaseException:
-            self._finish(self._done)  # those who wait make one of their own, and see for themselves
-            raise
-        self._finish(covers)
-
-    def _finish(self, done: int) -> None:
-        with self._change:
-            self._done = done
-            self._at_work = False
-            self._change.notify_all()
+        except OSError as error:
+            mine.failure = error
+        finally:
+            with self._change:
+                mine.is_done = True
+                self._at_work = False
+                self._change.notify_all()
 
 
 def fsync_folder(folder: str) -> None:

@@ -1,16 +1,16 @@
 """Durable delivery to a Maildir: tmp, fsync, rename, fsync of the folder. All calls block; see `workers`.
 
-When `commit` has returned, a crash of the machine loses neither the file nor its name.
+When `commit` or `deliver_all` has returned, a crash of the machine loses neither the file nor its name.
 """
 
 import contextlib
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path, PurePath
-from typing import Final
+from typing import Final, NamedTuple
 
 from tripost_domains.delivery.mailbox.folder_sync import FolderSyncs, fsync_folder
 
@@ -24,6 +24,14 @@ _MAX_VECTORS: Final = 64  # far below IOV_MAX
 _numbers = count()
 
 
+class Delivery(NamedTuple):
+    """A message that is at hand as a whole: its mailbox's folder, its file's name, and its octets in parts."""
+
+    mailbox: PurePath
+    name: str
+    octets: Sequence[bytes]
+
+
 class MaildirStore:
     """The Maildirs below one folder; remembers which of them exist."""
 
@@ -33,15 +41,22 @@ class MaildirStore:
         self._making = threading.Lock()
         self._syncs = FolderSyncs()
 
-    def deliver(self, mailbox: PurePath, name: str, octets: Sequence[bytes]) -> None:
-        """Write a message that is at hand as a whole; the same name again replaces it. Raises OSError."""
-        writing = self.begin(mailbox, name)
+    def deliver_all(self, deliveries: Sequence[Delivery]) -> list[OSError | None]:
+        """Write messages; gives for each None or what the disk said. The same name again replaces a message.
+
+        Each is on its way to the disk before the first is waited for, and a folder is synced once for all: that halves
+        what a message costs from four on (docs/decisions/0010).
+        """
+        batch = _Batch(self, deliveries)
         try:
-            writing.write(octets)
-            writing.commit()
+            batch.write()
+            batch.each(MaildirWriting.flush)
+            batch.each(MaildirWriting.show)
+            batch.sync_folders(self._syncs)
         except BaseException:
-            writing.abort()
+            batch.abort()
             raise
+        return batch.outcomes
 
     def begin(self, mailbox: PurePath, name: str) -> "MaildirWriting":
         """Begin to write a message; raises OSError."""
@@ -84,31 +99,40 @@ class MaildirWriting:
 
     def __init__(self, folder: str, name: str, syncs: FolderSyncs) -> None:
         self._syncs = syncs
-        self._new = f"{folder}/{_NEW}"
+        self.folder = f"{folder}/{_NEW}"  # where it will be seen
         self._final = f"{folder}/{_NEW}/{name}"
         self._tmp = f"{folder}/{_TMP}/{name[:180]}.{os.getpid()}_{next(_numbers)}"
         self._file: int | None = os.open(self._tmp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def write(self, octets: Sequence[bytes]) -> None:
         """Append; raises OSError."""
-        if self._file is None:
-            raise ValueError("written after its end")
+        file = self._open_file()
         left = [memoryview(part) for part in octets if part]
         while left:
-            written = os.writev(self._file, left[:_MAX_VECTORS])
+            written = os.writev(file, left[:_MAX_VECTORS])
             while left and written >= len(left[0]):
                 written -= len(left.pop(0))
             if written:
                 left[0] = left[0][written:]
 
-    def commit(self) -> None:
-        """Make it durable and visible; raises OSError, and then the same again is right."""
-        if self._file is None:
-            raise ValueError("committed after its end")
-        os.fsync(self._file)
+    def begin_writeback(self) -> None:
+        """Have the kernel begin to write, without waiting for it."""
+        os.posix_fadvise(self._open_file(), 0, 0, os.POSIX_FADV_DONTNEED)  # on pages that are dirty it does just this
+
+    def flush(self) -> None:
+        """Make what was written durable; raises OSError."""
+        os.fsync(self._open_file())
+
+    def show(self) -> None:
+        """Make the message visible, not yet durably; raises OSError."""
         self._close()
         os.rename(self._tmp, self._final)  # noqa: PTH104 (a Path costs more than the call)
-        self._syncs.sync(self._new)
+
+    def commit(self) -> None:
+        """Make it durable and visible; raises OSError, and then the same again is right."""
+        self.flush()
+        self.show()
+        self._syncs.sync(self.folder)
 
     def abort(self) -> None:
         """Leave nothing behind of what was not committed."""
@@ -117,10 +141,60 @@ class MaildirWriting:
         with contextlib.suppress(OSError):
             os.unlink(self._tmp)  # noqa: PTH108 (see commit)
 
+    def _open_file(self) -> int:
+        if self._file is None:
+            raise ValueError("used after its end")
+        return self._file
+
     def _close(self) -> None:
         if self._file is not None:
             file, self._file = self._file, None
             os.close(file)
+
+
+class _Batch:
+    """Deliveries that go through the steps together; one that the disk refuses is left out of the next steps."""
+
+    def __init__(self, store: MaildirStore, deliveries: Sequence[Delivery]) -> None:
+        self.outcomes: list[OSError | None] = [None] * len(deliveries)
+        self._store = store
+        self._deliveries = deliveries
+        self._writings: dict[int, MaildirWriting] = {}
+
+    def write(self) -> None:
+        for number, delivery in enumerate(self._deliveries):
+            try:
+                self._writings[number] = writing = self._store.begin(delivery.mailbox, delivery.name)
+                writing.write(delivery.octets)
+            except OSError as error:
+                self._refused(number, error)
+        if len(self._writings) > 1:
+            self.each(MaildirWriting.begin_writeback)
+
+    def each(self, step: Callable[[MaildirWriting], None]) -> None:
+        for number, writing in list(self._writings.items()):
+            try:
+                step(writing)
+            except OSError as error:
+                self._refused(number, error)
+
+    def sync_folders(self, syncs: FolderSyncs) -> None:
+        for folder in {writing.folder for writing in self._writings.values()}:
+            try:
+                syncs.sync(folder)
+            except OSError as error:
+                for number in [number for number, each in self._writings.items() if each.folder == folder]:
+                    self._refused(number, error)
+
+    def abort(self) -> None:
+        for writing in self._writings.values():
+            writing.abort()
+
+    def _refused(self, number: int, error: OSError) -> None:
+        self.outcomes[number] = error
+        writing = self._writings.pop(number, None)
+        if writing is not None:
+            writing.abort()
 
 
 def _made(parent: Path, component: str) -> Path:
