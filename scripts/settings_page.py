@@ -1,7 +1,9 @@
-"""Writes docs/settings.md from the settings classes; with --check it only says whether the page is up to date."""
+"""Writes docs/settings.md, and the list of all settings' names that warns of others, from the settings classes.
+
+With --check it only says whether both are up to date.
+"""
 
 import math
-import socket
 import sys
 import types
 from collections.abc import Iterator
@@ -19,9 +21,12 @@ from tripost_domains.settings import DomainsSettings
 from tripost_edge.settings import EdgeSettings
 from tripost_embedded.settings import ClusterSettings
 from tripost_filter.settings import FilterSettings
+from tripost_shared.hostname import machine_name
 from tripost_shared.settings import CommonSettings, DatabaseSettings, Listen
 
-PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
+ROOT: Final = Path(__file__).resolve().parent.parent
+PAGE: Final = ROOT / "docs" / "settings.md"
+NAMES: Final = ROOT / "shared" / "src" / "tripost_shared" / "known_settings.py"
 SECTIONS: Final[tuple[tuple[str, tuple[type[BaseSettings], ...]], ...]] = (
     ("All services", (CommonSettings,)),
     ("Database (domains and admin-api only)", (DatabaseSettings,)),
@@ -41,6 +46,28 @@ runs (domains, routes, policies) is configuration and is not here: see the [comm
 Written by `scripts/settings_page.py` from the settings classes; `make docs` writes it anew.
 """
 ROW: Final = "| {} | {} | {} | {} |"
+# Of the command line, of scripts/setup and of the tests.
+NOT_OF_SERVICES: Final = (
+    "TRIPOST_API_CA",
+    "TRIPOST_API_URL",
+    "TRIPOST_PYTHON",
+    "TRIPOST_TESTS_NEED_ALL",
+    "TRIPOST_TOKEN_FILE",
+)
+NAMES_TEXT: Final = '''\
+"""The name of every environment variable that Tripost reads.
+
+Written by `scripts/settings_page.py` from the settings classes; `make docs` writes it anew.
+"""
+
+from typing import Final
+
+KNOWN_SETTINGS: Final = frozenset(
+    {{
+{}
+    }}
+)
+'''
 
 
 def page() -> str:
@@ -48,12 +75,22 @@ def page() -> str:
     return HEAD + "".join(f"\n## {title}\n\n{_table(classes)}" for title, classes in SECTIONS)
 
 
+def names() -> str:
+    """Compose the list of names."""
+    fields = [_variable(kind, name) for _, classes in SECTIONS for kind in classes for name in kind.model_fields]
+    return NAMES_TEXT.format("\n".join(f'        "{name}",' for name in sorted({*fields, *NOT_OF_SERVICES})))
+
+
+def _variable(kind: type[BaseSettings], name: str) -> str:
+    return f"{kind.model_config.get('env_prefix', '')}{name}".upper()
+
+
 def _table(classes: tuple[type[BaseSettings], ...]) -> str:
     rows = [ROW.format("setting", "what", "default", "accepted"), ROW.format("---", "---", "---", "---")]
     for kind in classes:
         for name, field in kind.model_fields.items():
-            variable = f"{kind.model_config.get('env_prefix', '')}{name}".upper()
-            rows.append(ROW.format(f"`{variable}`", _cell(field.description or ""), _default(field), _accepted(field)))
+            cells = (f"`{_variable(kind, name)}`", _cell(field.description or ""), _default(field), _accepted(field))
+            rows.append(ROW.format(*cells))
     return "\n".join(rows) + "\n"
 
 
@@ -62,7 +99,7 @@ def _cell(text: str) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.default_factory is socket.getfqdn:
+    if field.default_factory is machine_name:
         return "the machine's own name"
     value = field.get_default(call_default_factory=True, validated_data={})
     if isinstance(value, SecretStr):
@@ -129,12 +166,12 @@ def _number(value: Any) -> str:
 
 
 def main() -> None:
-    """Write the page, or compare it."""
-    wanted = page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(wanted)
-    elif not PAGE.exists() or PAGE.read_text() != wanted:
-        sys.exit("docs/settings.md is not what the settings classes say: run `make docs`.")
+    """Write both, or compare them."""
+    for target, wanted in ((PAGE, page()), (NAMES, names())):
+        if "--check" not in sys.argv[1:]:
+            target.write_text(wanted)
+        elif not target.exists() or target.read_text() != wanted:
+            sys.exit(f"{target.relative_to(ROOT)} is not what the settings classes say: run `make docs`.")
 
 
 if __name__ == "__main__":

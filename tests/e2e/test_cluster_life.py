@@ -66,6 +66,16 @@ def test_a_port_in_use_is_named_with_its_setting_before_anything_starts(fresh: C
     assert not list((fresh.home / "run").glob("*.pid"))
 
 
+def test_a_misspelt_setting_is_told_before_anything_else(fresh: Cluster) -> None:
+    """It may be the reason for what follows: here the port that it was to change."""
+    fresh.environment["TRIPOST_EDGE_MX_LISTN"] = "127.0.0.1:0"
+    with socket.create_server(("127.0.0.1", fresh.smtp_port)):
+        fresh.launch()
+        assert fresh.wait() == 2
+    told = "there is no setting TRIPOST_EDGE_MX_LISTN, so it is ignored; did you mean TRIPOST_EDGE_MX_LISTEN?"
+    assert fresh.output.index(told) < fresh.output.index("is in use")
+
+
 def test_a_second_cluster_on_the_same_state_is_refused(own_cluster: Cluster) -> None:
     second = Cluster({"TRIPOST_HOME": str(own_cluster.home)})
     second.launch()

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tripost_shared.hostname import machine_name
+
 VALID_FOR: Final = timedelta(days=825)  # what the strictest clients still take from a certificate outside a public CA
 RENEW_BEFORE: Final = timedelta(days=30)
 BACKDATED_BY: Final = timedelta(hours=1)  # a client's clock may be behind ours
@@ -22,7 +24,7 @@ MAX_COMMON_NAME: Final = 64  # RFC 5280, ub-common-name
 
 def local_names() -> tuple[str, ...]:
     """Give the names by which this machine reaches itself: localhost, both loopback addresses, its host name."""
-    names = dict.fromkeys(("localhost", "127.0.0.1", "::1", socket.gethostname().lower(), socket.getfqdn().lower()))
+    names = dict.fromkeys(("localhost", "127.0.0.1", "::1", socket.gethostname().lower(), machine_name().lower()))
     return tuple(name for name in names if name and name.isascii())
 
 

@@ -18,7 +18,9 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from tripost_shared import logs, privileges
+from tripost_shared.hostname import is_qualified
 from tripost_shared.settings import CommonSettings, SettingsError
+from tripost_shared.unknown_settings import unknown_settings
 
 log = structlog.get_logger()
 
@@ -54,6 +56,7 @@ def run(name: str, build: Callable[[CommonSettings], Service]) -> None:
         settings = CommonSettings()
         logs.set_up(name, settings.log_level, settings.log_format)
         service = build(settings)
+        _say_doubts(settings)
         service.bind()
         privileges.give_up_root(settings.run_user)
         uvloop.run(_live(service))
@@ -72,6 +75,14 @@ def explain(error: ValidationError) -> str:
         f"{_variable(error.title, item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
         for item in error.errors(include_url=False)
     )
+
+
+def _say_doubts(settings: CommonSettings) -> None:
+    """Warn of what works and is hardly meant."""
+    for name, nearest in unknown_settings(os.environ).items():
+        log.warning("there is no such setting: it is ignored", setting=name, nearest=nearest or "none")
+    if "hostname" not in settings.model_fields_set and not is_qualified(settings.hostname):
+        log.warning("host name is not a fully qualified one: set TRIPOST_HOSTNAME", hostname=settings.hostname)
 
 
 async def _live(service: Service) -> None:

@@ -6,13 +6,14 @@ while the cluster runs is configuration (`tripost_shared.config`), not a setting
 `docs/settings.md` is generated from these classes, so each field has a description with its unit.
 """
 
-import socket
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tripost_shared.hostname import check_host_name, machine_name
 
 
 class SettingsError(Exception):
@@ -59,8 +60,9 @@ class CommonSettings(BaseSettings):
 
     home: Path = Field(Path("var"), description="Folder of the embedded cluster's state, mode 0700.")
     hostname: str = Field(
-        default_factory=socket.getfqdn,
-        description="This host's name in SMTP greetings, Received fields and as authserv-id (RFC 8601 §2.5).",
+        default_factory=machine_name,
+        description="This host's fully qualified name, in SMTP greetings, Received fields and as authserv-id (RFC 8601 "
+        "§2.5). In A-labels (`xn--…`) where it is not ASCII.",
     )
     dns_servers: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
@@ -83,6 +85,11 @@ class CommonSettings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("hostname")
+    @classmethod
+    def _is_host_name(cls, value: str) -> str:
+        return check_host_name(value)
 
     def nats_password(self) -> str:
         """Read the NATS password; "" when no file is set. Raises SettingsError."""

@@ -46,6 +46,7 @@ def test_each_replica_of_edge_finds_a_port_in_each_range() -> None:
 def test_a_pod_is_restricted(workload: dict[str, dict[str, dict[str, dict[str, object]]]]) -> None:
     pod = yaml.safe_load(yaml.safe_dump(workload["spec"]["template"]["spec"]))
     assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False  # variables such as TRIPOST_NATS_PORT_4222_TCP are no settings of ours
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] == 10001
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}

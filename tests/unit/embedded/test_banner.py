@@ -4,37 +4,48 @@ from pathlib import Path
 
 import pytest
 
-from tripost_embedded.banner import ready_text, unreachable_notice
+from tripost_embedded.banner import ready_text, unknown_notice, unreachable_notice
 from tripost_embedded.home import Home
 from tripost_embedded.ports import ADMIN, MX, SUBMISSION
 from tripost_shared.settings import Listen
 
 LISTENERS = [(MX, Listen("127.0.0.1:2525")), (ADMIN, Listen("127.0.0.1:8443"))]
 HOME = Home(Path("/srv/var"), Path("/srv/var"))
+NAME = "mx.example"
 
 
 def test_addresses_token_and_password_are_told() -> None:
-    text = ready_text(LISTENERS, HOME, {}, "correct-horse")
+    text = ready_text(LISTENERS, HOME, NAME, {}, "correct-horse")
     for told in ("127.0.0.1:2525", "127.0.0.1:8443", "/srv/var/cli/token", "correct-horse"):
         assert told in text
 
 
 def test_three_commands_to_try_are_told() -> None:
-    assert ready_text(LISTENERS, HOME, {}, "").count(".venv/bin/tripost ") == 3
+    assert ready_text(LISTENERS, HOME, NAME, {}, "").count(".venv/bin/tripost ") == 3
 
 
 def test_no_password_is_told_after_the_first_start() -> None:
-    assert "password" not in ready_text(LISTENERS, HOME, {}, "")
+    assert "password" not in ready_text(LISTENERS, HOME, NAME, {}, "")
 
 
 def test_commands_name_the_settings_that_the_command_line_must_know() -> None:
-    text = ready_text(LISTENERS, HOME, {"TRIPOST_HOME": "/srv/my var", "TRIPOST_EDGE_WORKERS": "2"}, "")
+    text = ready_text(LISTENERS, HOME, NAME, {"TRIPOST_HOME": "/srv/my var", "TRIPOST_EDGE_WORKERS": "2"}, "")
     assert "TRIPOST_HOME='/srv/my var' .venv/bin/tripost demo" in text
 
 
 def test_the_demo_is_told_where_the_listeners_are_if_not_where_they_are_by_default() -> None:
     moved = [(MX, Listen("127.0.0.1:3525")), (SUBMISSION, Listen("127.0.0.1:2587"))]
-    assert ".venv/bin/tripost demo --mx 127.0.0.1:3525\n" in ready_text(moved, HOME, {}, "")
+    assert ".venv/bin/tripost demo --mx 127.0.0.1:3525\n" in ready_text(moved, HOME, NAME, {}, "")
+
+
+def test_a_host_name_without_a_domain_is_told_with_its_setting() -> None:
+    assert "TRIPOST_HOSTNAME" in ready_text(LISTENERS, HOME, "vm", {}, "")
+    assert "TRIPOST_HOSTNAME" not in ready_text(LISTENERS, HOME, "mx.example", {}, "")
+
+
+def test_a_misspelt_setting_is_told_with_the_one_that_was_meant() -> None:
+    assert "did you mean TRIPOST_EDGE_WORKERS?" in unknown_notice("TRIPOST_EGDE_WORKERS", "TRIPOST_EDGE_WORKERS")
+    assert "docs/settings.md" in unknown_notice("TRIPOST_BANANA", "")
 
 
 @pytest.mark.parametrize("told", ["nobody", "/home/ann", "chmod o+x /home/ann", "/opt", "TRIPOST_RUN_USER"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tripost_embedded.environment import service_environment
+from tripost_embedded.environment import known_only, service_environment
 
 OPERATORS = {
     "PATH": "/usr/bin",
@@ -37,4 +37,11 @@ def test_a_service_gets_what_all_share_and_its_own_settings_only() -> None:
 def test_what_the_cluster_decides_wins() -> None:
     assert service_environment("edge", {"TRIPOST_HOME": "var"}, {"TRIPOST_HOME": "/srv/var"}) == {
         "TRIPOST_HOME": "/srv/var"
+    }
+
+
+def test_what_is_no_setting_reaches_no_service() -> None:
+    assert known_only({"PATH": "/usr/bin", "TRIPOST_HOME": "var", "TRIPOST_EGDE_WORKERS": "2"}) == {
+        "PATH": "/usr/bin",
+        "TRIPOST_HOME": "var",
     }

@@ -42,7 +42,7 @@ runner.run("sample", Sample)
 def running(changes: str = "", **settings: str) -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(
         [sys.executable, "-c", SERVICE.format(changes=changes)],
-        env={"TRIPOST_RUN_USER": "nobody"} | settings,
+        env={"TRIPOST_RUN_USER": "nobody", "TRIPOST_HOSTNAME": "mx.example"} | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -106,6 +106,25 @@ def test_a_setting_that_proves_unusable_later_is_one_line_and_exit_code_2(step: 
         _, told = process.communicate(timeout=WITHIN)
     assert process.returncode == 2
     assert told.splitlines()[-1] == "tripost sample: TRIPOST_SAMPLE_PORT: taken"
+
+
+def test_a_setting_that_does_not_exist_is_said_with_the_one_that_was_meant() -> None:
+    with running(TRIPOST_EDGE_PROXY_LISTNER="127.0.0.1:2526") as process:
+        assert process.stderr is not None
+        event = json.loads(process.stderr.readline())
+    assert event["level"] == "warning"
+    assert event["setting"] == "TRIPOST_EDGE_PROXY_LISTNER"
+    assert event["nearest"] == "TRIPOST_EDGE_PROXY_LISTENER"
+
+
+def test_a_host_name_that_nobody_has_set_is_said_if_other_hosts_cannot_know_it() -> None:
+    """An empty variable counts as one that is not set."""
+    unqualified = "from tripost_shared import hostname\nhostname.socket.gethostname = lambda: 'unheard-of'"
+    with running(unqualified, TRIPOST_HOSTNAME="") as process:
+        assert process.stderr is not None
+        event = json.loads(process.stderr.readline())
+    assert event["hostname"] == "unheard-of"
+    assert "TRIPOST_HOSTNAME" in event["event"]
 
 
 def test_what_breaks_it_is_logged_with_its_trace_and_exit_code_1() -> None:

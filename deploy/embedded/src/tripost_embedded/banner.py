@@ -7,19 +7,23 @@ from typing import Final
 
 from tripost_embedded.home import Home
 from tripost_embedded.ports import MX, SUBMISSION, Place
+from tripost_shared.hostname import is_qualified
 
 _CLI: Final = ".venv/bin/tripost"
 _FOR_CLI: Final = ("TRIPOST_HOME", "TRIPOST_ADMIN_CLI_TOKEN_FILE")  # the rest it finds under the first of these
 
 
-def ready_text(places: Sequence[Place], home: Home, operators: Mapping[str, str], first_password: str) -> str:
+def ready_text(
+    places: Sequence[Place], home: Home, hostname: str, operators: Mapping[str, str], first_password: str
+) -> str:
     """Say where everything is and what to try; `first_password` is "" except at the very first start."""
     token_file = Path(operators.get("TRIPOST_ADMIN_CLI_TOKEN_FILE") or home.asked / "cli" / "token")
     given = [f"{name}={shlex.quote(operators[name])} " for name in _FOR_CLI if operators.get(name)]
     command = "".join(given) + _CLI
     lines = ["", "Tripost is ready. Ctrl-C stops it.", ""]
     lines += [f"  {address:<22} {listener.purpose}" for listener, address in places]
-    lines += ["", f"  {'state, mail, logs':<22} {home.asked}", f"  {'command line token':<22} {token_file}"]
+    lines += ["", f"  {'host name':<22} {hostname}{_doubt(hostname)}"]
+    lines += [f"  {'state, mail, logs':<22} {home.asked}", f"  {'command line token':<22} {token_file}"]
     if first_password:
         lines += [f"  {'one-time password':<22} {first_password}   (of the administrator; it is shown this once)"]
     lines += ["", "Try next, in another terminal:", ""]
@@ -27,6 +31,14 @@ def ready_text(places: Sequence[Place], home: Home, operators: Mapping[str, str]
         f"  {command} {words}" for words in (_demo(places), "domain add local.test", "mailbox add user@local.test")
     ]
     return "\n".join([*lines, ""])
+
+
+def _doubt(hostname: str) -> str:
+    return (
+        ""
+        if is_qualified(hostname)
+        else "   (not a fully qualified one; other hosts may mind: TRIPOST_HOSTNAME sets it)"
+    )
 
 
 def _demo(places: Sequence[Place]) -> str:
@@ -38,6 +50,12 @@ def _demo(places: Sequence[Place]) -> str:
         if listener.variable in options and address != listener.default
     ]
     return " ".join(["demo", *moved])
+
+
+def unknown_notice(unknown: str, nearest: str) -> str:
+    """Say that a variable is no setting, and which one may have been meant ("" for none)."""
+    meant = f"; did you mean {nearest}?" if nearest else ". All are in docs/settings.md."
+    return f"there is no setting {unknown}, so it is ignored{meant}"
 
 
 def unreachable_notice(user: str, closed: Path) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from tripost_shared.unknown_settings import unknown_settings
+
 OWN_PREFIX: Final = MappingProxyType(
     {
         "edge": "TRIPOST_EDGE_",
@@ -15,6 +17,12 @@ OWN_PREFIX: Final = MappingProxyType(
 _CLUSTER_PREFIX: Final = "TRIPOST_CLUSTER_"
 _DATABASE_PREFIX: Final = "TRIPOST_DATABASE_"
 _WITH_DATABASE: Final = frozenset({"domains", "admin-api"})
+
+
+def known_only(environment: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what looks like a setting and is none: each service would tell of it again."""
+    unknown = unknown_settings(environment)
+    return {name: value for name, value in environment.items() if name not in unknown}
 
 
 def service_environment(service: str, operators: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:

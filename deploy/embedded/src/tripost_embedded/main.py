@@ -15,8 +15,9 @@ from typing import Final, NoReturn
 from pydantic import ValidationError
 
 from tripost_embedded import ports
-from tripost_embedded.banner import ready_text, state_notice, unreachable_notice
+from tripost_embedded.banner import ready_text, state_notice, unknown_notice, unreachable_notice
 from tripost_embedded.code import Code, find_code
+from tripost_embedded.environment import known_only
 from tripost_embedded.home import Home, hold, make_folders, open_home
 from tripost_embedded.launch import reach_through_descriptors
 from tripost_embedded.output import LogFile, ServiceLog, event_line
@@ -27,12 +28,15 @@ from tripost_embedded.terminal import Terminal
 from tripost_shared.privileges import RunUser, act_as, acting_as
 from tripost_shared.runner import WRONG_SETTING, explain
 from tripost_shared.settings import CommonSettings, SettingsError
+from tripost_shared.unknown_settings import unknown_settings
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> None:
     """Run the cluster; the process' exit code tells how it went."""
+    for name, nearest in unknown_settings(os.environ).items():  # first: it may be why something else is refused
+        _tell(unknown_notice(name, nearest))
     try:
         common, settings = CommonSettings(), ClusterSettings()
         cluster = _prepare(common, settings)
@@ -62,7 +66,7 @@ def _prepare(common: CommonSettings, settings: ClusterSettings) -> Cluster:
         nats_binary=_open_nats_program(code) if own_nats else None,
         spool_partitions=common.spool_partitions,
         hostname=common.hostname,
-        operators=ports.with_room_for_workers(os.environ),
+        operators=ports.with_room_for_workers(known_only(os.environ)),
     )
     ports.check_free(cluster.places())
     if code.closed is not None:
@@ -127,11 +131,14 @@ def _announce(cluster: Cluster, terminal: Terminal, say: Say) -> None:
     with contextlib.suppress(FileNotFoundError):
         password = cluster.home.first_password_file.read_text().strip()
         cluster.home.first_password_file.unlink()
-    terminal.say(
-        ready_text(ports.places(ports.FOR_CLIENTS, cluster.operators), cluster.home, cluster.operators, password)
-    )
+    listeners = ports.places(ports.FOR_CLIENTS, cluster.operators)
+    terminal.say(ready_text(listeners, cluster.home, cluster.hostname, cluster.operators, password))
 
 
 def _refuse(because: str) -> NoReturn:
-    print(f"tripost-cluster: {because}", file=sys.stderr)  # noqa: T201 (what its operator must read)
+    _tell(because)
     sys.exit(WRONG_SETTING)
+
+
+def _tell(what: str) -> None:
+    print(f"tripost-cluster: {what}", file=sys.stderr)  # noqa: T201 (what its operator must read)

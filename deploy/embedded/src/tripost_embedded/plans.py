@@ -65,7 +65,11 @@ class Cluster:
 def make_plans(cluster: Cluster) -> list[ServicePlan]:
     """Write what the services need, and plan them, in the order in which they stop. Raises SettingsError."""
     _make_certificates(cluster)
-    ours = {"TRIPOST_HOME": str(cluster.home.path), "TRIPOST_LOG_FORMAT": "json"}
+    ours = {
+        "TRIPOST_HOME": str(cluster.home.path),
+        "TRIPOST_HOSTNAME": cluster.hostname,  # the same for all, also where it was not set
+        "TRIPOST_LOG_FORMAT": "json",
+    }
     if cluster.user is not None:
         ours["HOME"] = str(cluster.home.path)  # root's own is closed to the run user, and libraries look there
     if cluster.nats_port is None:
