@@ -44,6 +44,11 @@ def field(client: Client, envelope: Envelope = ONE, name: str = "") -> str:
             "from x??Evil:??y???z? (unknown",
             id="a name that would be syntax",
         ),
+        pytest.param(
+            Client("192.0.2.7", helo="x\x9b\u202ey", esmtp=True),
+            "from x??y (unknown",
+            id="a name that a terminal would obey",
+        ),
     ],
 )
 def test_it_says_who_and_how(client: Client, beginning: str) -> None:
@@ -62,6 +67,15 @@ def test_it_names_no_recipient_to_another() -> None:
 
 def test_it_names_the_client_as_reverse_dns_does() -> None:
     assert "from c (mail.c.example [192.0.2.7])" in field(Client("192.0.2.7", helo="c"), name="mail.c.example")
+
+
+def test_a_name_from_the_dns_is_no_syntax() -> None:
+    assert "from c (a?b? [192.0.2.7])" in field(Client("192.0.2.7", helo="c"), name="a)b;")
+
+
+def test_a_host_without_a_name_of_its_own_can_write_it() -> None:
+    octets = received_field(Client("192.0.2.7", helo="c"), ONE, "id.1", NOW, hostname="localhost")
+    assert b" by localhost (Tripost)" in octets.replace(b"\r\n\t", b" ")
 
 
 def test_utf8_has_keywords_of_its_own() -> None:

@@ -24,7 +24,7 @@ def received_field(
 def _words(
     client: Client, envelope: Envelope, message_id: str, now: datetime, hostname: str, client_name: str
 ) -> Iterator[str]:
-    yield f"from {_atom(client.helo)} ({client_name or 'unknown'} {address_literal(client.address)})"
+    yield f"from {_atom(client.helo)} ({_atom(client_name)} {address_literal(client.address)})"
     yield f"by {hostname} (Tripost)"
     yield f"with {_protocol(client, envelope)}"
     if client.tls:
@@ -52,6 +52,6 @@ def _protocol(client: Client, envelope: Envelope) -> str:
     return client.protocol.replace("ESMTP", "UTF8SMTP") if envelope.smtputf8 else client.protocol
 
 
-def _atom(helo: str) -> str:
-    """Keep what the client calls itself from meaning anything in the field's syntax."""
-    return "".join("?" if character in '()<>\\",; \t' else character for character in helo) or "unknown"
+def _atom(name: str) -> str:
+    """Keep what the client calls itself, or its reverse DNS, from meaning anything in the field's syntax."""
+    return "".join("?" if character in '()<>\\",; \t' else character for character in name) or "unknown"

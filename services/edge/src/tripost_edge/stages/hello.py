@@ -6,11 +6,12 @@ from typing import Final
 from tripost_edge.session import replies
 from tripost_edge.session.session import Session
 from tripost_edge.stages.sasl import MECHANISMS
+from tripost_shared.mail.address import InvalidAddress, normalise_domain
 from tripost_shared.mail.client import ListenerKind
 from tripost_shared.mail.reply import SmtpReply
 
 # Names that are not host names are taken (RFC 5321 §4.1.4 forbids to refuse for that); the filter weighs them.
-_NAME: Final = re.compile(r"[\x21-\x7e\x80-\U0010ffff]{1,255}")
+_NAME: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 class Hello:
@@ -23,9 +24,9 @@ class Hello:
 
     def ehlo(self, session: Session, name: str) -> SmtpReply:
         """Take the client's name and list the extensions."""
-        if not _NAME.fullmatch(name):
+        if not (taken := _taken(name)):
             return replies.BAD_HELLO
-        session.learn(helo=name, esmtp=True)
+        session.learn(helo=taken, esmtp=True)
         key = (session.client.kind, bool(session.client.tls))
         if key not in self._offers:
             self._offers[key] = SmtpReply(250, "", "\n".join([self._hostname, *self._extensions(*key)]))
@@ -33,9 +34,9 @@ class Hello:
 
     def helo(self, session: Session, name: str) -> SmtpReply:
         """Take the client's name; no extensions from now on."""
-        if not _NAME.fullmatch(name):
+        if not (taken := _taken(name)):
             return replies.BAD_HELLO
-        session.learn(helo=name, esmtp=False)
+        session.learn(helo=taken, esmtp=False)
         return SmtpReply(250, "", self._hostname)
 
     def _extensions(self, kind: ListenerKind, has_tls: bool) -> list[str]:
@@ -45,3 +46,16 @@ class Hello:
         elif kind is ListenerKind.SUBMISSION:
             offers.append("AUTH " + " ".join(MECHANISMS))
         return offers
+
+
+def _taken(name: str) -> str:
+    """Give the name in ASCII: U-labels become A-labels, as a client should have sent them (RFC 6531 §3.7.1).
+
+    "" for what is no name: nothing, several words, other characters that make no domain.
+    """
+    if name.isascii():
+        return name if _NAME.fullmatch(name) else ""
+    try:
+        return normalise_domain(name)
+    except InvalidAddress:
+        return ""
