@@ -41,3 +41,15 @@ def test_a_message_id_names_session_and_transaction() -> None:
     assert identifier.session_of(message) == session
     assert not identifier.is_message_id(f"{session}.0")
     assert not identifier.is_session_id(message)
+
+
+def test_a_derived_session_id_is_the_same_for_the_same_words_only() -> None:
+    """It keeps the time of what it is derived from."""
+    message = identifier.message_id_of(identifier.new_session_id(datetime(2026, 1, 1, tzinfo=UTC)), 1)
+    derived = identifier.derived_session_id(message, ["bob@dest.example 0"])
+    assert identifier.is_session_id(derived)
+    assert identifier.time_of(derived) == identifier.time_of(message)
+    assert derived == identifier.derived_session_id(message, ["bob@dest.example 0"])
+    others = [["bob@dest.example 1"], ["bob@dest.example 0", ""], ["eve@dest.example 0"]]
+    different = {identifier.derived_session_id(message, words) for words in others}
+    assert len(different | {derived, identifier.session_of(message)}) == 5
