@@ -9,11 +9,15 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tripost_domains.adapters.memory_directory import MemoryDirectoryRecords
+from tripost_domains.adapters.sql_tracking import SqlTracking
 from tripost_domains.delivery.service import DeliveryService
 from tripost_domains.delivery.settings import DeliverySettings
 from tripost_domains.directory.cache import CacheLimits
 from tripost_domains.directory.service import Directory
+from tripost_domains.ports import History
 from tripost_domains.queue.repository import QueueRepository
+from tripost_domains.tracking.history import TrackedHistory
+from tripost_domains.tracking.recorder import Rhythm, TrackingRecorder
 from tripost_shared.clock import SystemClock
 from tripost_shared.content.memory import MemoryContentStore
 from tripost_shared.content.port import ContentStore
@@ -25,11 +29,13 @@ from tripost_shared.mail.client import Client
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.envelope import Envelope, Recipient
 from tripost_shared.mail.identifier import new_session_id
-from tripost_shared.spool.memory import MemoryEventLog, MemorySpool
+from tripost_shared.spool.memory import MemoryEventLog, MemoryEventReader, MemorySpool
 from tripost_shared.spool.port import EventLog, Spool, SpoolReader
 
 TOP = b"Received: from client.example\r\n\tby mail.ours.example; Thu, 1 Jan 2026 00:00:00 +0000\r\n"
 OCTETS = b"From: ann@sender.example\r\nSubject: Hello\r\n\r\n.dots\r\nat the beginning\r\n..of lines\r\n"
+
+QUICK = Rhythm(timedelta(milliseconds=10), timedelta(milliseconds=20), timedelta(milliseconds=100))
 
 
 def make_message(
@@ -85,7 +91,13 @@ class Delivery:
         self.database_url = database_url
         self.engine: AsyncEngine = open_engine(database_url)
         self.settings = settings
+        self.facts_reader = MemoryEventReader(self.events)
+        self.tracking = SqlTracking(self.engine)
+        self.recorder = TrackingRecorder(self.facts_reader, self.tracking, QUICK)
         self.service = self._joined()
+
+    def _history(self) -> History:
+        return TrackedHistory(self.facts_reader, self.tracking, self.clock, timedelta(seconds=1))
 
     def _joined(self) -> DeliveryService:
         # nothing is remembered, so that a test's change of the directory counts at once
@@ -96,13 +108,25 @@ class Delivery:
             self._outside.store,
             Directory(self.records, self.clock, limits),
             QueueRepository(self.engine, "test"),
+            self._history(),
             self._outside.events,
             self.dns,
-            self.settings,
+            settings=self.settings,
             clock=self.clock,
             mail=self.mail,
             hostname="mail.ours.example",
         )
+
+    async def start(self) -> None:
+        """Begin to deliver, and to write facts to the database."""
+        self.recorder.start()
+        await self.service.start()
+
+    async def stop(self) -> None:
+        """End all."""
+        await self.service.stop()
+        await self.recorder.stop()
+        await self.engine.dispose()
 
     async def restart(self) -> None:
         """Stop without draining: what was not acknowledged comes again; and start anew."""

@@ -29,7 +29,6 @@ def quick() -> DeliverySettings:
 async def delivery(tmp_path: Path, sqlite_url: str, quick: DeliverySettings) -> AsyncIterator[Delivery]:
     """A running delivery service on SQLite."""
     joined = Delivery(tmp_path, sqlite_url, quick)
-    await joined.service.start()
+    await joined.start()
     yield joined
-    await joined.service.stop()
-    await joined.engine.dispose()
+    await joined.stop()

@@ -35,12 +35,11 @@ async def delivery(link: NatsLink, tmp_path: Path, sqlite_url: str, quick: Deliv
     events = JetStreamEventLog(link, "domains")
     outside = Outside(reader, JetStreamSpool(link, PARTITIONS), ObjectContentStore(link), events)
     joined = Delivery(tmp_path, sqlite_url, quick, outside=outside)
-    await joined.service.start()
+    await joined.start()
     yield joined
-    await joined.service.stop()
+    await joined.stop()
     await reader.close()
     await events.close()
-    await joined.engine.dispose()
 
 
 @pytest.fixture

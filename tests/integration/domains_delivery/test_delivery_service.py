@@ -19,6 +19,7 @@ from tripost_domains.queue import scheduler
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.filter import Action, Verdict
+from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import reading, writing
@@ -44,6 +45,13 @@ async def retry_now(delivery: Delivery) -> None:
     """What an operator does."""
     async with writing(delivery.engine) as connection:
         await connection.execute(update(QueuedDelivery).values(next_attempt_at=datetime.now(UTC)))
+
+
+async def release(delivery: Delivery) -> None:
+    """What an operator does to what is held."""
+    async with writing(delivery.engine) as connection:
+        changed = {"state": DeliveryState.DEFERRED, "next_attempt_at": datetime.now(UTC)}
+        await connection.execute(update(QueuedDelivery).values(**changed))
 
 
 async def later(delivery: Delivery, by: timedelta) -> None:
@@ -110,7 +118,7 @@ async def test_recipients_of_one_next_hop_share_a_transaction(delivery: Delivery
 
 async def test_a_next_hop_is_found_by_mx(delivery: Delivery) -> None:
     async with NextHop() as hop:
-        delivery.service._intake._dispatcher._relay._finder._mx_port = hop.port  # type: ignore[attr-defined]
+        delivery.service._intake._attempt._dispatcher._relay._finder._mx_port = hop.port  # type: ignore[attr-defined]
         delivery.dns.add("other.example MX 10 mx.other.example")
         delivery.dns.add("mx.other.example A 127.0.0.1")
         await delivery.spool.publish(make_message(BOB))
@@ -119,12 +127,26 @@ async def test_a_next_hop_is_found_by_mx(delivery: Delivery) -> None:
     assert delivery.event(Fact.RELAYED).next_hop == f"mx.other.example[127.0.0.1]:{hop.port}"
 
 
-async def test_a_discarded_message_is_told_and_dropped(delivery: Delivery) -> None:
-    message = msgspec.structs.replace(make_message("ann@dest.example"), verdict=Verdict(Action.DISCARD, rule="spam"))
+@pytest.mark.parametrize("action", [Action.QUARANTINE, Action.REDIRECT, Action.DISCARD])
+async def test_what_a_verdict_holds_back_waits_for_an_operator(delivery: Delivery, action: Action) -> None:
+    """Nothing is delivered against the verdict, and nothing is lost."""
+    delivery.records.add("alias all@dest.example ann@dest.example bob@dest.example")
+    verdict = Verdict(action, rule="spam threshold")
+    message = msgspec.structs.replace(make_message("all@dest.example"), verdict=verdict)
     await delivery.spool.publish(message)
     await delivery.until_settled()
-    assert delivery.facts() == [(Fact.DISCARDED, "")]
     assert delivery.files() == []
+    async with reading(delivery.engine) as connection:
+        rows = (await connection.execute(select(QueuedDelivery.recipient, QueuedDelivery.state))).all()
+        reply = await connection.scalar(select(QueuedDelivery.last_reply).limit(1))
+    assert sorted(map(tuple, rows)) == [
+        ("ann@dest.example", DeliveryState.HELD),
+        ("bob@dest.example", DeliveryState.HELD),
+    ]
+    assert reply == f"451 4.7.0 Held for the administrator: the verdict is {action.value} by rule spam threshold"
+    assert delivery.facts()[1:] == [(Fact.HELD, "ann@dest.example"), (Fact.HELD, "bob@dest.example")]
+    await release(delivery)
+    await delivery.until(lambda: len(delivery.files()) == len(delivery.files("dest.example/bob")) == 1)
 
 
 class TestQueue:

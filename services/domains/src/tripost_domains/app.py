@@ -18,6 +18,7 @@ from tripost_domains.directory.senders import Senders
 from tripost_domains.directory.service import Directory
 from tripost_domains.queue.repository import QueueRepository
 from tripost_domains.settings import DomainsSettings
+from tripost_domains.tracking.history import TrackedHistory
 from tripost_domains.tracking.recorder import TrackingRecorder
 from tripost_domains.tracking.retention import Retention
 from tripost_shared.bus.nats_bus import NatsBus
@@ -90,9 +91,9 @@ class DomainsService:
         directory = Directory(
             SqlDirectoryRecords(self._engine), self._clock, self._settings.cache_limits(), self._settings.postmaster
         )
-        self._start_tracking(link, self._engine)
+        history = self._start_tracking(link, self._engine)
         change = await self._answer(link, self._bus, self._engine, directory)
-        await self._start_delivery(link, self._engine, directory)
+        await self._start_delivery(link, self._engine, directory, history)
         await serve_status(self._bus, "domains", self.is_ready, self._details, lambda: change.current.revision)
         self._is_serving = True
 
@@ -111,7 +112,7 @@ class DomainsService:
         self._is_serving = False
         await self._closing.aclose()
 
-    def _start_tracking(self, link: NatsLink, engine: AsyncEngine) -> None:
+    def _start_tracking(self, link: NatsLink, engine: AsyncEngine) -> TrackedHistory:
         reader = JetStreamEventReader(link)
         self._closing.push_async_callback(reader.close)
         store = SqlTracking(engine)
@@ -121,6 +122,7 @@ class DomainsService:
         retention = Retention(store, self._clock, timedelta(days=self._settings.tracking_days))
         self._closing.push_async_callback(retention.stop)
         retention.start()
+        return TrackedHistory(reader, store, self._clock)
 
     async def _answer(
         self, link: NatsLink, bus: NatsBus, engine: AsyncEngine, directory: Directory
@@ -138,7 +140,9 @@ class DomainsService:
         await DirectoryQuestions(directory, authenticator, Senders(directory)).serve(bus)
         return change
 
-    async def _start_delivery(self, link: NatsLink, engine: AsyncEngine, directory: Directory) -> None:
+    async def _start_delivery(
+        self, link: NatsLink, engine: AsyncEngine, directory: Directory, history: TrackedHistory
+    ) -> None:
         resolver = CachingResolver(self._servers, self._clock)
         self._closing.push_async_callback(resolver.close)
         await resolver.start()
@@ -152,9 +156,10 @@ class DomainsService:
             ObjectContentStore(link),
             directory,
             QueueRepository(engine, instance_name()),
+            history,
             events,
             resolver,
-            self._delivery_settings,
+            settings=self._delivery_settings,
             clock=self._clock,
             mail=self._common.home / "mail",
             hostname=self._common.hostname,

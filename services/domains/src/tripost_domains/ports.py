@@ -1,11 +1,12 @@
-"""What is outside of directory and tracking: the database, and the threads that verify passwords."""
+"""What is outside of directory, tracking and delivery: the database, and the threads that verify passwords."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from tripost_domains.directory.model import CredentialRecord, DomainRecord, LocalPartRecord, Resolution, SenderRecord
-from tripost_shared.contracts.events import Event
+from tripost_domains.tracking.past import Past
+from tripost_shared.contracts.events import Event, Fact
 
 
 class DirectoryUnavailable(Exception):
@@ -67,4 +68,20 @@ class TrackingStore(Protocol):
 
     async def purge(self, before: datetime, at_most: int) -> int:
         """Forget up to so many messages first seen before that time, with their facts; gives how many."""
+        ...
+
+
+class TrackedFacts(Protocol):
+    """Where facts are read again."""
+
+    async def read(self, message_id: str, kinds: Collection[Fact]) -> Sequence[Event]:
+        """Give a message's facts of these kinds, in the order of time; raises TrackingUnavailable."""
+        ...
+
+
+class History(Protocol):
+    """What delivery asks of the tracking, about a message that may have been worked on before."""
+
+    async def past_of(self, message_id: str) -> Past:
+        """Say what has become of it already; raises TrackingUnavailable."""
         ...

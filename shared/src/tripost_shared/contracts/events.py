@@ -21,9 +21,9 @@ class Fact(StrEnum):
     DEFERRED = "deferred"  # an attempt failed for now
     FAILED = "failed"  # given up for this recipient
     BOUNCED = "bounced"  # a DSN was spooled; `related` is its id
-    EXPANDED = "expanded"  # an alias was replaced by its targets; `detail` names them
+    EXPANDED = "expanded"  # an alias was replaced by its targets, `recipients`
     DISCARDED = "discarded"  # accepted and dropped, by a verdict or by an operator
-    HELD = "held"
+    HELD = "held"  # by an operator, a verdict, or since it cannot be worked on
     RELEASED = "released"
 
 
@@ -32,7 +32,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `message_id` is that of the message, or the session's id where no transaction had begun. `reply` is the reply that
     we gave (edge) or that the next hop gave (domains), as text. `detail` is a short text for people. For ACCEPTED and
-    REFUSED: `client`, `helo`, `login`, `reverse_path`, `recipients`, `size_octets`, `findings`, `subject`. Where the
+    REFUSED: `client`, `helo`, `login`, `reverse_path`, `recipients`, `size_octets`, `findings`, `subject`. For
+    EXPANDED: `recipients`, what the address was replaced by. Where the
     filter gave a verdict: its `score`, its `action` ("accept", "tag", "reject" …), the `rule` that decided, and the
     action `intended` that monitor mode held back; "" for none.
     """

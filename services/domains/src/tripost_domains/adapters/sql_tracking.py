@@ -1,4 +1,4 @@
-"""Facts as rows (the port TrackingStore), in bulk.
+"""Facts as rows (the ports TrackingStore and TrackedFacts), in bulk.
 
 One transaction writes many facts. First the messages' rows, so that replicas that write about the same message do so
 one after the other; then the facts; then the status of messages that were known before, derived from all their facts.
@@ -19,7 +19,7 @@ from tripost_domains.tracking.status import Seen, status_of
 from tripost_domains.tracking.summary import Summary, summarise
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.database.models import TrackedEvent, TrackedMessage
-from tripost_shared.database.transactions import DatabaseUnavailable, writing
+from tripost_shared.database.transactions import DatabaseUnavailable, reading, writing
 from tripost_shared.mail.identifier import session_of
 
 IDS_AT_ONCE: Final = 500
@@ -32,7 +32,7 @@ _LENGTHS: Final = {
     for column in table.columns
     if isinstance(column.type, String) and column.type.length
 }
-_IN_COLUMNS: Final = ("id", "message_id", "at", "fact", "service", "recipient")
+_COLUMNS: Final = ("id", "message_id", "at", "fact", "service", "recipient")
 
 _NOTHING_TOLD: Final = Event("", "", datetime.max.replace(tzinfo=UTC), Fact.ACCEPTED, "")
 
@@ -52,7 +52,7 @@ _SEEN: Final = (
 
 
 class SqlTracking:
-    """Writes and purges facts."""
+    """Writes, reads and purges facts."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -70,6 +70,20 @@ class SqlTracking:
             known = [key for key in summaries if key not in added]
             for start in range(0, len(known), IDS_AT_ONCE):
                 await _update(connection, [summaries[key] for key in known[start : start + IDS_AT_ONCE]])
+
+    async def read(self, message_id: str, kinds: Collection[Fact]) -> Sequence[Event]:
+        """Give a message's facts of these kinds, in the order of time."""
+        wanted = (
+            select(TrackedEvent.__table__)
+            .where(TrackedEvent.message_id == message_id, TrackedEvent.fact.in_([kind.value for kind in kinds]))
+            .order_by(TrackedEvent.at, TrackedEvent.id)
+        )
+        try:
+            async with reading(self._engine) as connection:
+                rows = (await connection.execute(wanted)).mappings().all()
+        except DatabaseUnavailable as failure:
+            raise TrackingUnavailable(str(failure)) from failure
+        return [msgspec.convert(row["body"] | {name: row[name] for name in _COLUMNS}, Event) for row in rows]
 
     async def purge(self, before: datetime, at_most: int) -> int:
         """Forget up to so many messages first seen before that time."""
@@ -143,7 +157,7 @@ def _description(event: Event) -> dict[str, Any]:
 
 def _event_row(event: Event) -> dict[str, Any]:
     body = msgspec.to_builtins(event)
-    for name in _IN_COLUMNS:
+    for name in _COLUMNS:
         body.pop(name, None)
     return {
         "id": event.id,

@@ -1,9 +1,14 @@
-"""Tells senders of failures: composes the DSN and spools it like any other message."""
+"""Tells senders of failures: composes the DSN and spools it like any other message.
+
+A DSN's id follows from the message, the recipients and their attempts, so the same DSN composed again after a crash is
+the same message: SPOOL keeps one of two that come soon after each other, and the fact BOUNCED tells of one long ago.
+"""
 
 import secrets
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import structlog
 
 from tripost_domains.bounce.dsn import SUBJECT, FailedRecipient, Report, compose
@@ -13,14 +18,15 @@ from tripost_domains.delivery.facts import accepted_bounce_fact, bounced_fact
 from tripost_domains.delivery.metrics import BOUNCES
 from tripost_domains.delivery.outcome import Attempted
 from tripost_domains.delivery.patience import until_done
+from tripost_domains.ports import History, TrackingUnavailable
 from tripost_shared.clock import Clock
 from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.mail.client import Client, ListenerKind
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.envelope import Envelope, Recipient
 from tripost_shared.mail.header import split_message
-from tripost_shared.mail.identifier import message_id_of, new_session_id
-from tripost_shared.spool.port import EventLog, Spool, SpoolFull, SpoolUnavailable
+from tripost_shared.mail.identifier import derived_session_id, message_id_of
+from tripost_shared.spool.port import EventLog, MessageTooLarge, Spool, SpoolFull, SpoolUnavailable
 
 log = structlog.get_logger()
 
@@ -30,31 +36,62 @@ OURSELVES: Final = Client(address="127.0.0.1", listener="bounce", kind=ListenerK
 class Bouncer:
     """Sends one DSN for all recipients of a message that failed in one go."""
 
-    def __init__(self, spool: Spool, contents: Contents, events: EventLog, hostname: str, clock: Clock) -> None:
+    def __init__(
+        self, spool: Spool, contents: Contents, history: History, events: EventLog, hostname: str, clock: Clock
+    ) -> None:
         self._spool = spool
         self._contents = contents
+        self._history = history
         self._events = events
         self._hostname = hostname
         self._clock = clock
 
-    async def bounce(self, message: SpooledMessage, failures: Sequence[Attempted]) -> str:
-        """Spool the DSN, waiting for the spool as long as it takes; gives "" or why nobody was told."""
-        because = why_no_bounce(message, [failure.recipient for failure in failures])
+    async def bounce(
+        self, message: SpooledMessage, failures: Sequence[tuple[Attempted, int]], *, may_be_told: bool
+    ) -> str:
+        """Spool the DSN, waiting for the spool as long as it takes; gives "" or why nobody was told.
+
+        Each failure comes with the attempts made before it. `may_be_told`: the same may have been spooled before.
+        """
+        because = why_no_bounce(message, [failure.recipient for failure, _ in failures])
         if because:
             log.warning("failure not reported", message_id=message.id, because=because)
             return because
-        told = [failure for failure in failures if wants_failure_notice(failure.recipient)]
-        bounce = await self._composed(message, told)
-        await until_done(lambda: self._spool.publish(bounce), (SpoolFull, SpoolUnavailable), "spool a bounce")
+        wanted = [(failure, made) for failure, made in failures if wants_failure_notice(failure.recipient)]
+        told = [failure for failure, _ in wanted]
+        identifier = bounce_id(message.id, wanted)
+        if may_be_told and await self._was_spooled(message.id, identifier):
+            log.info("bounce was spooled before", message_id=message.id, bounce_id=identifier)
+            return ""
+        bounce = await self._spooled(await self._composed(message, identifier, told))
         BOUNCES.inc()
         self._events.record(accepted_bounce_fact(message.id, bounce, SUBJECT))
         self._events.record(bounced_fact(message.id, bounce, told))
         log.info("bounce spooled", message_id=message.id, bounce_id=bounce.id, recipients=len(told))
         return ""
 
-    async def _composed(self, message: SpooledMessage, failures: Sequence[Attempted]) -> SpooledMessage:
+    async def _was_spooled(self, message_id: str, identifier: str) -> bool:
+        past = await until_done(lambda: self._history.past_of(message_id), (TrackingUnavailable,), "read the tracking")
+        return identifier in past.bounces
+
+    async def _spooled(self, bounce: SpooledMessage) -> SpooledMessage:
+        """Spool it; a report on very many recipients goes by reference. Gives it as it was spooled."""
+        try:
+            await self._publish(bounce)
+        except MessageTooLarge:
+            # a name of its own: an earlier one with the same id may be in SPOOL, and its content must stay as it is
+            content = await self._contents.put(f"{bounce.id}-{secrets.token_hex(8)}", bounce.content.inline or b"")
+            bounce = msgspec.structs.replace(bounce, content=content)
+            await self._publish(bounce)
+        return bounce
+
+    async def _publish(self, bounce: SpooledMessage) -> None:
+        await until_done(lambda: self._spool.publish(bounce), (SpoolFull, SpoolUnavailable), "spool a bounce")
+
+    async def _composed(
+        self, message: SpooledMessage, identifier: str, failures: Sequence[Attempted]
+    ) -> SpooledMessage:
         now = self._clock.now()
-        bounce_id = message_id_of(new_session_id(now), 1)
         header, _ = split_message(await self._contents.header(message.content))
         sender = message.envelope.reverse_path
         report = Report(
@@ -76,12 +113,18 @@ class Bouncer:
                 for failure in failures
             ],
         )
-        octets = compose(report, bounce_id, f"report-{secrets.token_hex(16)}")
+        octets = compose(report, identifier, f"report-{secrets.token_hex(16)}")
         return SpooledMessage(
-            id=bounce_id,
+            id=identifier,
             received_at=now,
             direction=Direction.BOUNCE,
             client=OURSELVES,
             envelope=Envelope("", (Recipient(sender),), smtputf8=not sender.isascii()),
             content=Content.of(octets),
         )
+
+
+def bounce_id(message_id: str, failures: Sequence[tuple[Attempted, int]]) -> str:
+    """Give the id of the DSN on these failures, each with the attempts made before it."""
+    distinction = sorted(f"{failure.recipient.address} {made}" for failure, made in failures)
+    return message_id_of(derived_session_id(message_id, distinction), 1)

@@ -35,7 +35,11 @@ class Contents:
         inline = message.content.inline
         if inline is None:
             return message.content
-        return await until_done(lambda: self._put(message.id, inline), (ContentUnavailable,), "store content")
+        return await self.put(message.id, inline)
+
+    async def put(self, name: str, octets: bytes) -> Content:
+        """Put octets into the store under a name; waits for the store."""
+        return await until_done(lambda: self._put(name, octets), (ContentUnavailable,), "store content")
 
     async def is_missing(self, content: Content) -> bool:
         """Tell whether the store has no such object any more; a damaged one is there. Raises ContentUnavailable."""

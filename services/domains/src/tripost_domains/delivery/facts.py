@@ -52,20 +52,22 @@ def expanded_fact(message_id: str, expansion: Expansion, left_out: str, at: date
         service=SERVICE,
         stage="delivery",
         recipient=expansion.address,
+        recipients=expansion.targets,
         detail=detail[:MAX_DETAIL],
     )
 
 
-def discarded_fact(message_id: str, rule: str, at: datetime) -> Event:
-    """Tell that a verdict dropped the message."""
+def held_fact(message_id: str, recipient: str, because: str, at: datetime) -> Event:
+    """Tell that a delivery came into the queue as held."""
     return Event(
-        id=event_id(message_id, "", "", Fact.DISCARDED),
+        id=event_id(message_id, recipient, because, Fact.HELD),
         message_id=message_id,
         at=at,
-        fact=Fact.DISCARDED,
+        fact=Fact.HELD,
         service=SERVICE,
         stage="delivery",
-        detail=f"by verdict {rule}".strip()[:MAX_DETAIL],
+        recipient=recipient,
+        detail=because[:MAX_DETAIL],
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -10,19 +10,9 @@ import structlog
 
 from tripost_domains.delivery import metrics
 from tripost_domains.delivery.acknowledger import Acknowledger, Held
-from tripost_domains.delivery.contents import Contents
-from tripost_domains.delivery.dispatch import Dispatcher
-from tripost_domains.delivery.facts import discarded_fact, expanded_fact
-from tripost_domains.delivery.outcome import Trial
+from tripost_domains.delivery.first_attempt import FirstAttempt
 from tripost_domains.delivery.patience import until_done
-from tripost_domains.delivery.settlement import Settlement
-from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.clock import Clock
-from tripost_shared.content.port import ContentUnavailable
-from tripost_shared.contracts.filter import Action
-from tripost_shared.contracts.spool import SpooledMessage
-from tripost_shared.database.transactions import DatabaseUnavailable
-from tripost_shared.mail.failures import TransientFailure
 from tripost_shared.spool.port import EventLog, SpoolDelivery, SpoolReader, SpoolUnavailable
 
 log = structlog.get_logger()
@@ -32,6 +22,7 @@ FETCH_WAIT: Final = timedelta(seconds=1)
 KEEP_ALIVE_EVERY: Final = timedelta(seconds=5)  # SPOOL gives a message to somebody else after 30 s of silence
 AFTER_BREAKAGE: Final = timedelta(seconds=30)
 MAX_BROKEN: Final = 10_000
+MOST_BREAKAGES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +33,25 @@ class Room:
     octets: int = 64 * 1024 * 1024
 
 
+@dataclass(slots=True)
+class Breakage:
+    """What is remembered of a message that broke the intake: what was settled of it, and how often it did."""
+
+    settled: set[str] = field(default_factory=set)
+    times: int = 0
+
+
 class Intake:
     """Works off SPOOL."""
 
-    def __init__(
-        self,
-        reader: SpoolReader,
-        dispatcher: Dispatcher,
-        settlement: Settlement,
-        queue: QueueRepository,
-        contents: Contents,
-        events: EventLog,
-        clock: Clock,
-        room: Room,
-    ) -> None:
+    def __init__(self, reader: SpoolReader, attempt: FirstAttempt, events: EventLog, clock: Clock, room: Room) -> None:
         self._reader = reader
-        self._dispatcher = dispatcher
-        self._settlement = settlement
-        self._queue = queue
-        self._contents = contents
-        self._events = events
+        self._attempt = attempt
         self._clock = clock
         self._room = room
         self._at_hand: dict[str, Held] = {}  # by the message's id
         self._octets = 0
-        self._broken: dict[str, set[str]] = {}  # what was settled of messages that broke the intake
+        self._broken: dict[str, Breakage] = {}  # by the message's id
         self._tasks: set[asyncio.Task[None]] = set()
         self._has_room = asyncio.Event()
         self._acknowledger = Acknowledger(events, self._release)
@@ -137,56 +122,35 @@ class Intake:
 
     async def _work(self, held: Held) -> None:
         message = held.message
-        may_be_repeated = held.delivery.may_be_repeated
-        held.settled |= self._broken.pop(message.id, set())
+        breakage = self._broken.pop(message.id, Breakage())
+        held.settled |= breakage.settled
         try:
-            await self._settle(message, held.settled, may_be_repeated=may_be_repeated)
-        except Exception:
-            log.exception("message broke the intake", message_id=message.id)
-            if len(self._broken) < MAX_BROKEN:
-                self._broken[message.id] = held.settled
-            await self._put_back(held, AFTER_BREAKAGE)
-            self._release(held)
-        else:
-            metrics.MESSAGE_SECONDS.observe(self._clock.monotonic() - held.taken_at)
-            self._acknowledger.add(held)
-
-    async def _settle(self, message: SpooledMessage, settled: set[str], *, may_be_repeated: bool) -> None:
-        verdict = message.verdict
-        if verdict is not None and verdict.action is Action.DISCARD:
-            self._events.record(discarded_fact(message.id, verdict.rule, self._clock.now()))
-            log.info("message discarded", message_id=message.id, rule=verdict.rule)
-            return
-        if may_be_repeated:
-            settled |= await until_done(
-                lambda: self._queue.recipients_of(message.id), (DatabaseUnavailable,), "read the queue"
-            )
-            if not settled and await self._is_gone(message):
-                log.error(
-                    "message without content: it was settled before, or its content is lost", message_id=message.id
-                )
+            await self._attempt.make(message, held.settled, may_be_repeated=held.delivery.may_be_repeated)
+        except Exception as error:
+            times = breakage.times + 1
+            log.exception("message broke the intake", message_id=message.id, times=times)
+            if not await self._was_given_up(held, times, error):
+                if len(self._broken) < MAX_BROKEN:
+                    self._broken[message.id] = Breakage(held.settled, times)
+                await self._put_back(held, AFTER_BREAKAGE)
+                self._release(held)
                 return
-        recipients = message.envelope.recipients
-        todo = await until_done(
-            lambda: self._dispatcher.plan(recipients, settled), (TransientFailure,), "read the directory"
-        )
-        for expansion, left_out in todo.expansions:
-            self._events.record(expanded_fact(message.id, expansion, left_out, self._clock.now()))
-        attempted = await self._dispatcher.attempt(message, todo, Trial(may_be_repeated=may_be_repeated))
-        found = await self._settlement.settle_spooled(message, attempted, settled)
-        log.info(
-            "message settled",
-            message_id=message.id,
-            done=len(found.done),
-            deferred=len(found.deferred),
-            failed=len(found.failed),
-        )
+        metrics.MESSAGE_SECONDS.observe(self._clock.monotonic() - held.taken_at)
+        self._acknowledger.add(held)
 
-    async def _is_gone(self, message: SpooledMessage) -> bool:
-        """Tell whether the content is no more: it is deleted some time after the last delivery, and not before."""
-        return await until_done(
-            lambda: self._contents.is_missing(message.content), (ContentUnavailable,), "look for content"
-        )
+    async def _was_given_up(self, held: Held, times: int, error: Exception) -> bool:
+        """Have a message held that broke us often enough, so that SPOOL is rid of it; False: it is to come again.
+
+        SPOOL's count stands in for what this process does not remember.
+        """
+        if max(times, held.delivery.times_delivered) < MOST_BREAKAGES:
+            return False
+        try:
+            await self._attempt.give_up(held.message, held.settled, error)
+        except Exception:
+            log.exception("message could not be held", message_id=held.message.id)
+            return False
+        return True
 
     async def _put_back(self, held: Held, delay: timedelta) -> None:
         try:

@@ -58,13 +58,13 @@ class Settlement:
         self._chance = chance
 
     async def settle_spooled(
-        self, message: SpooledMessage, attempted: Sequence[Attempted], settled: set[str]
+        self, message: SpooledMessage, attempted: Sequence[Attempted], settled: set[str], *, may_be_repeated: bool
     ) -> Sorted:
         """Settle a message's first attempts; `settled` gets each recipient that must not be attempted again."""
         found = self._sort(message, [(each, 0) for each in attempted])
         settled.update(each.recipient.address for each, _ in found.done)
         self._record(message, found.done)
-        await self._tell_failures(message, found)
+        await self._tell_failures(message, found, may_be_told=may_be_repeated)
         settled.update(each.recipient.address for each, _ in found.failed)
         if found.deferred:
             content = await self._contents.keep(message)
@@ -91,7 +91,7 @@ class Settlement:
         found = self._sort(message, [(each, before[each.source]) for each in attempted])
         self._record(message, found.done)
         left = await self._leave_what_is_lost(message, claims, found, lease)
-        await self._tell_failures(message, found)
+        await self._tell_failures(message, found, may_be_told=True)
         await until_done(self._events.flush, (SpoolUnavailable,), "flush the event log")
         rows = {claim.recipient.address: claim.id for claim in claims}
         put_off = {
@@ -152,10 +152,10 @@ class Settlement:
                     found.deferred.append((each, before, deferral))
         return found
 
-    async def _tell_failures(self, message: SpooledMessage, found: Sorted) -> None:
+    async def _tell_failures(self, message: SpooledMessage, found: Sorted, *, may_be_told: bool) -> None:
         if not found.failed:
             return
-        because = await self._bouncer.bounce(message, [each for each, _ in found.failed])
+        because = await self._bouncer.bounce(message, found.failed, may_be_told=may_be_told)
         self._record(message, [(_explained(each, because), before) for each, before in found.failed])
 
     def _record(self, message: SpooledMessage, attempted: Sequence[tuple[Attempted, int]]) -> None:

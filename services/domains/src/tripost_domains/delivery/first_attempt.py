@@ -1,0 +1,131 @@
+"""The first attempt for a message from SPOOL: what was done before, what the verdict says, then delivery.
+
+It is bounded: SPOOL is trimmed up to the oldest message that is not acknowledged (docs/decisions/0003), so a slow next
+hop must not keep one for long. What cannot be done in time, or not at all, goes on in the deferred queue.
+"""
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from tripost_domains.delivery.contents import Contents
+from tripost_domains.delivery.dispatch import Dispatcher
+from tripost_domains.delivery.facts import expanded_fact
+from tripost_domains.delivery.holding import Holding, Waiting, waiting_of
+from tripost_domains.delivery.outcome import Trial
+from tripost_domains.delivery.patience import until_done
+from tripost_domains.delivery.plan import Plan
+from tripost_domains.delivery.settlement import Settlement
+from tripost_domains.ports import History, TrackingUnavailable
+from tripost_domains.queue.repository import QueueRepository
+from tripost_shared.clock import Clock
+from tripost_shared.content.port import ContentUnavailable
+from tripost_shared.contracts.filter import Action, Verdict
+from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.database.transactions import DatabaseUnavailable
+from tripost_shared.mail.failures import TransientFailure
+from tripost_shared.mail.reply import SmtpReply
+from tripost_shared.spool.port import EventLog
+
+log = structlog.get_logger()
+
+WITHIN: Final = timedelta(minutes=2)  # until the final dot
+DELIVERED_WITH: Final = frozenset({Action.ACCEPT, Action.TAG})  # edge spools nothing that is refused or discarded
+
+
+class FirstAttempt:
+    """Does with a message what is to be done, once."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        settlement: Settlement,
+        holding: Holding,
+        queue: QueueRepository,
+        history: History,
+        contents: Contents,
+        events: EventLog,
+        clock: Clock,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._settlement = settlement
+        self._holding = holding
+        self._queue = queue
+        self._history = history
+        self._contents = contents
+        self._events = events
+        self._clock = clock
+
+    async def make(self, message: SpooledMessage, settled: set[str], *, may_be_repeated: bool) -> None:
+        """Attempt and settle; `settled` gets each recipient that must not be attempted again, whatever breaks then."""
+        if may_be_repeated:
+            settled |= await self._settled_before(message.id)
+            if not settled and await self._is_gone(message):
+                log.error(
+                    "message without content: it was settled before, or its content is lost", message_id=message.id
+                )
+                return
+        todo = await self._plan(message, settled)
+        for expansion, left_out in todo.expansions:
+            self._events.record(expanded_fact(message.id, expansion, left_out, self._clock.now()))
+        verdict = message.verdict
+        if verdict is not None and verdict.action not in DELIVERED_WITH:
+            await self._holding.hold(message, waiting_of(todo), _held_by(verdict))
+            log.info("message held", message_id=message.id, action=verdict.action.value, rule=verdict.rule)
+            return
+        trial = Trial(may_be_repeated=may_be_repeated, within=WITHIN)
+        attempted = await self._dispatcher.attempt(message, todo, trial)
+        found = await self._settlement.settle_spooled(message, attempted, settled, may_be_repeated=may_be_repeated)
+        log.info(
+            "message settled",
+            message_id=message.id,
+            done=len(found.done),
+            deferred=len(found.deferred),
+            failed=len(found.failed),
+        )
+
+    async def give_up(self, message: SpooledMessage, settled: Collection[str], error: Exception) -> None:
+        """Hold what is not settled of a message that breaks us again and again; raises what breaks here too."""
+        try:
+            waiting = waiting_of(await self._plan(message, settled))
+        except Exception:
+            log.exception("message cannot be planned, it is held as its envelope has it", message_id=message.id)
+            waiting = [Waiting(each, "") for each in message.envelope.recipients if each.address not in settled]
+        await self._holding.hold(message, waiting, _held_for(error))
+        log.error(
+            "message held for the administrator", message_id=message.id, recipients=len(waiting), because=repr(error)
+        )
+
+    async def _plan(self, message: SpooledMessage, settled: Collection[str]) -> Plan:
+        recipients = message.envelope.recipients
+        return await until_done(
+            lambda: self._dispatcher.plan(recipients, settled), (TransientFailure,), "read the directory"
+        )
+
+    async def _settled_before(self, message_id: str) -> set[str]:
+        """Name the recipients for whom an earlier taker has done all.
+
+        Their rows leave the queue after their facts are in the event log, so the queue is asked first.
+        """
+        queued = await until_done(
+            lambda: self._queue.recipients_of(message_id), (DatabaseUnavailable,), "read the queue"
+        )
+        past = await until_done(lambda: self._history.past_of(message_id), (TrackingUnavailable,), "read the tracking")
+        return past.settled(queued)
+
+    async def _is_gone(self, message: SpooledMessage) -> bool:
+        """Tell whether the content is no more: it is deleted some time after the last delivery, and not before."""
+        return await until_done(
+            lambda: self._contents.is_missing(message.content), (ContentUnavailable,), "look for content"
+        )
+
+
+def _held_by(verdict: Verdict) -> SmtpReply:
+    rule = f" by rule {verdict.rule}" if verdict.rule else ""
+    return SmtpReply(451, "4.7.0", f"Held for the administrator: the verdict is {verdict.action.value}{rule}")
+
+
+def _held_for(error: Exception) -> SmtpReply:
+    return SmtpReply(451, "4.3.0", f"Delivery is broken, held for the administrator: {type(error).__name__}")

@@ -1,0 +1,52 @@
+"""What has become of a message already, as its facts tell it; pure."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from tripost_domains.tracking.status import SETTLED
+from tripost_shared.contracts.events import Event, Fact
+
+TELLING: Final = SETTLED | {Fact.BOUNCED, Fact.EXPANDED}  # the facts that matter here
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The recipients for whom nothing is left to do, what addresses were expanded into, and the DSNs that were sent."""
+
+    final: frozenset[str] = frozenset()
+    expansions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    bounces: frozenset[str] = frozenset()
+
+    def settled(self, queued: Collection[str]) -> set[str]:
+        """Name the recipients that need nothing of who takes the message again; `queued` are in the deferred queue.
+
+        Facts tell of final recipients. An alias is settled when all that it led to then is, wherever it leads now.
+        """
+        settled = {*self.final, *queued}
+        known = {address.lower() for address in settled}
+        while True:
+            more = [
+                address
+                for address, targets in self.expansions.items()
+                if address.lower() not in known and known.issuperset(target.lower() for target in targets)
+            ]
+            if not more:
+                return settled
+            settled.update(more)
+            known.update(address.lower() for address in more)
+
+
+def past_of(facts: Iterable[Event]) -> Past:
+    """Derive it from a message's facts, in any order."""
+    final: set[str] = set()
+    expansions: dict[str, tuple[str, ...]] = {}
+    bounces: set[str] = set()
+    for fact in facts:
+        if fact.fact in SETTLED and fact.recipient:
+            final.add(fact.recipient)
+        elif fact.fact is Fact.EXPANDED and fact.recipients:
+            expansions[fact.recipient] = fact.recipients
+        elif fact.fact is Fact.BOUNCED and fact.related:
+            bounces.add(fact.related)
+    return Past(frozenset(final), expansions, frozenset(bounces))
