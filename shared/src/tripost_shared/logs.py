@@ -1,6 +1,7 @@
 """Logs: events with facts, one JSON object (or a readable line) each, on standard error (structlog).
 
-What libraries log by the standard `logging` leaves in the same form, from level warning on.
+What libraries log by the standard `logging` leaves in the same form, from level warning on. No character of a client
+reaches a terminal that would obey it.
 """
 
 import json
@@ -10,6 +11,8 @@ from typing import Final, Literal
 
 import msgspec
 import structlog
+
+from tripost_shared.mail.header import printable
 
 LIBRARIES: Final = logging.WARNING
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
@@ -23,7 +26,7 @@ def set_up(service: str, level: str, form: Literal["json", "console"]) -> None:
         _Names(service),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info if form == "json" else structlog.dev.set_exc_info,
+        structlog.processors.format_exc_info if form == "json" else _with_printable_facts,
     ]
     structlog.configure(
         processors=[*before, _renderer(form)],
@@ -52,6 +55,12 @@ class _Names:
         return event
 
 
+def _with_printable_facts(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Prepare an event for people: its texts are made printable, the trace of an exception is noted."""
+    facts = {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
+    return structlog.dev.set_exc_info(logger, method, facts)
+
+
 def _renderer(form: Literal["json", "console"]) -> structlog.typing.Processor:
     if form == "json":
         return structlog.processors.JSONRenderer(serializer=_to_json)
@@ -61,6 +70,7 @@ def _renderer(form: Literal["json", "console"]) -> structlog.typing.Processor:
 
 def _to_json(event: object, **_options: object) -> str:
     try:
-        return _encode(event).decode()
+        line = _encode(event).decode()
     except UnicodeEncodeError:  # octets of a client that were no UTF-8, kept as surrogates
         return json.dumps(event, default=repr)
+    return line if line.isascii() else printable(line)  # JSON has escaped the others

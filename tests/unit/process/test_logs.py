@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import structlog
@@ -86,3 +86,15 @@ def test_an_exception_is_logged_with_its_trace(log: Log) -> None:
     except KeyError:
         structlog.get_logger().exception("broke")
     assert "KeyError: 'missing'" in log.events[0]["exception"]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_no_terminal_obeys_what_a_client_said(
+    log: Log, monkeypatch: pytest.MonkeyPatch, form: Literal["json", "console"]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", log.stream)
+    logs.set_up("edge", "info", form)
+    structlog.get_logger().info("refused", helo="a\x9b2Jb\u202ec", reverse_path="gr\u00fc\u00dfe@b.example\x1b[2J")
+    written = log.stream.getvalue()
+    assert not set(written) & set("\x9b\u202e\x1b")
+    assert "gr\u00fc\u00dfe@b.example" in written
