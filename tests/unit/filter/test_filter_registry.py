@@ -7,7 +7,7 @@ from tripost_filter.metrics import MAX_RESULTS, CheckMetrics
 from tripost_filter.registry import CHECKS, Surroundings, build_checks
 from tripost_filter.settings import FilterSettings
 from tripost_shared.clock import FrozenClock
-from tripost_shared.contracts.config import CheckPolicy, FilterConfig, OnError
+from tripost_shared.contracts.config import DEFAULT_CHECKS, CheckPolicy, FilterConfig, OnError
 from tripost_shared.contracts.filter import Finding
 from tripost_shared.kv.memory import MemoryBucket
 from unit.filter.mails import CachedTable
@@ -29,6 +29,11 @@ def test_checks_have_their_default_policy_unless_the_configuration_has_another(a
     policies = {check.name: policy for check, policy in build_checks(FilterConfig(checks={"spf": mine}), around)}
     assert policies["spf"] == mine
     assert policies["greylist"] == CHECKS["greylist"].policy
+
+
+def test_admin_api_knows_exactly_the_checks_there_are() -> None:
+    """It refuses a policy for any other name, which would be for nothing."""
+    assert set(DEFAULT_CHECKS) == set(CHECKS)
 
 
 def test_a_network_that_cannot_be_read_exempts_nobody_and_breaks_nothing(around: Surroundings) -> None:

@@ -1,6 +1,7 @@
-"""The checks: all that exist, in the order in which their refusals count, and what each does by default.
+"""The checks: all that exist, in the order in which their refusals count.
 
-A new check is one file in `checks/` and one entry here.
+A new check is one file in `checks/`, one entry here, and its name and policy in `contracts.config.DEFAULT_CHECKS`, by
+which admin-api knows it too.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from tripost_filter.checks.patterns import Patterns
 from tripost_filter.checks.spf import Spf
 from tripost_filter.exemptions import Exemptions
 from tripost_shared.clock import Clock
-from tripost_shared.contracts.config import CheckPolicy, FilterConfig, PolicyMode
+from tripost_shared.contracts.config import DEFAULT_CHECKS, CheckPolicy, FilterConfig, PolicyMode
 from tripost_shared.dns.port import Resolver
 from tripost_shared.kv.port import Bucket
 
@@ -59,17 +60,18 @@ def _spf(config: FilterConfig, around: Surroundings) -> Check:
     return Spf(around.resolver, around.clock, around.hostname, refuse_fail=config.spf_reject_fail)
 
 
-CHECKS: Final[Mapping[str, Registration]] = MappingProxyType(
+BUILDERS: Final[Mapping[str, Callable[[FilterConfig, Surroundings], Check]]] = MappingProxyType(
     {
-        "patterns": Registration(lambda _config, _around: Patterns(), CheckPolicy(time_budget_ms=20_000)),
-        "dnsbl": Registration(_dnsbl, CheckPolicy()),
-        "spf": Registration(_spf, CheckPolicy()),
-        "greylist": Registration(_greylist, CheckPolicy(time_budget_ms=1000)),
-        "dkim": Registration(
-            lambda _config, around: Dkim(around.resolver, around.clock), CheckPolicy(time_budget_ms=20_000)
-        ),
-        "headers": Registration(lambda _config, _around: Headers(), CheckPolicy()),
+        "patterns": lambda _config, _around: Patterns(),
+        "dnsbl": _dnsbl,
+        "spf": _spf,
+        "greylist": _greylist,
+        "dkim": lambda _config, around: Dkim(around.resolver, around.clock),
+        "headers": lambda _config, _around: Headers(),
     }
+)
+CHECKS: Final[Mapping[str, Registration]] = MappingProxyType(
+    {name: Registration(build, DEFAULT_CHECKS[name]) for name, build in BUILDERS.items()}
 )
 
 

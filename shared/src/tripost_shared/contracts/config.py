@@ -3,7 +3,9 @@
 Each key holds one struct as JSON. A tier that finds no key yet uses the struct's defaults.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -38,6 +40,19 @@ class CheckPolicy(msgspec.Struct, frozen=True):
     time_budget_ms: int = 2000
 
 
+# The checks there are, by name; each has this policy unless the configuration has another.
+DEFAULT_CHECKS: Final[Mapping[str, CheckPolicy]] = MappingProxyType(
+    {
+        "patterns": CheckPolicy(time_budget_ms=20_000),
+        "dnsbl": CheckPolicy(),
+        "spf": CheckPolicy(),
+        "greylist": CheckPolicy(time_budget_ms=1000),
+        "dkim": CheckPolicy(time_budget_ms=20_000),
+        "headers": CheckPolicy(),
+    }
+)
+
+
 class DnsblZone(msgspec.Struct, frozen=True):
     """A block list: its zone, and what a listing adds to the score (`refuse`: a listing alone refuses)."""
 
@@ -60,7 +75,7 @@ def _default_checks() -> dict[str, CheckPolicy]:
 
 
 class FilterConfig(msgspec.Struct, frozen=True):
-    """How mail is judged. Checks that `checks` does not name have their registry's default policy."""
+    """How mail is judged. Checks that `checks` does not name have the policy of DEFAULT_CHECKS."""
 
     revision: int = 0
     mode: PolicyMode = PolicyMode.ENFORCE
