@@ -15,6 +15,20 @@ def test_each_line_of_a_reply_has_the_enhanced_code() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "octets"),
+    [
+        pytest.param("Gr\u00fc\u00dfe", b"550 5.7.1 Gr??e\r\n", id="not ASCII"),
+        pytest.param("a\x1b[2Jb\x00", b"550 5.7.1 a?[2Jb?\r\n", id="controls"),
+        pytest.param("a\r\n250 OK", b"550-5.7.1 a\r\n550 5.7.1 250 OK\r\n", id="another line"),
+        pytest.param("x" * 600, b"550 5.7.1 " + b"x" * 500 + b"\r\n", id="longer than a line may be"),
+    ],
+)
+def test_whatever_its_text_a_reply_is_one_reply(text: str, octets: bytes) -> None:
+    """Some texts come from the DNS."""
+    assert SmtpReply(550, "5.7.1", text).encoded() == octets
+
+
+@pytest.mark.parametrize(
     ("code", "positive", "transient", "permanent"),
     [(250, True, False, False), (354, True, False, False), (451, False, True, False), (550, False, False, True)],
 )

@@ -1,6 +1,12 @@
 """SMTP replies with enhanced status codes (RFC 5321 §4.2, RFC 2034, RFC 3463)."""
 
+from typing import Final
+
 import msgspec
+
+from tripost_shared.mail.header import printable
+
+MAX_LINE_OCTETS: Final = 512  # RFC 5321 §4.5.3.1.5, CRLF included
 
 
 class SmtpReply(msgspec.Struct, frozen=True):
@@ -33,8 +39,13 @@ class SmtpReply(msgspec.Struct, frozen=True):
         return [f"{self.code}{' ' if number == last else '-'}{prefix}{text}" for number, text in enumerate(texts)]
 
     def encoded(self) -> bytes:
-        """Give the octets for the wire, CRLF at the end of each line."""
-        return ("\r\n".join(self.lines()) + "\r\n").encode("utf-8", "replace")
+        """Give the octets for the wire, CRLF at the end of each line.
+
+        Texts of others (a policy's explanation from the DNS) may be in it: what is not printable ASCII becomes `?`, and
+        lines are cut where a client need read no further.
+        """
+        lines = [printable(line)[: MAX_LINE_OCTETS - 2] for line in self.lines()]
+        return ("\r\n".join(lines) + "\r\n").encode("ascii", "replace")
 
     def with_id(self, identifier: str) -> "SmtpReply":
         """Append the id by which an operator finds this in the tracking."""
