@@ -42,13 +42,14 @@ def pod_template(kind: str, name: str) -> dict[str, Any]:
 
 
 def in_compose(service: str) -> Deployed:
-    """What docker-compose gives a service."""
+    """What docker-compose gives a service; its ports are those that are published, and that of its health check."""
     section = compose_file()["services"][service]
-    image = _Image(service)
     targets = [secret if isinstance(secret, str) else secret["target"] for secret in section["secrets"]]
+    published = {int(port.rpartition(":")[2]) for port in section.get("ports", ())}
+    asked = {int(port) for port in re.findall(r"https?://127\.0\.0\.1:(\d+)/", section["healthcheck"]["test"][-1])}
     return Deployed(
-        image.environment | {key: str(value or "") for key, value in section["environment"].items()},
-        image.ports,
+        image_environment() | {key: str(value or "") for key, value in section["environment"].items()},
+        frozenset(published | asked),
         frozenset(f"/run/secrets/{target}" for target in targets),
     )
 
@@ -62,24 +63,17 @@ def in_kubernetes(service: str) -> Deployed:
     volume = next(one for one in pod["volumes"] if one["name"] == "secrets")
     items = [item for source in volume["projected"]["sources"] for item in source["secret"]["items"]]
     return Deployed(
-        _Image(service).environment | shared | own,
+        image_environment() | shared | own,
         frozenset(port["containerPort"] for port in container["ports"]),
         frozenset(f"/run/secrets/{item['path']}" for item in items),
     )
 
 
-class _Image:
-    """What a Dockerfile says about settings and ports."""
-
-    def __init__(self, service: str) -> None:
-        text = dockerfile(service).replace("\\\n", " ")
-        pairs = re.findall(r"(TRIPOST_\w+)=(\S+)", text)
-        self.environment = dict(pairs)
-        self.ports = frozenset(
-            int(port) for line in re.findall(r"^EXPOSE (.*)$", text, re.MULTILINE) for port in line.split()
-        )
+def image_environment() -> dict[str, str]:
+    """What the image itself says about settings."""
+    return dict(re.findall(r"(TRIPOST_\w+)=(\S+)", dockerfile().replace("\\\n", " ")))
 
 
-def dockerfile(service: str) -> str:
-    """Read a service's Dockerfile."""
-    return (ROOT / "services" / service / "Dockerfile").read_text()
+def dockerfile() -> str:
+    """Read the Dockerfile of the services."""
+    return (ROOT / "deploy" / "Dockerfile").read_text()

@@ -115,6 +115,15 @@ def test_images_have_the_version_of_their_package(service: str) -> None:
     assert f'version = "{tags[f"tripost-{service}"]}"' in project
 
 
-def test_what_runs_in_a_container_is_a_script_of_the_service(service: str) -> None:
-    (command,) = re.findall(r'^CMD \["(\S+)"\]$', dockerfile(service), re.MULTILINE)
-    assert f"{command} = " in (ROOT / "services" / service / "pyproject.toml").read_text()
+def test_an_image_is_built_of_its_service(service: str) -> None:
+    section = compose_file()["services"][service]
+    assert section["image"] == f"tripost-{service}"
+    assert section["build"]["args"]["SERVICE"] == service
+    assert (ROOT / section["build"]["dockerfile"]).read_text() == dockerfile()
+
+
+def test_what_runs_in_a_container_is_the_script_of_its_service(service: str) -> None:
+    text = dockerfile()
+    (command,) = re.findall(r'^CMD \["(\S+)"\]$', text, re.MULTILINE)
+    assert f"ln -s tripost-${{SERVICE}} /opt/tripost/bin/{command}" in text
+    assert f"tripost-{service} = " in (ROOT / "services" / service / "pyproject.toml").read_text()
