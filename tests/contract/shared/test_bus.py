@@ -11,7 +11,7 @@ from servers import NatsServer
 from tripost_shared.bus.memory import MemoryBus
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
-from tripost_shared.bus.port import Bus, NoAnswer
+from tripost_shared.bus.port import Bus, NoAnswer, QuestionTooLarge
 from tripost_shared.contracts.subject import Subject
 from tripost_shared.settings import CommonSettings
 
@@ -65,6 +65,16 @@ async def test_many_questions_at_once_get_each_its_own_answer(buses: list[Bus]) 
 async def test_nobody_serving_a_subject_is_no_answer(buses: list[Bus]) -> None:
     with pytest.raises(NoAnswer, match=r"test\.v1\.add"):
         await buses[0].ask(ADD, Sum((1,)))
+
+
+async def test_a_question_that_is_too_large_is_told_from_one_that_nobody_answers(buses: list[Bus]) -> None:
+    asker, one, _ = buses
+    await one.serve(ADD, add)
+    if isinstance(asker, MemoryBus):
+        asker.most_octets = 8 << 20  # as the test's nats-server
+    with pytest.raises(QuestionTooLarge, match=r"test\.v1\.add"):
+        await asker.ask(ADD, Sum((1,) * (9 << 20)))
+    assert await asker.ask(ADD, Sum((1,) * 1000)) == Total(1000)
 
 
 async def test_a_handler_that_fails_is_no_answer_and_names_the_error_only(buses: list[Bus]) -> None:

@@ -1,10 +1,10 @@
 """Everything outside that edge leans on, as protocols; app.py joins them with their adapters."""
 
-from tripost_shared.bus.port import Bus, NoAnswer
+from tripost_shared.bus.port import Bus, NoAnswer, QuestionTooLarge
 from tripost_shared.clock import Clock
 from tripost_shared.config.port import ConfigSource, Watched
 from tripost_shared.content.port import ContentStore, ContentUnavailable, ContentWriter
-from tripost_shared.spool.port import EventLog, Spool, SpoolFull, SpoolUnavailable
+from tripost_shared.spool.port import EventLog, MessageTooLarge, Spool, SpoolFull, SpoolUnavailable
 
 __all__ = [
     "Bus",
@@ -14,7 +14,9 @@ __all__ = [
     "ContentUnavailable",
     "ContentWriter",
     "EventLog",
+    "MessageTooLarge",
     "NoAnswer",
+    "QuestionTooLarge",
     "Spool",
     "SpoolFull",
     "SpoolUnavailable",

@@ -55,7 +55,7 @@ class EdgeSettings(BaseSettings):
     )
     header_limit_octets: int = Field(256 << 10, ge=4096, description="Largest header of a message. Octets.")
     received_limit: int = Field(50, ge=10, description="A message with more Received fields is in a loop.")
-    recipients_limit: int = Field(100, ge=100, description="Recipients per message (RFC 5321 §4.5.3.1.8).")
+    recipients_limit: int = Field(100, ge=100, le=5000, description="Recipients per message (RFC 5321 §4.5.3.1.8).")
     messages_per_session: int = Field(500, ge=1, description="Transactions before a session is asked to begin anew.")
     errors_per_session: int = Field(20, ge=1, description="Slips of the protocol that are taken in one session.")
     auth_failures_per_session: int = Field(3, ge=1, description="Failed authentications that end a session.")

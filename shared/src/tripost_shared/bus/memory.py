@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from tripost_shared.bus.encoding import decode, encode
-from tripost_shared.bus.port import NoAnswer
+from tripost_shared.bus.port import NoAnswer, QuestionTooLarge
 from tripost_shared.contracts.subject import Failed, Subject
 
 log = structlog.get_logger()
@@ -26,6 +26,7 @@ class MemoryBus:
 
     def __init__(self) -> None:
         self.is_connected = True  # a test may cut the line
+        self.most_octets: int | None = None  # of a question, as NATS bounds it; None: there is no bound
         self._replicas: dict[str, list[Octets]] = defaultdict(list)
         self._turn = count()
         self._instances: dict[str, list[Callable[[], msgspec.Struct]]] = defaultdict(list)
@@ -34,6 +35,8 @@ class MemoryBus:
     async def ask(self, subject: Subject[Question, Answer], question: Question) -> Answer:
         """Ask the next replica, after `try_after` the one after it too; raises NoAnswer."""
         payload = encode(question)
+        if self.most_octets is not None and len(payload) > self.most_octets:
+            raise QuestionTooLarge(f"{subject.name}: {len(payload)} octets; told to take {self.most_octets}")
         mine: set[asyncio.Task[bytes | Failed]] = {self._try(subject.name, payload)}
         try:
             async with asyncio.timeout(subject.deadline.total_seconds()):

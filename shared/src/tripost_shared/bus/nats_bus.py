@@ -16,7 +16,7 @@ import structlog
 from tripost_shared.bus.encoding import decode, encode
 from tripost_shared.bus.nats_client import Incoming
 from tripost_shared.bus.nats_link import NO_RESPONDERS, LinkDown, NatsLink, TooLarge
-from tripost_shared.bus.port import NoAnswer
+from tripost_shared.bus.port import NoAnswer, QuestionTooLarge
 from tripost_shared.contracts.subject import Failed, Subject
 
 log = structlog.get_logger()
@@ -166,7 +166,7 @@ class _Asked:
         except LinkDown as error:
             self._nobody(str(error))
         except TooLarge as error:
-            self._fail(str(error))
+            self.answer.set_exception(QuestionTooLarge(f"{self._subject.name}: {error}"))
 
     def _answered(self, message: Incoming | None) -> None:
         if self.answer.done():

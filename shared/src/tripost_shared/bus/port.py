@@ -16,11 +16,18 @@ class NoAnswer(Exception):
     """Nobody answered in time, or the one who did could not do it. The message names the subject and why."""
 
 
+class QuestionTooLarge(NoAnswer):
+    """The question is larger than the bus ever takes: to ask again is pointless."""
+
+
 class Bus(Protocol):
     """Questions and answers between services."""
 
     async def ask(self, subject: Subject[Question, Answer], question: Question) -> Answer:
-        """Ask one replica of the answering tier, a second one after `try_after`; raises NoAnswer at the deadline."""
+        """Ask one replica of the answering tier, a second one after `try_after`; raises NoAnswer at the deadline.
+
+        A question that is too large raises QuestionTooLarge at once.
+        """
         ...
 
     async def serve(self, subject: Subject[Question, Answer], handler: Callable[[Question], Awaitable[Answer]]) -> None:

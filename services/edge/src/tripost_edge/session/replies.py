@@ -71,6 +71,7 @@ REFUSED_BY_POLICY: Final = SmtpReply(550, "5.7.1", "Refused by policy")  # a ver
 
 # Content
 TOO_BIG: Final = SmtpReply(552, "5.3.4", "Message is larger than allowed")
+ENVELOPE_TOO_BIG: Final = SmtpReply(552, "5.3.4", "Message has too many recipients, or too long ones")
 HEADER_TOO_BIG: Final = SmtpReply(552, "5.3.4", "Header is larger than allowed")
 BARE_LINE_END: Final = SmtpReply(550, "5.5.2", "Message has a bare CR or LF, lines end in CRLF (RFC 5321 2.3.8)")
 NUL_OCTET: Final = SmtpReply(550, "5.5.2", "Message has a NUL octet")

@@ -23,6 +23,7 @@ class Transaction:
     eight_bit: bool = False
     recipients: dict[str, Recipient] = field(default_factory=dict)  # accepted ones, by their address
     findings: list[Finding] = field(default_factory=list)
+    found: set[tuple[str, str, str]] = field(default_factory=set)  # what `findings` hold, to tell repetitions quickly
     refused_recipients: int = 0
     last_refusal: SmtpReply | None = None
 
@@ -34,7 +35,11 @@ class Transaction:
 
     def add_findings(self, findings: tuple[Finding, ...]) -> None:
         """Keep what a stage found; what says the same for many recipients (SPF) is kept once."""
-        self.findings = merged(self.findings, findings)
+        for finding in findings:
+            key = (finding.check, finding.result, finding.because)
+            if key not in self.found:
+                self.found.add(key)
+                self.findings.append(finding)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,8 @@
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -13,7 +15,9 @@ from tripost_edge.ports import (
     Clock,
     ContentStore,
     ContentUnavailable,
+    MessageTooLarge,
     NoAnswer,
+    QuestionTooLarge,
     Spool,
     SpoolFull,
     SpoolUnavailable,
@@ -28,10 +32,12 @@ from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.filter import MESSAGE, Action, MessageQuestion, Verdict
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.mail.content import Content
-from tripost_shared.mail.failures import MailFailure, TransientFailure
+from tripost_shared.mail.failures import MailFailure, PermanentFailure, TransientFailure
 from tripost_shared.mail.reply import SmtpReply
 
 log = structlog.get_logger()
+
+NOTHING_YET: Final = Content(size_octets=0)
 
 
 class Data:
@@ -70,18 +76,15 @@ class Data:
         transaction = session.transaction
         if transaction is None:
             raise RuntimeError("content without a transaction")
-        content: Content | None = None
-        verdict: Verdict | None = None
+        message = _Message(session, transaction)
         try:
-            content = await reception.finish()
-            verdict = await self._judge(session, transaction, content)
-            if not is_client_there():
-                raise TransientFailure(because="client went away before it could be answered")
-            reply = await self._accept(session, transaction, content, verdict, reception.subject)
+            message.content = await reception.finish()
+            message.subject = reception.subject
+            reply = await self._take(message, is_client_there)
         except MailFailure as failure:
             # What the spool did not acknowledge may still be in it, and then needs its content.
-            if content is not None and content.stored and not isinstance(failure.__cause__, SpoolUnavailable):
-                await self._delete(content)
+            if not isinstance(failure.__cause__, SpoolUnavailable):
+                await self._delete(message.content)
             reply = self._journal.refused_message(
                 session,
                 transaction,
@@ -89,43 +92,69 @@ class Data:
                 because=failure.because,
                 size_octets=reception.size_octets,
                 subject=reception.subject,
-                verdict=verdict,
+                verdict=message.verdict,
             )
         finally:
             await reception.abandon()
             session.transaction = None
         return reply
 
-    async def _judge(self, session: Session, transaction: Transaction, content: Content) -> Verdict:
-        question = MessageQuestion(
-            transaction.id, session.client, transaction.envelope(), content, tuple(transaction.findings)
-        )
+    async def _take(self, message: "_Message", is_client_there: Callable[[], bool]) -> SmtpReply:
+        """Judge and accept. What is too large with its envelope (many recipients) goes by reference instead."""
         try:
-            with metrics.seconds["message"].time():
-                return await self._bus.ask(MESSAGE, question)
-        except NoAnswer as error:
-            raise TransientFailure(because=str(error)) from error
+            return await self._answer(message, is_client_there)
+        except (QuestionTooLarge, MessageTooLarge) as error:
+            if message.content.inline is None:
+                raise PermanentFailure(replies.ENVELOPE_TOO_BIG, because=str(error)) from error
+            message.content = await self._stored(message)
+        try:
+            return await self._answer(message, is_client_there)
+        except (QuestionTooLarge, MessageTooLarge) as error:
+            raise PermanentFailure(replies.ENVELOPE_TOO_BIG, because=str(error)) from error
 
-    async def _accept(
-        self, session: Session, transaction: Transaction, content: Content, verdict: Verdict, subject: str
-    ) -> SmtpReply:
+    async def _answer(self, message: "_Message", is_client_there: Callable[[], bool]) -> SmtpReply:
+        message.verdict = verdict = await self._judge(message)
+        if not is_client_there():
+            raise TransientFailure(because="client went away before it could be answered")
         if verdict.action.refuses:
             because = f"verdict {verdict.action.value} {verdict.rule}".strip()
             raise MailFailure(replies.of_verdict(verdict), because=because)
         fact = Fact.DISCARDED if verdict.action is Action.DISCARD else Fact.ACCEPTED
         if fact is Fact.ACCEPTED:
-            await self._spool_message(session, transaction, content, verdict)
-        elif content.stored:
-            await self._delete(content)
-        reply = replies.accepted_as(transaction.id)
+            await self._spool_message(message, verdict)
+        else:
+            await self._delete(message.content)
+        reply = replies.accepted_as(message.transaction.id)
         self._journal.accepted(
-            session, transaction, fact, reply, verdict, size_octets=content.size_octets, subject=subject
+            message.session,
+            message.transaction,
+            fact,
+            reply,
+            verdict,
+            size_octets=message.content.size_octets,
+            subject=message.subject,
         )
         return reply
 
-    async def _spool_message(
-        self, session: Session, transaction: Transaction, content: Content, verdict: Verdict
-    ) -> None:
+    async def _judge(self, message: "_Message") -> Verdict:
+        transaction = message.transaction
+        question = MessageQuestion(
+            transaction.id,
+            message.session.client,
+            transaction.envelope(),
+            message.content,
+            tuple(transaction.findings),
+        )
+        try:
+            with metrics.seconds["message"].time():
+                return await self._bus.ask(MESSAGE, question)
+        except QuestionTooLarge:
+            raise
+        except NoAnswer as error:
+            raise TransientFailure(because=str(error)) from error
+
+    async def _spool_message(self, message: "_Message", verdict: Verdict) -> None:
+        session, transaction = message.session, message.transaction
         now = self._clock.now()
         envelope = transaction.envelope()
         received = received_field(
@@ -136,26 +165,48 @@ class Data:
             hostname=self._hostname,
             client_name=client_name(tuple(transaction.findings)),
         )
-        message = SpooledMessage(
+        spooled = SpooledMessage(
             transaction.id,
             now,
             direction_of(session),
             session.client,
             envelope,
-            content,
+            message.content,
             received + verdict.header_fields,
             verdict,
         )
         try:
             with metrics.seconds["spool"].time():
-                await self._spool.publish(message)
+                await self._spool.publish(spooled)
         except SpoolFull as error:
             raise TransientFailure(replies.SPOOL_FULL, because=f"spool full: {error}") from error
         except SpoolUnavailable as error:
             raise TransientFailure(because=f"spool: {error}") from error
 
+    async def _stored(self, message: "_Message") -> Content:
+        writer = self._store.writer(message.transaction.id)
+        try:
+            await writer.write(message.content.inline or b"")
+            return await writer.commit()
+        except ContentUnavailable as error:
+            await writer.abort()
+            raise TransientFailure(because=f"content store: {error}") from error
+
     async def _delete(self, content: Content) -> None:
+        if not content.stored:
+            return
         try:
             await self._store.delete(content.stored)
         except ContentUnavailable as error:
             log.warning("content left behind", name=content.stored, because=str(error))
+
+
+@dataclass(slots=True)
+class _Message:
+    """A message that is being answered for; `content` is NOTHING_YET until all of it is there."""
+
+    session: Session
+    transaction: Transaction
+    content: Content = NOTHING_YET
+    subject: str = ""
+    verdict: Verdict | None = None
