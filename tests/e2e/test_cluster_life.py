@@ -41,6 +41,7 @@ def test_the_first_start_tells_what_a_newcomer_needs(fresh: Cluster) -> None:
     token = Path(re.search(r"command line token +(\S+)", fresh.output)[1])  # type: ignore[index]  # a failure either way
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     assert fresh.output.count(".venv/bin/tripost ") == 3
+    assert fresh.output.index("admin-api   service ready") < fresh.output.index("Tripost is ready")
     assert not (fresh.home / "run" / "first-password").exists()
     assert stat.S_IMODE(fresh.home.stat().st_mode) == 0o700
 

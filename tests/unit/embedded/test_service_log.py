@@ -34,6 +34,15 @@ def test_a_log_goes_on_where_the_last_start_ended(tmp_path: Path) -> None:
     assert (tmp_path / "edge.log").read_bytes() == b"first\nsecond\n"
 
 
+def test_a_full_disk_costs_lines_and_nothing_else(shown: io.StringIO) -> None:
+    terminal = Terminal(shown, colours=False)
+    log = ServiceLog("edge", LogFile(Path("/dev/full"), 1000), terminal)
+    log.feed(b"this line\n")
+    log.close()
+    terminal.close()
+    assert "this line" in shown.getvalue()
+
+
 def test_output_in_pieces_becomes_whole_lines_of_json(tmp_path: Path, shown: io.StringIO) -> None:
     terminal = Terminal(shown, colours=False)
     log = ServiceLog("edge", LogFile(tmp_path / "edge.log", 1000), terminal)

@@ -26,7 +26,7 @@ def ready_text(
     lines += [f"  {'state, mail, logs':<22} {home.asked}", f"  {'command line token':<22} {token_file}"]
     if first_password:
         lines += [f"  {'one-time password':<22} {first_password}   (of the administrator; it is shown this once)"]
-    lines += ["", "Try next, in another terminal:", ""]
+    lines += ["", "Try next, in another terminal, in the same folder:", ""]
     lines += [
         f"  {command} {words}" for words in (_demo(places), "domain add local.test", "mailbox add user@local.test")
     ]

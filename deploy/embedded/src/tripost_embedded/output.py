@@ -1,5 +1,8 @@
 """What the services say: whole to a log file each, one JSON object a line, and readable to the terminal."""
 
+import contextlib
+import io
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,34 +18,39 @@ OF_NO_CONCERN: Final = "Plaintext passwords detected, use nkeys or bcrypt"
 
 
 class LogFile:
-    """A service's log: one JSON object a line; put aside when it has grown, three older ones are kept."""
+    """A service's log: one JSON object a line; put aside when it has grown, three older ones are kept.
+
+    What a full disk does not take is lost; the services and their mail come first.
+    """
 
     def __init__(self, path: Path, most_octets: int) -> None:
         self._path = path
         self._most_octets = most_octets
-        self._file = path.open("ab")
-        self._size = self._file.tell()
+        self._file = self._open()
+        self._size = self._file.seek(0, os.SEEK_END)
 
     def write(self, octets: bytes) -> None:
         """Append whole lines."""
-        if self._size + len(octets) > self._most_octets and self._size:
-            self._put_aside()
-        self._file.write(octets)
-        self._file.flush()
-        self._size += len(octets)
+        with contextlib.suppress(OSError):
+            if self._size + len(octets) > self._most_octets and self._size:
+                self._put_aside()
+            self._size += self._file.write(octets)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
+    def _open(self) -> io.FileIO:
+        return io.FileIO(self._path, "ab")  # unbuffered: nothing that failed is tried again
+
     def _put_aside(self) -> None:
-        self._file.close()
         for number in range(KEPT_FILES - 1, 0, -1):
             older = self._path.with_name(f"{self._path.name}.{number}")
             if older.exists():
                 older.replace(self._path.with_name(f"{self._path.name}.{number + 1}"))
         self._path.replace(self._path.with_name(f"{self._path.name}.1"))
-        self._file = self._path.open("ab")
+        full, self._file = self._file, self._open()
+        full.close()
         self._size = 0
 
 

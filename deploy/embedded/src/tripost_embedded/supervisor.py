@@ -11,7 +11,7 @@ from subprocess import SubprocessError
 from typing import Final
 
 from tripost_embedded.output import ServiceLog
-from tripost_embedded.process import Process, Program
+from tripost_embedded.process import GATHER_SECONDS, Process, Program
 from tripost_embedded.readiness import Probe, wait_ready
 from tripost_embedded.restart import Event, Life, Phase, event_of_exit
 
@@ -164,6 +164,7 @@ class Supervisor:
         finally:
             for task in waiting:
                 task.cancel()
+        await asyncio.sleep(2 * GATHER_SECONDS)  # what they said as they started is shown before
         when_ready()
 
 
