@@ -43,7 +43,7 @@ def test_session_ids_sort_by_time_and_tell_it() -> None:
     early, late = datetime(2026, 1, 2, 3, 4, 5, 678000, UTC), datetime(2026, 1, 2, 3, 4, 5, 679000, UTC)
     first, second = identifier.new_session_id(early), identifier.new_session_id(late)
     assert first < second
-    assert identifier.time_of(first) == early
+    assert first[:9] == identifier.new_session_id(early)[:9] != second[:9]
     assert identifier.is_session_id(first)
 
 
@@ -62,7 +62,7 @@ def test_a_derived_session_id_is_the_same_for_the_same_words_only() -> None:
     message = identifier.message_id_of(identifier.new_session_id(datetime(2026, 1, 1, tzinfo=UTC)), 1)
     derived = identifier.derived_session_id(message, ["bob@dest.example 0"])
     assert identifier.is_session_id(derived)
-    assert identifier.time_of(derived) == identifier.time_of(message)
+    assert derived[:9] == message[:9]
     assert derived == identifier.derived_session_id(message, ["bob@dest.example 0"])
     others = [["bob@dest.example 1"], ["bob@dest.example 0", ""], ["eve@dest.example 0"]]
     different = {identifier.derived_session_id(message, words) for words in others}

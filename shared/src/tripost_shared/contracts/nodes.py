@@ -8,10 +8,6 @@ import msgspec
 NODES_SUBJECT: Final = "nodes.v1.status"  # every instance answers, so the asker collects for a while
 
 
-class NodeQuestion(msgspec.Struct, frozen=True):
-    """It says nothing but that an answer is wanted."""
-
-
 class NodeStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """One instance. `details` holds what is worth seeing, as short texts: sessions open, checks degraded, …."""
 

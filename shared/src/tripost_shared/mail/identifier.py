@@ -9,7 +9,7 @@ has the same id.
 import re
 import secrets
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import blake2b
 from typing import Final
 
@@ -43,14 +43,6 @@ def message_id_of(session_id: str, transaction: int) -> str:
 def session_of(identifier: str) -> str:
     """Give the session's id of a message's or a session's id."""
     return identifier.partition(".")[0]
-
-
-def time_of(identifier: str) -> datetime:
-    """Give the moment at which the session began, to the millisecond."""
-    milliseconds = 0
-    for character in identifier[:_TIME_CHARACTERS]:
-        milliseconds = (milliseconds << 5) | _ALPHABET.index(character)
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def is_session_id(text: str) -> bool:
