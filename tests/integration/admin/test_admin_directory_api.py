@@ -70,6 +70,9 @@ async def test_mailboxes_are_listed_by_domain_in_parts(api: Api) -> None:
     assert seen == [f"user{number}@{domain}" for domain in ("a.test", "b.test") for number in range(3)]
     only = (await api.reader.get(f"{V1}/mailboxes", params={"domain": "B.test"})).json()
     assert [item["address"] for item in only["items"]] == [f"user{number}@b.test" for number in range(3)]
+    for noun in ("mailboxes", "aliases"):
+        refused = await api.reader.get(f"{V1}/{noun}", params={"domain": "c.test"})
+        assert (refused.status_code, "not one of your domains" in refused.text) == (422, True)
 
 
 async def test_a_catch_all_is_an_alias_named_by_a_star(api: Api) -> None:
@@ -153,7 +156,7 @@ async def test_what_exists_already_is_a_conflict(api: Api) -> None:
         pytest.param("domains", {"name": "x\u0000.test"}, "no domain name", id="NUL in a domain"),
         pytest.param("domains", {"name": 17}, "must be a text", id="a number as a name"),
         pytest.param("domains", {}, "required", id="nothing given"),
-        pytest.param("domains", {"name": "a.test", "colour": "red"}, "not permitted", id="a field that is none"),
+        pytest.param("domains", {"name": "a.test", "colour": "red"}, "accepted: name", id="a field that is none"),
         pytest.param("mailboxes", {"address": "user"}, "no domain", id="an address without a domain"),
         pytest.param(
             "mailboxes", {"address": "../../etc@local.test"}, "no mail address", id="dots in a mailbox's name"
@@ -174,6 +177,9 @@ async def test_what_exists_already_is_a_conflict(api: Api) -> None:
         pytest.param("routes", {"domain": "example.org", "tls": "maybe"}, "'none', 'may' or 'encrypt'", id="bad tls"),
         pytest.param("relay-networks", {"network": "0.0.0.0/0"}, "all of the Internet", id="the Internet may relay"),
         pytest.param("relay-networks", {"network": "192.0.2.1/24"}, "192.0.2.0/24 is the network", id="host bits"),
+        pytest.param(
+            "relay-networks", {"network": "::ffff:192.0.2.0/120"}, "give it in IPv4's", id="IPv4 in IPv6's form"
+        ),
         pytest.param("relay-networks", {"network": "here"}, "no network", id="no network at all"),
     ],
 )

@@ -1,6 +1,7 @@
 """Every error is problem details, and none tells what is inside."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -8,11 +9,17 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from admin_api import Api
+from tripost_admin_api.api import paging
+from tripost_admin_api.api.application import build_api
 from tripost_admin_api.api.hardening import LARGEST_BODY_OCTETS
 from tripost_admin_api.api.problems import KINDS, TYPE_PREFIX
 from tripost_shared.database.transactions import DatabaseUnavailable
 
 V1 = "/api/v1"
+
+
+def cursor(first_at: str) -> str:
+    return paging.encode([first_at, "1k3v9q2m8f0abcde.1"])
 
 
 @pytest.mark.parametrize(
@@ -34,6 +41,9 @@ V1 = "/api/v1"
         pytest.param("POST", "/api/v1/domains", b"\xff\xfe", 400, "malformed-request", id="no text"),
         pytest.param("POST", "/api/v1/domains", b"[]", 422, "invalid", id="a list"),
         pytest.param("POST", "/api/v1/domains", b"", 422, "invalid", id="no body"),
+        pytest.param(
+            "PATCH", "/api/v1/policy", b"[" * 100_000, 400, "malformed-request", id="a patch nested without end"
+        ),
         pytest.param("PATCH", "/api/v1/policy", b"[]", 400, "malformed-request", id="a patch that is a list"),
         pytest.param("PATCH", "/api/v1/policy", b"{", 400, "malformed-request", id="a patch that is no JSON"),
         pytest.param("GET", "/api/v1/domains?limit=0", None, 422, "invalid", id="limit too small"),
@@ -42,6 +52,17 @@ V1 = "/api/v1"
         pytest.param("GET", "/api/v1/domains?cursor=!!", None, 422, "invalid", id="no cursor"),
         pytest.param("GET", "/api/v1/domains?cursor=WyJcdTAwMDAiXQ", None, 422, "invalid", id="NUL in a cursor"),
         pytest.param("GET", "/api/v1/mailboxes?cursor=WyJhIl0", None, 422, "invalid", id="another list's cursor"),
+        pytest.param(
+            "GET", f"/api/v1/messages?cursor={cursor('2026-01-01T00:00:00')}", None, 422, "invalid", id="no zone"
+        ),
+        pytest.param(
+            "GET",
+            f"/api/v1/messages?cursor={cursor('9999-12-31T23:59:59-14:00')}",
+            None,
+            422,
+            "invalid",
+            id="past 9999",
+        ),
         pytest.param("GET", "/api/v1/messages?since=yesterday", None, 422, "invalid", id="no time"),
         pytest.param("GET", "/api/v1/messages?recipient=%00", None, 422, "invalid", id="NUL in a search"),
     ],
@@ -60,6 +81,68 @@ async def test_what_is_wrong_is_told_as_a_problem(
         assert answer.headers["allow"]
     if status == 422:
         assert problem["errors"][0].keys() == {"field", "message"}
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        pytest.param("foo=1", "accepted: limit, cursor, id, sender, recipient, status", id="a parameter that is none"),
+        pytest.param("limit=1&limit=2", "limit: is given 2 times", id="a parameter given twice"),
+        pytest.param("limit=nan", "accepted is a whole number", id="no number"),
+        pytest.param(f"limit={'9' * 5000}", "accepted is a whole number", id="a number without end"),
+        pytest.param("client=bogus", "accepted is one like 192.0.2.7", id="no IP address"),
+        pytest.param("sender=bogus", "accepted is an address, or @domain", id="no sender"),
+        pytest.param("recipient=bogus", "accepted is an address, or @domain", id="no recipient"),
+        pytest.param("id=bogus", "accepted is one like 1k3v9q2m8f0abcde.1", id="no id"),
+        pytest.param("status=lost", "'delivered'", id="no status"),
+        pytest.param("direction=up", "'inbound', 'outbound' or 'bounce'", id="no direction"),
+        pytest.param("since=nonsense", "accepted is a date or a time like 2026-01-31", id="no time"),
+        pytest.param("since=2026", "accepted is a date or a time like 2026-01-31", id="a bare number"),
+        pytest.param("since=0001-01-01T00:00:00%2B14:00", "accepted is a date or a time", id="before the year 1"),
+        pytest.param("until=9999-12-31T23:59:59-14:00", "accepted is a date or a time", id="after the year 9999"),
+    ],
+)
+async def test_a_filter_that_can_match_nothing_is_refused_with_what_is_accepted(
+    api: Api, query: str, told: str
+) -> None:
+    """It would look like an empty list; one that is not known would find everything."""
+    answer = await api.reader.get(f"{V1}/messages?{query}")
+    assert answer.status_code == 422, answer.text
+    assert told in answer.json()["detail"]
+    assert answer.json()["errors"][0]["field"].startswith("query")
+
+
+async def test_no_operation_takes_a_parameter_that_it_does_not_have(api: Api) -> None:
+    paths = build_api().openapi()["paths"]
+    for path, operations in paths.items():
+        for method in operations:
+            answer = await api.admin.request(method.upper(), f"{path.replace('{', '').replace('}', '')}?colour=red")
+            if (method, path) == ("post", f"{V1}/session"):  # takes a password only, and is judged before
+                continue
+            assert (method, path, answer.status_code) == (method, path, 422)
+            assert "there is no parameter 'colour'" in answer.json()["detail"], (method, path)
+    assert await api.audited() == []
+
+
+def test_every_operation_has_a_name_of_its_own() -> None:
+    """Clients are generated from these names, and the accepted parameters are found by them."""
+    operations = [operation for path in build_api().openapi()["paths"].values() for operation in path.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert sorted(names) == sorted(set(names))
+
+
+async def test_a_field_that_is_none_is_named_with_those_that_are(api: Api) -> None:
+    answer = await api.admin.post(f"{V1}/domains", json={"nam": "local.test"})
+    assert (answer.status_code, answer.json()["detail"]) == (422, "there is no field 'nam' here; accepted: name")
+
+
+def test_every_request_body_takes_its_own_fields_only() -> None:
+    document = build_api().openapi()
+    for path in document["paths"].values():
+        for operation in path.values():
+            text = json.dumps(operation.get("requestBody", {}))
+            for name in re.findall(r"#/components/schemas/(\w+)", text):
+                assert document["components"]["schemas"][name]["additionalProperties"] is False, name
 
 
 async def test_a_body_that_is_too_large_is_refused_announced_or_not(api: Api) -> None:

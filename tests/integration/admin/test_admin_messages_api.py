@@ -188,6 +188,7 @@ async def test_messages_are_found_by_any_of_their_marks(api: Api, tracking: Trac
     assert await found(api, sender="@A.example") == [mine]
     assert await found(api, sender="<>") == [bounce]
     assert await found(api, sender="spam%er@b.example") == []
+    assert await found(api, sender="ann@A.Example", client="::ffff:192.0.2.7") == [mine]
     assert await found(api, recipient="bob@local.test") == [refused, mine]
     assert await found(api, recipient="@local.test") == [refused, mine]
     assert await found(api, recipient="ann@a.example") == [bounce]

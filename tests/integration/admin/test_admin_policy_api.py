@@ -13,8 +13,18 @@ from tripost_admin_api.api.policy import (
     PolicyBody,
     merge,
 )
+from tripost_admin_api.configuration import documents
 from tripost_admin_api.configuration.documents import read_filter
-from tripost_shared.contracts.config import CheckPolicy, DnsblZone, FilterConfig, GreylistPolicy, PolicyMode
+from tripost_shared.contracts.config import (
+    DEFAULT_CHECKS,
+    FILTER_KEY,
+    CheckPolicy,
+    DnsblZone,
+    FilterConfig,
+    GreylistPolicy,
+    OnError,
+    PolicyMode,
+)
 
 V1 = "/api/v1/policy"
 
@@ -87,16 +97,20 @@ async def test_a_change_of_what_was_changed_meanwhile_is_refused(api: Api) -> No
     ("patch", "field"),
     [
         pytest.param({"mode": "off"}, "body.mode", id="no such mode"),
-        pytest.param({"mode": None, "colour": 1}, "body.colour", id="no such field"),
+        pytest.param({"mode": None, "colour": 1}, "body", id="no such field"),
         pytest.param({"dnsbl_zones": [{"zone": "not a zone"}]}, "body.dnsbl_zones.0.zone", id="malformed zone"),
         pytest.param({"dnsbl_zones": [{"zone": "a.example"}] * 2}, "body", id="a zone twice"),
         pytest.param({"checks": {"spf": {"on_error": "panic"}}}, "body.checks.spf.on_error", id="no such word"),
         pytest.param({"checks": {"../x": {}}}, "body.checks.../x.[key]", id="malformed check name"),
         pytest.param({"greylist": {"delay_seconds": -1}}, "body.greylist.delay_seconds", id="negative delay"),
         pytest.param({"greylist": {"delay_seconds": 80_000, "retry_window_seconds": 60}}, "body.greylist", id="window"),
+        pytest.param({"checks": {"spff": {}}}, "body.checks", id="no such check"),
+        pytest.param({"checks": {"spf": {"colour": 1}}}, "body.checks.spf", id="no such field of a check"),
+        pytest.param({"checks": {"spf": {"error_score": -1001}}}, "body.checks.spf.error_score", id="score too low"),
+        pytest.param({"checks": {"spf": {"time_budget_ms": 10**30}}}, "body.checks.spf.time_budget_ms", id="too long"),
         pytest.param({"tag_score": 16}, "body", id="tagged above refusal"),
         pytest.param({"exempt_networks": ["0.0.0.0/0"]}, "body.exempt_networks.0", id="all are exempt"),
-        pytest.param({"revision": 99}, "body.revision", id="the revision is ours"),
+        pytest.param({"revision": 99}, "body", id="the revision is ours"),
     ],
 )
 async def test_a_policy_that_makes_no_sense_is_refused(api: Api, patch: dict[str, object], field: str) -> None:
@@ -104,6 +118,39 @@ async def test_a_policy_that_makes_no_sense_is_refused(api: Api, patch: dict[str
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == field
     assert await in_force(api) == FilterConfig()
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1e308", "1000.5"])
+async def test_a_score_is_a_number_within_bounds(api: Api, method: str, number: str) -> None:
+    body = f'{{"reject_score": {number}}}'
+    answer = await api.admin.request(method, V1, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "reject_score: accepted is a number from -1000 to 1000"
+
+
+async def test_an_unknown_check_is_refused_with_those_that_there_are(api: Api) -> None:
+    answer = await api.admin.patch(V1, json={"checks": {"dmark": {"enabled": False}}})
+    assert answer.status_code == 422
+    assert "there is no check 'dmark' here; accepted: patterns, dnsbl, spf" in answer.json()["detail"]
+
+
+async def test_a_check_of_another_release_that_is_configured_hinders_no_change(api: Api) -> None:
+    async with api.parts.database.writing() as session:
+        other = FilterConfig(checks={"future": CheckPolicy(enabled=False)})
+        await documents.write(session, FILTER_KEY, other, revision=1)
+    assert (await api.admin.patch(V1, json={"tag_score": 5})).status_code == 200
+    assert (await in_force(api)).checks == {"future": CheckPolicy(enabled=False)}
+    assert (await api.admin.patch(V1, json={"checks": {"future": None}})).json()["checks"] == {}
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+async def test_what_is_left_out_of_a_checks_policy_has_that_checks_default(api: Api, method: str) -> None:
+    body = {"checks": {"dkim": {"on_error": "tempfail"}}}
+    assert (await api.admin.request(method, V1, json=body)).status_code == 200
+    expected = msgspec.structs.replace(DEFAULT_CHECKS["dkim"], on_error=OnError.TEMPFAIL)
+    assert (await in_force(api)).checks["dkim"] == expected
+    assert expected.time_budget_ms != CheckPolicy().time_budget_ms
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,15 @@ from datetime import datetime
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tripost_admin_api.api import names, paging
+from tripost_admin_api.api import names
 from tripost_admin_api.api.domains import domain_of_ours
-from tripost_admin_api.api.models import AliasAddress, DomainName, Incoming, Outgoing, Page, TargetAddress
+from tripost_admin_api.api.models import AliasAddress, Incoming, Outgoing, Page, TargetAddress
+from tripost_admin_api.api.of_domains import OfDomainQuery, list_held
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem, invalid
 from tripost_shared.database.models import Alias, Domain
@@ -42,24 +43,10 @@ class AliasOut(Outgoing):
     created_at: datetime
 
 
-class OfDomain(paging.ListQuery):
-    """Which part of the list."""
-
-    domain: DomainName | None = Field(None, description="Of this domain only.")
-
-
 @router.get("")
-async def list_aliases(parts: PartsNeeded, query: Annotated[OfDomain, Query()]) -> Page[AliasOut]:
+async def list_aliases(parts: PartsNeeded, query: OfDomainQuery) -> Page[AliasOut]:
     """List the aliases by domain and name."""
-    statement = select(Alias, Domain.name).join(Domain).order_by(Domain.name, Alias.local_part).limit(query.limit + 1)
-    after = paging.decode(query.cursor, tuple[str, str])
-    if after is not None:
-        statement = statement.where(tuple_(Domain.name, Alias.local_part) > after)
-    if query.domain is not None:
-        statement = statement.where(Domain.name == query.domain)
-    async with parts.database.reading() as session:
-        rows = (await session.execute(statement)).all()
-    items, following = paging.part(rows, query.limit, lambda row: [row[1], row[0].local_part])
+    items, following = await list_held(parts, Alias, query)
     return Page(items=[_shown(row, name) for row, name in items], next_cursor=following)
 
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -27,8 +27,10 @@ from tripost_admin_api.api import (
 from tripost_admin_api.api.guard import Guard
 from tripost_admin_api.api.hardening import BodyLimit, Failures, SecurityFields, problem_of
 from tripost_admin_api.api.models import ProblemBody
+from tripost_admin_api.api.parameters import refuse_unknown_parameters
 from tripost_admin_api.api.parts import Parts
-from tripost_admin_api.api.problems import MEDIA_TYPE, FieldError, Problem, of_status
+from tripost_admin_api.api.problems import MEDIA_TYPE, Problem, of_status
+from tripost_admin_api.api.wording import problem_of_errors
 from tripost_shared.database.transactions import DatabaseUnavailable
 
 PREFIX: Final = "/api/v1"
@@ -75,7 +77,7 @@ def build_api() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    v1 = APIRouter(prefix=PREFIX)
+    v1 = APIRouter(prefix=PREFIX, dependencies=[Depends(refuse_unknown_parameters)])
     for noun in NOUNS:
         v1.include_router(noun.router)
     v1.add_api_route("/openapi.json", _openapi, methods=["GET"], include_in_schema=False)
@@ -120,14 +122,7 @@ async def _answer_invalid(_: Request, error: Exception) -> Response:
     details = error.errors()
     if any(item["type"] == "json_invalid" for item in details):
         return Problem("malformed-request", "The body is no JSON.").response()
-    errors = [FieldError(_place(item["loc"]), item["msg"].removeprefix("Value error, ")) for item in details]
-    first = errors[0]
-    detail = f"{first.field.partition('.')[2] or first.field}: {first.message}"
-    return Problem("invalid", detail, errors=errors).response()
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, location))
+    return problem_of_errors(details).response()
 
 
 def _document(api: FastAPI) -> dict[str, Any]:

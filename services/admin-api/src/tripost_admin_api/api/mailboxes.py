@@ -1,18 +1,19 @@
 """The mailboxes of our domains."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from pydantic import Field, SecretStr
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.access.passwords import complaint_about
-from tripost_admin_api.api import names, paging
+from tripost_admin_api.api import names
 from tripost_admin_api.api.domains import domain_of_ours
-from tripost_admin_api.api.models import DomainName, Incoming, MailboxAddress, Outgoing, Page
+from tripost_admin_api.api.models import Incoming, MailboxAddress, Outgoing, Page
+from tripost_admin_api.api.of_domains import OfDomainQuery, list_held
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem, invalid
 from tripost_shared.database.models import Domain, Mailbox
@@ -49,24 +50,10 @@ class MailboxOut(Outgoing):
     created_at: datetime
 
 
-class OfDomain(paging.ListQuery):
-    """Which part of the list."""
-
-    domain: DomainName | None = Field(None, description="Of this domain only.")
-
-
 @router.get("")
-async def list_mailboxes(parts: PartsNeeded, query: Annotated[OfDomain, Query()]) -> Page[MailboxOut]:
+async def list_mailboxes(parts: PartsNeeded, query: OfDomainQuery) -> Page[MailboxOut]:
     """List the mailboxes by domain and name."""
-    statement = select(Mailbox, Domain.name).join(Domain).order_by(Domain.name, Mailbox.local_part)
-    after = paging.decode(query.cursor, tuple[str, str])
-    if after is not None:
-        statement = statement.where(tuple_(Domain.name, Mailbox.local_part) > after)
-    if query.domain is not None:
-        statement = statement.where(Domain.name == query.domain)
-    async with parts.database.reading() as session:
-        rows = (await session.execute(statement.limit(query.limit + 1))).all()
-    items, following = paging.part(rows, query.limit, lambda row: [row[1], row[0].local_part])
+    items, following = await list_held(parts, Mailbox, query)
     return Page(items=[_shown(row, name) for row, name in items], next_cursor=following)
 
 

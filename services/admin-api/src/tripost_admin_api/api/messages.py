@@ -1,18 +1,26 @@
 """Tracking: find a message, and see all that happened to it."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query
 from pydantic import Field
 from sqlalchemy import ColumnElement, Text, and_, cast, func, or_, select
 
-from tripost_admin_api.api import paging
+from tripost_admin_api.api import names, paging
 from tripost_admin_api.api.models import Moment, Page
 from tripost_admin_api.api.parts import PartsNeeded
 from tripost_admin_api.api.problems import Problem
-from tripost_admin_api.api.text import SearchText
+from tripost_admin_api.api.searching import (
+    RECIPIENT,
+    SENDER,
+    ClientAddress,
+    MessageOrSession,
+    SearchedAddress,
+    SearchedSender,
+    is_address,
+)
 from tripost_admin_api.api.trace import MessageOut, TraceOut, read_trace, summaries
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.spool import Direction
@@ -25,11 +33,11 @@ router = APIRouter(prefix="/messages", tags=["messages"])
 class MessageQuery(paging.ListQuery):
     """Which messages: those that match all that is given."""
 
-    id: SearchText | None = Field(None, description="A message's or a session's id.")
-    sender: SearchText | None = Field(None, description="The reverse-path; `@domain`: of a domain; `<>`: the null one.")
-    recipient: SearchText | None = Field(None, description="The whole address; `@domain`: of a domain.")
+    id: MessageOrSession | None = Field(None, description="A message's or a session's id.")
+    sender: SearchedSender | None = Field(None, description=SENDER)
+    recipient: SearchedAddress | None = Field(None, description=RECIPIENT)
     status: Fact | None = Field(None, description="The newest fact that settles something.")
-    client: SearchText | None = Field(None, description="The client's IP address.")
+    client: ClientAddress | None = Field(None, description="The client's IP address.")
     direction: Direction | None = None
     since: Moment | None = Field(None, description="First seen then or later.")
     until: Moment | None = Field(None, description="First seen before.")
@@ -60,7 +68,7 @@ async def show_message(identifier: str, parts: PartsNeeded) -> TraceOut:
     if trace is None:
         raise Problem(
             "not-found",
-            f"Nothing is known of {identifier!r}. An id looks like 1k3v9q2m8f0abcde.1, and is part of the reply "
+            f"Nothing is known of {identifier!r}. An id looks like {names.SAMPLE_ID}, and is part of the reply "
             "that the client got; what is forgotten after the retention time is not here.",
         )
     return trace
@@ -71,9 +79,9 @@ def _conditions(query: MessageQuery) -> list[ColumnElement[bool]]:
     if query.id is not None:
         conditions.append(or_(TrackedMessage.id == query.id, TrackedMessage.session_id == query.id))
     if query.sender is not None:
-        conditions.append(_sent_by(query.sender))
+        conditions.append(is_address(TrackedMessage.reverse_path, query.sender))
     if query.recipient is not None:
-        conditions.append(_received_by(query.recipient.lower()))
+        conditions.append(_received_by(query.recipient))
     if query.since is not None:
         conditions.append(TrackedMessage.first_at >= query.since)
     if query.until is not None:
@@ -95,23 +103,10 @@ def _older_than(first_at: datetime, identifier: str) -> ColumnElement[bool]:
     )
 
 
-def _sent_by(sender: str) -> ColumnElement[bool]:
-    if sender == "<>":
-        return TrackedMessage.reverse_path == ""
-    if sender.startswith("@"):
-        return func.lower(TrackedMessage.reverse_path).endswith(sender.lower(), autoescape=True)
-    return func.lower(TrackedMessage.reverse_path) == sender.lower()
-
-
 def _received_by(recipient: str) -> ColumnElement[bool]:
     """Match a fact about the recipient, or the envelope's recipients, which are a JSON list in the fact's body."""
     listed = func.lower(cast(TrackedEvent.body["recipients"], Text))
-    column = func.lower(TrackedEvent.recipient)
-    if recipient.startswith("@"):
-        matches: Any = or_(
-            column.endswith(recipient, autoescape=True), listed.contains(f'{recipient}"', autoescape=True)
-        )
-    else:
-        quoted = msgspec.json.encode(recipient).decode()
-        matches = or_(column == recipient, listed.contains(quoted, autoescape=True))
+    # In JSON, an address ends with a quotation mark; a whole one begins with one too.
+    encoded = f'{recipient}"' if recipient.startswith("@") else msgspec.json.encode(recipient).decode()
+    matches = or_(is_address(TrackedEvent.recipient, recipient), listed.contains(encoded, autoescape=True))
     return select(TrackedEvent.id).where(TrackedEvent.message_id == TrackedMessage.id, matches).exists()

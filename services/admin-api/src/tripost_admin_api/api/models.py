@@ -1,19 +1,42 @@
 """What requests and responses are made of: strict, so that a misspelt field is an error and not a surprise."""
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from tripost_admin_api.api import names
+from tripost_admin_api.api.wording import unknown
+
+_TIME: Final = TypeAdapter(datetime)
+_NUMBER: Final = re.compile(r"[+-]?[0-9.]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
 
 Item = TypeVar("Item")
 
 
 class Incoming(BaseModel):
-    """A request's body."""
+    """A request's body, or the parameters of its query."""
 
     model_config = ConfigDict(extra="forbid", str_max_length=2000, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_fields(cls, given: Any) -> Any:
+        """Name what would be accepted, which `forbid` does not."""
+        odd = [name for name in given if name not in cls.model_fields] if isinstance(given, dict) else []
+        if odd:
+            raise ValueError(unknown("field", odd, cls.model_fields))
+        return given
 
 
 class Outgoing(BaseModel):
@@ -45,8 +68,13 @@ def _text(value: Any) -> Any:
     raise ValueError("must be a text")
 
 
-def _aware(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+def _moment(value: Any) -> datetime:
+    """Read a time; a bare number is none: as seconds since 1970, which it might be, `2026` would be an hour of then."""
+    try:
+        read = _TIME.validate_python(value if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()) else None)
+        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except (ValidationError, OverflowError):
+        raise ValueError("accepted is a date or a time like 2026-01-31 or 2026-01-31T12:00:00Z") from None
 
 
 DomainName = Annotated[str, BeforeValidator(_text), AfterValidator(names.domain), Field(examples=["local.test"])]
@@ -74,4 +102,5 @@ RouteDomain = Annotated[
 ]
 Host = Annotated[str, BeforeValidator(_text), AfterValidator(names.host), Field(examples=["smtp.example.org"])]
 Network = Annotated[str, BeforeValidator(_text), AfterValidator(names.network), Field(examples=["192.0.2.0/24"])]
-Moment = Annotated[datetime, AfterValidator(_aware)]
+Moment = Annotated[datetime, BeforeValidator(_moment), Field(examples=["2026-01-31T12:00:00Z"])]
+Score = Annotated[float, AfterValidator(names.score), Field(json_schema_extra={"minimum": -1000, "maximum": 1000})]

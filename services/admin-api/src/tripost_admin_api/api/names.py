@@ -1,12 +1,19 @@
 """Names as operators type them, made canonical, or refused in words that say what is accepted; pure."""
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from tripost_shared.mail.address import Address, InvalidAddress, normalise_domain
+from tripost_shared.mail.identifier import is_message_id, is_session_id
 
 CATCH_ALL: Final = "*"
+NULL_PATH: Final = "<>"
+SAMPLE_ID: Final = "1k3v9q2m8f0abcde.1"
 EVERYTHING: Final = frozenset({"0.0.0.0/0", "::/0"})
+MAPPED: Final = IPv6Network("::ffff:0:0/96")  # RFC 4291 §2.5.5.2; such a client's address is taken as the IPv4 one
+TOKEN_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+LARGEST_SCORE: Final = 1000
 
 
 def domain(text: str) -> str:
@@ -100,9 +107,63 @@ def network(text: str) -> str:
         raise ValueError(f"{text!r} is no network; accepted is one like 192.0.2.0/24 or 2001:db8::/32") from None
     if "/" in text and ip_address(text.partition("/")[0]) != given.network_address:
         raise ValueError(f"{text!r} has bits set behind its prefix; {given} is the network")
+    if isinstance(given, IPv6Network) and given.subnet_of(MAPPED):
+        raise ValueError(f"{text!r} holds IPv4 addresses in IPv6's form; give it in IPv4's, like 192.0.2.0/24")
     if str(given) in EVERYTHING:
         raise ValueError("all of the Internet may not relay here; name your own networks")
     return str(given)
+
+
+def client_address(text: str) -> str:
+    """Give a client's address as sessions are recorded under; raises ValueError."""
+    try:
+        address = ip_address(text.strip().removeprefix("[").removesuffix("]").removeprefix("IPv6:"))
+    except ValueError:
+        raise ValueError(f"{text!r} is no IP address; accepted is one like 192.0.2.7 or 2001:db8::7") from None
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def searched_address(text: str) -> str:
+    """Give an address to search for, in lower case; `@domain` for all of a domain; raises ValueError."""
+    text = text.strip()
+    if text.startswith("@"):
+        return "@" + domain(text[1:])
+    if text.lower() == "postmaster":  # the one recipient without a domain (RFC 5321 §4.5.1)
+        return text.lower()
+    try:
+        return str(Address.parse(text)).lower()
+    except InvalidAddress as error:
+        raise ValueError(f"{text!r} is no mail address ({error}); accepted is an address, or @domain") from error
+
+
+def searched_sender(text: str) -> str:
+    """Give a reverse-path to search for, `<>` for the null one; raises ValueError."""
+    return text.strip() if text.strip() == NULL_PATH else searched_address(text)
+
+
+def message_or_session(text: str) -> str:
+    """Give the id of a message or of a session; raises ValueError."""
+    text = text.strip()
+    if not (is_message_id(text) or is_session_id(text)):
+        raise ValueError(f"{text!r} is no id; accepted is one like {SAMPLE_ID}, or a session's, without .1")
+    return text
+
+
+def token_name(text: str) -> str:
+    """Give a token's name; raises ValueError."""
+    if not TOKEN_NAME.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is no token's name; accepted are 1 to 64 of a-z, 0-9, dot, hyphen and underscore, "
+            "a letter or digit first"
+        )
+    return text
+
+
+def score(value: float) -> float:
+    """Give a score; raises ValueError."""
+    if not -LARGEST_SCORE <= value <= LARGEST_SCORE:  # nan is neither
+        raise ValueError(f"accepted is a number from -{LARGEST_SCORE} to {LARGEST_SCORE}")
+    return value
 
 
 def halves(key: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -38,9 +39,9 @@ def decode(cursor: str, kind: type[Row]) -> Row | None:
         return None
     try:
         position = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
-        if any("\0" in value for value in _texts(position)):
-            raise ValueError("no text that is kept has a NUL")
-    except (binascii.Error, msgspec.DecodeError, ValueError):
+        for value in position:  # type: ignore[attr-defined]  # kind is a tuple type
+            _require_possible(value)
+    except (binascii.Error, msgspec.DecodeError, ValueError, OverflowError):
         raise invalid("query.cursor", "not a cursor of this list; leave it out to begin anew") from None
     return position
 
@@ -52,5 +53,11 @@ def part(rows: Sequence[Row], limit: int, position: Callable[[Row], Sequence[Any
     return rows[:limit], encode(position(rows[limit - 1]))
 
 
-def _texts(position: Any) -> list[str]:
-    return [value for value in position if isinstance(value, str)]
+def _require_possible(value: Any) -> None:
+    """Raise ValueError or OverflowError for what no row can have, and a database would not take."""
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("no text that is kept has a NUL")
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("times that are kept have a zone")
+        value.astimezone(UTC)

@@ -1,23 +1,24 @@
 """The policy: how the filter judges mail (`FilterConfig`)."""
 
+import json
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Header, Request, Response
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from tripost_admin_api.api.models import DomainName, Incoming, Network
+from tripost_admin_api.api.models import DomainName, Incoming, Network, Score
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
-from tripost_admin_api.api.problems import FieldError, Problem
+from tripost_admin_api.api.problems import Problem, invalid
+from tripost_admin_api.api.wording import problem_of_errors, unknown
 from tripost_admin_api.configuration import documents
 from tripost_admin_api.configuration.changes import Change
-from tripost_shared.contracts.config import FILTER_KEY, FilterConfig, OnError, PolicyMode
+from tripost_shared.contracts.config import DEFAULT_CHECKS, FILTER_KEY, FilterConfig, OnError, PolicyMode
 
 router = APIRouter(prefix="/policy", tags=["policy"])
 
 IfMatch = Annotated[str | None, Header(description='The `ETag` of the policy that is to be changed, such as `"17"`.')]
 CheckName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
-Score = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
 
 
 class CheckPolicyBody(Incoming):
@@ -56,7 +57,12 @@ class PolicyBody(Incoming):
     """How mail is judged."""
 
     mode: PolicyMode = Field(PolicyMode.ENFORCE, description="`monitor`: judge and tag everything, refuse nothing.")
-    checks: dict[CheckName, CheckPolicyBody] = Field({}, max_length=100)
+    checks: dict[CheckName, CheckPolicyBody] = Field(
+        {},
+        max_length=100,
+        description=f"Checks whose policy is not their default one: {', '.join(DEFAULT_CHECKS)}. What is left out of a "
+        "check's policy has that check's own default.",
+    )
     dnsbl_zones: list[DnsblZoneBody] = Field([], max_length=50)
     greylist: GreylistBody = GreylistBody()
     reject_score: Score = Field(15.0, description="A message that scores as much is refused.")
@@ -65,6 +71,19 @@ class PolicyBody(Incoming):
     exempt_networks: list[Network] = Field(
         ["127.0.0.0/8", "::1/128"], max_length=500, description="Clients that block lists and greylist leave alone."
     )
+
+    @field_validator("checks", mode="before")
+    @classmethod
+    def _complete(cls, checks: Any) -> Any:
+        """Give what is left out of a check's policy that check's own default."""
+        if not isinstance(checks, dict):
+            return checks
+        return {
+            name: msgspec.to_builtins(DEFAULT_CHECKS[name]) | policy
+            if name in DEFAULT_CHECKS and isinstance(policy, dict)
+            else policy
+            for name, policy in checks.items()
+        }
 
     @model_validator(mode="after")
     def _consistent(self) -> "PolicyBody":
@@ -103,17 +122,15 @@ async def change_policy(
     request: Request, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
 ) -> PolicyBody:
     """Change parts of the policy: a merge patch (RFC 7396), in which null restores a default."""
-    try:
-        patch = msgspec.json.decode(await request.body(), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Problem("malformed-request", "The body is no JSON object.") from None
+    patch = _object(await request.body())
     async with parts.changing(actor) as change:
         present = await documents.read_filter(change.session)
         merged = merge(_shown(present).model_dump(mode="json"), patch)
         try:
             body = PolicyBody.model_validate(merged)
         except ValidationError as error:
-            raise _problem(error) from None
+            errors = error.errors(include_url=False, include_input=False, include_context=False)
+            raise problem_of_errors(errors, ("body",)) from None
         return await _replace(change, present, body, if_match, response)
 
 
@@ -135,6 +152,9 @@ async def _replace(
 ) -> PolicyBody:
     if if_match is not None and if_match.strip() not in {"*", _etag(present)}:
         raise Problem("precondition-failed", "The policy was changed meanwhile; read it again.")
+    odd = body.checks.keys() - DEFAULT_CHECKS.keys() - present.checks.keys()  # of another release, left in place
+    if odd:
+        raise invalid("body.checks", unknown("check", sorted(odd), DEFAULT_CHECKS))
     wanted = msgspec.convert(body.model_dump(mode="json"), FilterConfig)
     await change.write_document(FILTER_KEY, wanted)
     before, after = _shown(present).model_dump(mode="json"), body.model_dump(mode="json")
@@ -156,9 +176,11 @@ def _etag(config: FilterConfig) -> str:
     return f'"{config.revision}"'
 
 
-def _problem(error: ValidationError) -> Problem:
-    errors = [
-        FieldError(".".join(["body", *map(str, item["loc"])]), item["msg"].removeprefix("Value error, "))
-        for item in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
-    return Problem("invalid", f"{errors[0].field.removeprefix('body.')}: {errors[0].message}", errors=errors)
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        read = json.loads(body)
+    except (ValueError, RecursionError):  # no UTF-8, no JSON, or nested as no policy is
+        read = None
+    if not isinstance(read, dict):
+        raise Problem("malformed-request", "The body is no JSON object.")
+    return read

@@ -78,7 +78,13 @@ class Problem(Exception):
 
 def invalid(field: str, message: str) -> Problem:
     """Say that one field's value is not acceptable."""
-    return Problem("invalid", f"{field.rpartition('.')[2]}: {message}", errors=[FieldError(field, message)])
+    return all_invalid([FieldError(field, message)])
+
+
+def all_invalid(wrong: Sequence[FieldError]) -> Problem:
+    """Say which values are not acceptable; the detail tells of the first one."""
+    place = wrong[0].field.partition(".")[2]
+    return Problem("invalid", f"{place}: {wrong[0].message}" if place else wrong[0].message, errors=wrong)
 
 
 def not_authenticated(detail: str, *, by_password: bool) -> Problem:

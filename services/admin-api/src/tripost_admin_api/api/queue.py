@@ -12,7 +12,7 @@ from tripost_admin_api.api import paging
 from tripost_admin_api.api.models import DomainName, Incoming, Outgoing, Page
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem
-from tripost_admin_api.api.text import SearchText
+from tripost_admin_api.api.searching import RECIPIENT, SENDER, SearchedAddress, SearchedSender, SearchText, is_address
 from tripost_admin_api.configuration.queue_operations import Operation, Outcome, operate
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
@@ -74,8 +74,8 @@ class QueueQuery(paging.ListQuery):
     """Which messages: those with a delivery that matches all that is given."""
 
     state: DeliveryState | None = None
-    sender: SearchText | None = Field(None, description="The message's reverse-path; `<>` for the null one.")
-    recipient: SearchText | None = Field(None, description="The whole address.")
+    sender: SearchedSender | None = Field(None, description=SENDER)
+    recipient: SearchedAddress | None = Field(None, description=RECIPIENT)
     domain: DomainName | None = Field(None, description="The recipient's domain.")
     next_hop: SearchText | None = Field(None, description="As a delivery shows it.")
 
@@ -134,14 +134,13 @@ def _conditions(query: QueueQuery) -> list[ColumnElement[bool]]:
     of_message: list[ColumnElement[bool]] = []
     of_delivery: list[ColumnElement[bool]] = []
     if query.sender is not None:
-        wanted = "" if query.sender == "<>" else query.sender.lower()
-        of_message.append(func.lower(QueuedMessage.reverse_path) == wanted)
+        of_message.append(is_address(QueuedMessage.reverse_path, query.sender))
     if query.state is not None:
         of_delivery.append(QueuedDelivery.state == query.state.value)
     if query.recipient is not None:
-        of_delivery.append(func.lower(QueuedDelivery.recipient) == query.recipient.lower())
+        of_delivery.append(is_address(QueuedDelivery.recipient, query.recipient))
     if query.domain is not None:
-        of_delivery.append(func.lower(QueuedDelivery.recipient).endswith(f"@{query.domain}", autoescape=True))
+        of_delivery.append(is_address(QueuedDelivery.recipient, f"@{query.domain}"))
     if query.next_hop is not None:
         of_delivery.append(QueuedDelivery.next_hop == query.next_hop)
     if of_delivery:

@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.access.actor import Scope
 from tripost_admin_api.access.tokens import digest_of, new_token
-from tripost_admin_api.api import paging
+from tripost_admin_api.api import names, paging
 from tripost_admin_api.api.models import Incoming, Moment, Outgoing, Page
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem, invalid
@@ -18,13 +18,17 @@ from tripost_shared.database.models import ApiToken
 
 router = APIRouter(prefix="/tokens", tags=["tokens"])
 
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+TokenName = Annotated[
+    str,
+    AfterValidator(names.token_name),
+    Field(examples=["backup-job"], json_schema_extra={"pattern": f"^{names.TOKEN_NAME.pattern}$"}),
+]
 
 
 class TokenIn(Incoming):
     """A token to make."""
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN, examples=["backup-job"])]
+    name: TokenName
     scope: Scope = Scope.READ
     expires_at: Moment | None = Field(None, description="From then on the token is refused; null: never.")
 

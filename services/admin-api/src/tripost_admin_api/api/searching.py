@@ -1,0 +1,34 @@
+"""What requests search for: checked, since a filter that can match nothing would look like an empty list."""
+
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field
+from sqlalchemy import ColumnElement, func
+
+from tripost_admin_api.api import names
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("has control characters, which nothing that is kept has")
+    return text.strip()
+
+
+_LONGEST: Final = Field(max_length=500)
+
+SearchText = Annotated[str, _LONGEST, AfterValidator(_printable)]
+SearchedAddress = Annotated[str, _LONGEST, AfterValidator(names.searched_address)]
+SearchedSender = Annotated[str, _LONGEST, AfterValidator(names.searched_sender)]
+ClientAddress = Annotated[str, _LONGEST, AfterValidator(names.client_address)]
+MessageOrSession = Annotated[str, _LONGEST, AfterValidator(names.message_or_session)]
+
+SENDER: Final = "The reverse-path; `@domain`: of a domain; `<>`: the null one."
+RECIPIENT: Final = "The whole address; `@domain`: of a domain."
+
+
+def is_address(column: Any, wanted: str) -> ColumnElement[bool]:
+    """Match a column of addresses with what SearchedAddress or SearchedSender gave."""
+    if wanted == names.NULL_PATH:
+        return column == ""  # type: ignore[no-any-return]  # a column's comparison
+    lowered = func.lower(column)
+    return lowered.endswith(wanted, autoescape=True) if wanted.startswith("@") else lowered == wanted
