@@ -10,7 +10,6 @@ from typing import Final
 
 from tripost_embedded.nats_config import nats_config
 from tripost_shared.bus.permissions import SERVICES, permissions
-from tripost_shared.settings import CommonSettings
 
 DEPLOY: Final = Path(__file__).resolve().parent
 TARGETS: Final = (DEPLOY / "compose/nats.conf", DEPLOY / "k8s/base/nats.conf")
@@ -30,9 +29,8 @@ def variable(service: str) -> str:
 
 def render() -> str:
     """Compose the file: the embedded cluster's settings, with what a container needs otherwise."""
-    partitions = CommonSettings.model_fields["spool_partitions"].default
     passwords = {service: f"${variable(service)}" for service in SERVICES}
-    settings = json.loads(nats_config(PORT, STORE, passwords, permissions(partitions)))
+    settings = json.loads(nats_config(PORT, STORE, passwords, permissions()))
     settings |= {"server_name": "tripost", "listen": f"0.0.0.0:{PORT}", "http": "127.0.0.1:8222"}
     lines = json.dumps(settings, indent=2).splitlines()[1:-1]  # without the outer braces, so that `include` is possible
     text = "\n".join(line.removeprefix("  ") for line in lines)

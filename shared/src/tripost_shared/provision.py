@@ -22,8 +22,9 @@ from tripost_shared.contracts.spool import SPOOL_SUBJECT
 from tripost_shared.kv.jetstream import GREYLIST_BUCKET, stream_of_bucket
 from tripost_shared.settings import CommonSettings
 from tripost_shared.spool.events import EVENTS_STREAM
-from tripost_shared.spool.jetstream import UNREADABLE_STREAM, UNREADABLE_SUBJECT, stream_of
+from tripost_shared.spool.jetstream import UNREADABLE_STREAM, UNREADABLE_SUBJECT
 from tripost_shared.spool.long_pull import SECOND
+from tripost_shared.spool.partitions import stream_of
 
 log = structlog.get_logger()
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from tripost_shared.contracts.spool import MOST_PARTITIONS
 from tripost_shared.hostname import check_host_name, machine_name
 
 
@@ -72,7 +73,12 @@ class CommonSettings(BaseSettings):
     nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas.")
     nats_user: str = Field("", description="This service's NATS user; empty for none.")
     nats_password_file: Path | None = Field(None, description="File that holds the NATS user's password.")
-    spool_partitions: int = Field(4, ge=1, le=64, description="Number of JetStream streams that make up SPOOL.")
+    spool_partitions: int = Field(
+        4,
+        ge=1,
+        le=MOST_PARTITIONS,
+        description="Number of JetStream streams that new mail is spooled to; mail in others is delivered too.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["json", "console"] = Field(
         "json", description="`json`: one object a line; `console`: for people."

@@ -5,15 +5,18 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
 import pytest
+import structlog
+from prometheus_client import REGISTRY
 
-from links import PARTITIONS, provisioned_link
+from links import PARTITIONS, provisioned_link, until
 from servers import NatsServer
 from spooled import spooled_message
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.nats_link import NatsLink
-from tripost_shared.spool import trimming
+from tripost_shared.spool import state, trimming
 from tripost_shared.spool.jetstream import (
     DURABLE,
+    UNREADABLE_STREAM,
     JetStreamSpool,
     JetStreamSpoolDelivery,
     JetStreamSpoolReader,
@@ -58,7 +61,7 @@ async def test_what_is_not_acknowledged_stays_whatever_came_after_it(link: NatsL
     for delivery in others:
         await delivery.done()
     await link.flush()
-    trimmer = Trimmer(link, STREAMS, DURABLE)
+    trimmer = Trimmer(link, STREAMS, DURABLE, UNREADABLE_STREAM, lambda _: None)
     await trimmer.trim()
     assert 1 <= await stored(link) < MESSAGES
     assert (await stored_in(link)).count(0) == PARTITIONS - 1, "a partition of which all is done keeps nothing"
@@ -72,6 +75,29 @@ async def test_what_is_not_acknowledged_stays_whatever_came_after_it(link: NatsL
     await trimmer.trim()
     assert await stored(link) == 0
     await anew.close()
+
+
+async def test_a_reader_tells_how_much_waits_and_what_holds_up_the_trimming(
+    link: NatsLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A warning comes once, and names the message."""
+    monkeypatch.setattr(trimming, "TRIM_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(state, "STUCK_AFTER", timedelta(seconds=0.1))
+    reader = JetStreamSpoolReader(link, PARTITIONS)
+    with structlog.testing.capture_logs() as logs:
+        first, *others = await fetch_all(link, reader)
+        for delivery in others:
+            await delivery.done()
+        stream = first.pulled.message.reply.split(b".")[2].decode()
+        await until(lambda: [each.stream for each in reader.state().partitions if each.is_stuck] == [stream])
+        assert str(reader.state()).startswith("0 wait, 1 attempted; ")
+        assert REGISTRY.get_sample_value("tripost_spool_attempted", {"stream": stream}) == 1
+        await until(lambda: (REGISTRY.get_sample_value("tripost_spool_stuck_seconds", {"stream": stream}) or 0) > 0.3)
+        await first.done()
+        await until(lambda: str(reader.state()) == "0 wait, 0 attempted")
+        await reader.close()
+    warnings = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert [(entry["stream"], entry["sequence"]) for entry in warnings] == [(stream, 1)]
 
 
 async def test_a_reader_trims_by_itself(link: NatsLink, monkeypatch: pytest.MonkeyPatch) -> None:

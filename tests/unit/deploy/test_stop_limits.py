@@ -33,7 +33,7 @@ def test_kubernetes_waits_long_enough_the_hook_before_the_signal_included(servic
 def test_the_embedded_cluster_waits_long_enough_and_stops_nats_server_last(tmp_path: Path) -> None:
     home = Home(tmp_path, tmp_path)
     make_folders(home)
-    plans = make_plans(Cluster(home, Code(tmp_path), None, 4222, None, 4, "mx.example", {}))
+    plans = make_plans(Cluster(home, Code(tmp_path), None, 4222, None, hostname="mx.example", operators={}))
     assert [plan.name for plan in plans] == [*IN_STOP_ORDER, "nats-server"]
     assert all(plan.kill_after >= KILL_AFTER for plan in plans if plan.name in SERVICES)
 

@@ -64,7 +64,6 @@ def _prepare(common: CommonSettings, settings: ClusterSettings) -> Cluster:
         user=user,
         nats_port=settings.nats_port if own_nats else None,
         nats_binary=_open_nats_program(code) if own_nats else None,
-        spool_partitions=common.spool_partitions,
         hostname=common.hostname,
         operators=ports.with_room_for_workers(known_only(os.environ)),
     )

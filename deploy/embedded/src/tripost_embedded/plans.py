@@ -51,7 +51,6 @@ class Cluster:
     user: RunUser | None
     nats_port: int | None
     nats_binary: int | None
-    spool_partitions: int
     hostname: str
     operators: Mapping[str, str] = field(repr=False)
 
@@ -118,7 +117,7 @@ def _nats_plan(cluster: Cluster, port: int, passwords: Mapping[str, str]) -> Ser
     binary = cluster.nats_binary
     config = cluster.home.path / "nats" / "nats.conf"
     store = cluster.home.path / "nats" / "jetstream"
-    write_private(config, nats_config(port, store, passwords, permissions(cluster.spool_partitions)))
+    write_private(config, nats_config(port, store, passwords, permissions()))
     program = Program(
         [NATS, "-c", str(config)],
         {"PATH": os.defpath, "HOME": str(cluster.home.path)},

@@ -57,6 +57,7 @@ class DomainsService:
         self._url = ""
         self._engine: AsyncEngine | None = None
         self._bus: NatsBus | None = None
+        self._reader: JetStreamSpoolReader | None = None
         self._delivery: DeliveryService | None = None
         self._recorder: TrackingRecorder | None = None
         self._is_serving = False
@@ -148,10 +149,10 @@ class DomainsService:
         await resolver.start()
         events = JetStreamEventLog(link, "domains")
         self._closing.push_async_callback(events.close)
-        reader = JetStreamSpoolReader(link, self._common.spool_partitions)
-        self._closing.push_async_callback(reader.close)
+        self._reader = JetStreamSpoolReader(link, self._common.spool_partitions)
+        self._closing.push_async_callback(self._reader.close)
         self._delivery = DeliveryService(
-            reader,
+            self._reader,
             JetStreamSpool(link, self._common.spool_partitions),
             ObjectContentStore(link),
             directory,
@@ -171,6 +172,7 @@ class DomainsService:
         """Tell what an operator wants to see, from memory alone."""
         return {
             "at hand": str(self._delivery.messages_at_hand if self._delivery is not None else 0),
+            "spool": str(self._reader.state()) if self._reader is not None else "",
             "tracking": (self._recorder.trouble if self._recorder is not None else "") or "ok",
         }
 

@@ -17,6 +17,7 @@ SCAN_BATCH: Final = 256
 
 NOT_FOUND: Final = frozenset({10014, 10037, 10059})  # no such consumer, message, stream
 WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
+TOO_LARGE: Final = frozenset({10054})  # over the stream's max_msg_size
 FULL: Final = frozenset({10002, 10023, 10028, 10047, 10077})  # account, server, memory, storage; the stream's own limit
 
 
@@ -136,6 +137,12 @@ async def first_stored_at(link: NatsLink, stream: str) -> datetime | None:
             return None
         raise
     return _time(state["first_ts"]) if state["messages"] else None
+
+
+async def count_messages(link: NatsLink, stream: str) -> int:
+    """Count what is stored; raises as `call` does."""
+    count: int = (await call(link, f"STREAM.INFO.{stream}"))["state"]["messages"]
+    return count
 
 
 async def last_sequence(link: NatsLink, stream: str) -> int:

@@ -12,7 +12,7 @@ from typing import Final
 from tripost_shared.contracts.config import CONFIG_BUCKET
 from tripost_shared.contracts.events import EVENTS_SUBJECT
 from tripost_shared.contracts.nodes import NODES_SUBJECT
-from tripost_shared.contracts.spool import SPOOL_SUBJECT
+from tripost_shared.contracts.spool import MOST_PARTITIONS, SPOOL_SUBJECT
 
 SERVICES: Final = ("edge", "filter", "domains", "admin-api")
 
@@ -20,6 +20,9 @@ _FILTER: Final = "filter.v1.>"
 _DOMAINS: Final = "domains.v1.>"
 _SPOOL: Final = f"{SPOOL_SUBJECT}.*"
 _UNREADABLE: Final = "spool.unreadable"
+_SPOOL_STREAMS: Final = tuple(f"SPOOL_{number}" for number in range(MOST_PARTITIONS))  # of whatever number was set once
+_SPOOL_READER: Final = "deliver"  # the consumer of each; domains can make none of that name elsewhere
+_SPOOL_STATE: Final = ("$JS.API.STREAM.NAMES", f"$JS.API.CONSUMER.INFO.*.{_SPOOL_READER}")
 _CONFIG_STREAM: Final = f"KV_{CONFIG_BUCKET}"
 _CONFIG_KEYS: Final = f"$KV.{CONFIG_BUCKET}.*"
 _GREYLIST_STREAM: Final = "KV_GREYLIST"
@@ -40,11 +43,10 @@ class Permissions:
     answers: bool = True
 
 
-def permissions(spool_partitions: int) -> Mapping[str, Permissions]:
+def permissions() -> Mapping[str, Permissions]:
     """Give the permissions of each service, by the name of its NATS user."""
-    spool = [f"SPOOL_{number}" for number in range(spool_partitions)]
-    trim = tuple(f"$JS.API.STREAM.PURGE.{stream}" for stream in spool)
-    count = tuple(f"$JS.API.CONSUMER.INFO.{stream}.*" for stream in spool)
+    trim = tuple(f"$JS.API.STREAM.PURGE.{stream}" for stream in _SPOOL_STREAMS)
+    take = (*_take(_SPOOL_STREAMS, _SPOOL_READER), *_take([_EVENTS_STREAM], "tracking"))
     store = (*_read(_CONTENT_STREAM), _CONTENT_PARTS, f"$JS.API.STREAM.PURGE.{_CONTENT_STREAM}")
     return {
         "edge": Permissions(
@@ -56,14 +58,11 @@ def permissions(spool_partitions: int) -> Mapping[str, Permissions]:
             subscribe=_hear("filter", _FILTER),
         ),
         "domains": Permissions(
-            publish=(
-                *(_SPOOL, _UNREADABLE, *_common("domains"), *_PROVISION, *store, *count, *trim),
-                *_take([*spool, _EVENTS_STREAM]),
-            ),
+            publish=(*(_SPOOL, _UNREADABLE, *_common("domains"), *_PROVISION, *store, *_SPOOL_STATE, *trim, *take),),
             subscribe=_hear("domains", _DOMAINS),
         ),
         "admin-api": Permissions(
-            publish=(NODES_SUBJECT, *_common("admin-api"), *_PROVISION, _CONFIG_KEYS, *store, *count),
+            publish=(NODES_SUBJECT, *_common("admin-api"), *_PROVISION, _CONFIG_KEYS, *store, *_SPOOL_STATE),
             subscribe=_hear("admin-api"),
         ),
     }
@@ -84,7 +83,7 @@ def _read(stream: str) -> tuple[str, ...]:
     return (f"$JS.API.STREAM.MSG.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}.>")
 
 
-def _take(streams: Sequence[str]) -> tuple[str, ...]:
-    """Make a durable consumer on each stream, pull from it, acknowledge."""
-    endpoints = ("$JS.API.CONSUMER.DURABLE.CREATE.{}.*", "$JS.API.CONSUMER.MSG.NEXT.{}.*", "$JS.ACK.{}.>")
-    return tuple(endpoint.format(stream) for stream in streams for endpoint in endpoints)
+def _take(streams: Sequence[str], durable: str) -> tuple[str, ...]:
+    """Make the consumer of that name on these streams and no other; pull from it, acknowledge."""
+    make = (f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{durable}" for stream in streams)
+    return (*make, f"$JS.API.CONSUMER.MSG.NEXT.*.{durable}", f"$JS.ACK.*.{durable}.>")

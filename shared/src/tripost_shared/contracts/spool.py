@@ -12,6 +12,7 @@ from tripost_shared.mail.content import Content
 from tripost_shared.mail.envelope import Envelope
 
 SPOOL_SUBJECT: Final = "spool.v1"  # followed by `.` and the partition's number
+MOST_PARTITIONS: Final = 64
 
 
 class Direction(StrEnum):

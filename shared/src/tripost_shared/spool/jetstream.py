@@ -20,8 +20,10 @@ from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.contracts.spool import SPOOL_SUBJECT, SpooledMessage
 from tripost_shared.spool.events import JetStreamEventLog, JetStreamEventReader
 from tripost_shared.spool.long_pull import SECOND
+from tripost_shared.spool.partitions import existing_streams, stream_of
 from tripost_shared.spool.port import MessageTooLarge, SpoolFull, SpoolUnavailable
 from tripost_shared.spool.pull import Pulled, Puller
+from tripost_shared.spool.state import SpoolState
 from tripost_shared.spool.trimming import Trimmer
 
 __all__ = [
@@ -45,12 +47,8 @@ GIVE_UP_SECONDS: Final = 8.0  # two tries, or a restart of the server
 PAUSE_SECONDS: Final = 0.1
 DONE_REMEMBERED: Final = 10_000
 UNREADABLE_AGAIN: Final = timedelta(minutes=1)
+UNREADABLE_FULL_AGAIN: Final = timedelta(minutes=10)  # until an operator has looked at what is parked
 CONSUMER: Final = {"max_deliver": -1, "max_ack_pending": 1000}
-
-
-def stream_of(partition: int) -> str:
-    """Name a partition's stream."""
-    return f"SPOOL_{partition}"
 
 
 class JetStreamSpool:
@@ -75,6 +73,8 @@ class JetStreamSpool:
             except JetStreamRefused as error:
                 if error.number in jetstream.FULL:
                     raise SpoolFull(str(error)) from error
+                if error.number in jetstream.TOO_LARGE:
+                    raise MessageTooLarge(f"{len(payload)} octets: {error}; content must go by reference") from error
                 raise SpoolUnavailable(str(error)) from error
             except JetStreamUnavailable as error:
                 if end - loop.time() < PAUSE_SECONDS:
@@ -93,13 +93,16 @@ class JetStreamSpool:
 
 
 class JetStreamSpoolReader:
-    """Takes messages from all partitions. Call `close` before the process ends, so that others need not wait."""
+    """Takes messages from all partitions: those that its setting wants, and those that others have made.
+
+    Call `close` before the process ends, so that others need not wait.
+    """
 
     def __init__(self, link: NatsLink, partitions: int) -> None:
         self._link = link
         self._streams = [stream_of(partition) for partition in range(partitions)]
         self._puller = Puller(link, self._streams, DURABLE, CONSUMER)
-        self._trimmer = Trimmer(link, self._streams, DURABLE)
+        self._trimmer = Trimmer(link, self._streams, DURABLE, UNREADABLE_STREAM, self._puller.follow)
         self._done: OrderedDict[str, None] = OrderedDict()
         self._parking: set[asyncio.Task[None]] = set()
 
@@ -130,10 +133,15 @@ class JetStreamSpoolReader:
     async def oldest_at(self) -> datetime | None:
         """Tell when the oldest message still there was stored, unreadable ones included; raises SpoolUnavailable."""
         try:
-            times = [await jetstream.first_stored_at(self._link, name) for name in [*self._streams, UNREADABLE_STREAM]]
+            names = {*self._streams, *await existing_streams(self._link), UNREADABLE_STREAM}
+            times = [await jetstream.first_stored_at(self._link, name) for name in names]
         except (JetStreamRefused, JetStreamUnavailable) as error:
             raise SpoolUnavailable(str(error)) from error
         return min((time for time in times if time is not None), default=None)
+
+    def state(self) -> SpoolState:
+        """Tell what was seen of the streams a few seconds ago."""
+        return self._trimmer.state
 
     async def close(self) -> None:
         """Take no more; messages that were fetched and not handed out go to another replica at once."""
@@ -161,8 +169,11 @@ class JetStreamSpoolReader:
     async def _copy_then_end(self, pulled: Pulled) -> None:
         try:
             await jetstream.publish(self._link, UNREADABLE_SUBJECT, pulled.message.data)
-        except (JetStreamRefused, JetStreamUnavailable) as error:
-            log.warning("unreadable message could not be parked, it stays in the spool", because=str(error))
+        except JetStreamRefused as error:  # the stream is full: what cannot be parked is not thrown away
+            log.error("unreadable message cannot be parked, it stays in the spool", because=str(error))  # noqa: TRY400 (as above)
+            self._puller.answer(pulled.message, _put_back(UNREADABLE_FULL_AGAIN))
+        except JetStreamUnavailable as error:
+            log.warning("unreadable message could not be parked yet", because=str(error))
             self._puller.answer(pulled.message, _put_back(UNREADABLE_AGAIN))
         else:
             self._puller.answer(pulled.message, b"+TERM")

@@ -113,13 +113,12 @@ class LongPull:
         self._repeats_up_to = EVERYTHING
         self._verify_from = 0.0
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Have the server send no more; what it has sent already is still taken."""
         self._is_closed = True
         self._link.unsubscribe(self._subscription, keep_taking=True)
         if self._verifying is not None:
             self._verifying.cancel()
-            await asyncio.wait({self._verifying})
 
     def _begin_pull(self, batch: int, now: float) -> None:
         body = {"batch": batch, "expires": EXPIRES_SECONDS * SECOND, "idle_heartbeat": HEARTBEAT_SECONDS * SECOND}

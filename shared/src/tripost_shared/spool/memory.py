@@ -13,6 +13,7 @@ from tripost_shared.clock import Clock, SystemClock
 from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.spool.port import MessageTooLarge, SpoolFull, SpoolUnavailable
+from tripost_shared.spool.state import PartitionState, SpoolState
 
 ACK_WAIT: Final = timedelta(seconds=30)  # as the JetStream consumer's
 
@@ -75,6 +76,12 @@ class MemorySpool:
         """Tell when the oldest message still there was put there."""
         self._require_available()
         return min((kept.stored_at for kept in self._kept), default=None)
+
+    def state(self) -> SpoolState:
+        """Count what nobody has taken, and what is taken and not done."""
+        attempted = sum(kept.times_delivered > 0 for kept in self._kept)
+        waiting = len(self._kept) - attempted
+        return SpoolState((PartitionState("memory", waiting, attempted, len(self._kept), oldest_sequence=1),))
 
     def forget_takers(self) -> None:
         """Let all that is there come anew, as when a crash made the server forget who had taken what."""

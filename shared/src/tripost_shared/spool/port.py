@@ -6,6 +6,7 @@ from typing import Protocol
 
 from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.spool.state import SpoolState
 
 
 class SpoolFull(Exception):
@@ -77,6 +78,10 @@ class SpoolReader(Protocol):
 
         What the content store holds from well before that moment belongs to no spooled message.
         """
+        ...
+
+    def state(self) -> SpoolState:
+        """Tell how much waits, and whether the spool is trimmed, as seen a few seconds ago; from memory alone."""
         ...
 
 

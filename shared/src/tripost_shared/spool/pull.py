@@ -68,11 +68,19 @@ class Puller:
             await self._wait_for_some(min(left, LOOK_AGAIN_SECONDS))
         return taken
 
+    def follow(self, streams: Sequence[str]) -> None:
+        """Take from these streams from now on."""
+        former = {pull.stream: pull for pull in self._pulls}
+        for gone in former.keys() - set(streams):
+            former[gone].close()
+        self._pulls = [former.get(stream) or LongPull(self, self._link, stream, self._consumer) for stream in streams]
+        self._arrived.set()
+
     async def close(self) -> None:
         """Pull no more; what waits in the buffer goes to another replica at once."""
         self._appetite = 0
         for pull in self._pulls:
-            await pull.close()
+            pull.close()
         with contextlib.suppress(LinkDown):
             await self._link.flush()  # after it no more can come
         while self._buffer:

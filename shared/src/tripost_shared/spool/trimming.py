@@ -1,4 +1,4 @@
-"""Removing from SPOOL's streams what has been acknowledged.
+"""Removing from SPOOL's streams what has been acknowledged, and watching over them.
 
 A work queue would remove each message at its acknowledgement, with a tombstone and an fsync of its own: as dear as
 storing it (docs/decisions/0003). So the streams keep messages until they are trimmed, all at once, up to the sequence
@@ -7,28 +7,61 @@ number below which everything is acknowledged. Several replicas may trim; it is 
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
+from prometheus_client import Gauge
 
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.spool.partitions import existing_streams
+from tripost_shared.spool.state import FloorWatch, PartitionState, SpoolState
 
 log = structlog.get_logger()
 
 TRIM_EVERY_SECONDS: Final = 5.0
 
+WAITING: Final = Gauge("tripost_spool_waiting", "Spooled messages that nobody has taken yet.", ["stream"])
+ATTEMPTED: Final = Gauge("tripost_spool_attempted", "Spooled messages taken and not yet acknowledged.", ["stream"])
+UNTRIMMED: Final = Gauge(
+    "tripost_spool_untrimmed", "Messages from the oldest unacknowledged one to the newest.", ["stream"]
+)
+STUCK: Final = Gauge(
+    "tripost_spool_stuck_seconds", "How long one unacknowledged message has held up the trimming.", ["stream"]
+)
+UNREADABLE: Final = Gauge("tripost_spool_unreadable", "Spooled messages that are parked since they cannot be read.")
+
 
 class Trimmer:
-    """Trims streams from time to time, by what the durable consumer of that name has had acknowledged."""
+    """Trims SPOOL from time to time, by what the durable consumer of that name has had acknowledged.
 
-    def __init__(self, link: NatsLink, streams: Sequence[str], durable: str) -> None:
+    `streams` are those that must be there; others are found. `found` is told of all of them when they change.
+    """
+
+    def __init__(
+        self,
+        link: NatsLink,
+        streams: Sequence[str],
+        durable: str,
+        unreadable: str,
+        found: Callable[[Sequence[str]], None],
+    ) -> None:
         self._link = link
-        self._trimmed = dict.fromkeys(streams, 0)
+        self._expected = tuple(streams)
+        self._streams = {stream: _Stream(stream) for stream in streams}
         self._durable = durable
+        self._unreadable = unreadable
+        self._parked = 0
+        self._found = found
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> SpoolState:
+        """What was seen last."""
+        seen = [stream.state for stream in self._streams.values()]
+        return SpoolState(tuple(state for state in seen if state is not None), self._parked)
 
     def start(self) -> None:
         """Begin, in the event loop that runs; does nothing when it has begun."""
@@ -42,22 +75,79 @@ class Trimmer:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    async def find(self) -> None:
+        """Look which streams there are."""
+        try:
+            existing = await existing_streams(self._link)
+        except (JetStreamRefused, JetStreamUnavailable) as error:
+            log.info("spool's streams cannot be listed now", because=str(error))
+            return
+        names = list(dict.fromkeys([*self._expected, *existing]))
+        if names != list(self._streams):
+            log.info("spool's streams have changed", streams=names)
+            for gone in self._streams.keys() - set(names):
+                self._streams[gone].forget()
+            self._streams = {name: self._streams.get(name) or _Stream(name) for name in names}
+            self._found(names)
+
     async def trim(self) -> None:
         """Trim all streams once; one that cannot be trimmed now is said, and stops no other."""
-        for stream in self._trimmed:
+        for stream in list(self._streams.values()):
             try:
                 await self._trim(stream)
             except (JetStreamRefused, JetStreamUnavailable) as error:
-                log.info("spool not trimmed now", stream=stream, because=str(error))
+                log.info("spool not trimmed now", stream=stream.name, because=str(error))
+        try:
+            self._parked = await jetstream.count_messages(self._link, self._unreadable)
+        except (JetStreamRefused, JetStreamUnavailable) as error:
+            log.info("unreadable messages not counted now", because=str(error))
+        else:
+            UNREADABLE.set(self._parked)
 
-    async def _trim(self, stream: str) -> None:
-        info = await jetstream.call(self._link, f"CONSUMER.INFO.{stream}.{self._durable}")
+    async def _trim(self, stream: "_Stream") -> None:
+        info = await jetstream.call(self._link, f"CONSUMER.INFO.{stream.name}.{self._durable}")
+        stream.note(stream.watch.see(info, asyncio.get_running_loop().time()))
         floor: int = info["ack_floor"]["stream_seq"]
-        if floor != self._trimmed[stream]:  # lower after a crash of the server: then it is done again
-            await jetstream.call(self._link, f"STREAM.PURGE.{stream}", {"seq": floor + 1})
-            self._trimmed[stream] = floor
+        if floor != stream.trimmed:  # lower after a crash of the server: then it is done again
+            await jetstream.call(self._link, f"STREAM.PURGE.{stream.name}", {"seq": floor + 1})
+            stream.trimmed = floor
 
     async def _run(self) -> None:
         while True:
+            await self.find()
             await asyncio.sleep(TRIM_EVERY_SECONDS)
             await self.trim()
+
+
+class _Stream:
+    """What is known of a stream."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.watch = FloorWatch(name)
+        self.trimmed = 0
+        self.state: PartitionState | None = None
+
+    def note(self, state: PartitionState) -> None:
+        """Keep and show what was seen; say it when somebody should look, and when that is over."""
+        was_stuck = self.state is not None and self.state.is_stuck
+        self.state = state
+        WAITING.labels(self.name).set(state.waiting)
+        ATTEMPTED.labels(self.name).set(state.attempted)
+        UNTRIMMED.labels(self.name).set(state.untrimmed)
+        STUCK.labels(self.name).set(state.stuck_for.total_seconds())
+        if state.is_stuck and not was_stuck:
+            log.warning(
+                "one message holds up the trimming of the spool",
+                stream=self.name,
+                sequence=state.oldest_sequence,
+                minutes=int(state.stuck_for.total_seconds() // 60),
+                untrimmed=state.untrimmed,
+            )
+        elif was_stuck and not state.is_stuck:
+            log.info("the spool is trimmed again", stream=self.name)
+
+    def forget(self) -> None:
+        """Show no more of it."""
+        for gauge in (WAITING, ATTEMPTED, UNTRIMMED, STUCK):
+            gauge.remove(self.name)
