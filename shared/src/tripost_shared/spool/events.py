@@ -28,6 +28,7 @@ DURABLE: Final = "tracking"
 BATCH_SECONDS: Final = 0.05
 BATCH_EVENTS: Final = 256
 BATCH_OCTETS: Final = 1 << 20
+ENVELOPE_OCTETS: Final = 256  # what the header and the batch's own words add to the facts
 MOST_WAITING: Final = 100_000
 PUBLISH_SECONDS: Final = 5.0
 FLUSH_SECONDS: Final = 10.0
@@ -37,7 +38,9 @@ SAY_AGAIN_SECONDS: Final = 60.0
 LOOK_AGAIN_SECONDS: Final = 0.1
 CONSUMER: Final = {"max_deliver": -1, "max_ack_pending": 1000}
 
-DROPPED: Final = Counter("tripost_events_dropped", "Facts that were dropped since the event log was unreachable.")
+DROPPED: Final = Counter(
+    "tripost_events_dropped", "Facts that were dropped since the event log was unreachable, or they were too large."
+)
 
 
 class _EncodedBatch(msgspec.Struct):
@@ -72,7 +75,7 @@ class JetStreamEventLog:
         self._recorded += 1
         if len(self._waiting) > MOST_WAITING:
             self._waiting.popleft()
-            self._drop(1)
+            self._drop_oldest(1)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.get_running_loop().create_task(self._write())
         if len(self._waiting) == 1 or len(self._waiting) >= BATCH_EVENTS:
@@ -126,38 +129,57 @@ class JetStreamEventLog:
 
     def _next_batch(self) -> list[msgspec.Raw]:
         batch: list[msgspec.Raw] = []
+        most_octets = min(BATCH_OCTETS, self._link.max_payload_octets - ENVELOPE_OCTETS)
         size_octets = 0
         while self._waiting and len(batch) < BATCH_EVENTS:
             size_octets += len(memoryview(self._waiting[0]))
-            if batch and size_octets > BATCH_OCTETS:
+            if batch and size_octets > most_octets:
                 break
             batch.append(self._waiting.popleft())
         return batch
 
     async def _write_batch(self, batch: list[msgspec.Raw]) -> None:
-        """Write until it is on disk. One that the server will never take is dropped."""
+        """Write until it is on disk; in parts when the server does not take so much at once."""
         payload = encode(_EncodedBatch(batch))
         header = jetstream.header({"Nats-Msg-Id": self._link.new_inbox()})  # a unique name: written once only
         pause = FIRST_PAUSE_SECONDS
         while True:
             if len(payload) + len(header) > self._link.max_payload_octets:
-                log.error("fact is too large", size_octets=len(payload), subject=self._subject)
-                self._drop(len(batch))
+                await self._write_halves(batch, f"NATS takes {self._link.max_payload_octets} octets")
                 return
             try:
                 await jetstream.publish(self._link, self._subject, payload, header, PUBLISH_SECONDS)
             except (JetStreamRefused, JetStreamUnavailable) as error:
+                if isinstance(error, JetStreamRefused) and error.number in jetstream.TOO_LARGE:
+                    await self._write_halves(batch, str(error))
+                    return
                 log.debug("facts could not be written yet", because=str(error))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 if len(self._waiting) + len(batch) > MOST_WAITING:
-                    self._drop(len(batch))
+                    self._drop_oldest(len(batch))
                     return
             else:
                 self._settle(len(batch))
                 return
 
-    def _drop(self, count: int) -> None:
+    async def _write_halves(self, batch: list[msgspec.Raw], because: str) -> None:
+        """Write what is too large as two batches. A fact that is too large by itself is dropped, and no other."""
+        if len(batch) == 1:
+            log.error(
+                "fact is too large, it is dropped",
+                size_octets=len(memoryview(batch[0])),
+                subject=self._subject,
+                because=because,
+            )
+            DROPPED.inc()
+            self._settle(1)  # nobody waits for it: it can never be written
+            return
+        middle = len(batch) // 2
+        await self._write_batch(batch[:middle])
+        await self._write_batch(batch[middle:])
+
+    def _drop_oldest(self, count: int) -> None:
         DROPPED.inc(count)
         self._dropped += count
         now = asyncio.get_running_loop().time()

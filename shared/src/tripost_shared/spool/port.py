@@ -91,7 +91,8 @@ class EventLog(Protocol):
     def record(self, event: Event) -> None:
         """Note a fact; it is written soon, with others. Never raises, never blocks.
 
-        The buffer is bounded: when the log is unreachable for long, the oldest facts go, and are counted.
+        The buffer is bounded: when the log is unreachable for long, the oldest facts go, and are counted. So does a
+        fact that is larger than NATS takes.
         """
         ...
 
