@@ -1,13 +1,19 @@
 """Delivery joined over a fake SPOOL, a table as directory, real disks, databases and next hops."""
 
 import asyncio
-from collections.abc import Callable
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
+import msgspec
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from next_hop import NextHop
 from tripost_domains.adapters.memory_directory import MemoryDirectoryRecords
 from tripost_domains.adapters.sql_tracking import SqlTracking
 from tripost_domains.delivery.service import DeliveryService
@@ -22,8 +28,11 @@ from tripost_shared.clock import SystemClock
 from tripost_shared.content.memory import MemoryContentStore
 from tripost_shared.content.port import ContentStore
 from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.database.engine import open_engine
+from tripost_shared.database.models import QueuedDelivery, QueuedMessage
+from tripost_shared.database.transactions import reading, writing
 from tripost_shared.dns.table import TableResolver
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.content import Content
@@ -33,6 +42,7 @@ from tripost_shared.spool.memory import MemoryEventLog, MemoryEventReader, Memor
 from tripost_shared.spool.port import EventLog, Spool, SpoolReader
 
 TOP = b"Received: from client.example\r\n\tby mail.ours.example; Thu, 1 Jan 2026 00:00:00 +0000\r\n"
+BOB = "bob@other.example"
 OCTETS = b"From: ann@sender.example\r\nSubject: Hello\r\n\r\n.dots\r\nat the beginning\r\n..of lines\r\n"
 
 QUICK = Rhythm(timedelta(milliseconds=10), timedelta(milliseconds=20), timedelta(milliseconds=100))
@@ -158,3 +168,87 @@ class Delivery:
 
     def _of(self, message_id: str) -> list[Event]:
         return [event for event in self.events.events if not message_id or event.message_id == message_id]
+
+
+async def queued(delivery: Delivery) -> list[str]:
+    """The recipients in the queue."""
+    async with reading(delivery.engine) as connection:
+        return sorted(await connection.scalars(select(QueuedDelivery.recipient)))
+
+
+async def until_queued(delivery: Delivery, *recipients: str) -> None:
+    async with asyncio.timeout(10):
+        while await queued(delivery) != sorted(recipients):  # noqa: ASYNC110 (a database tells nothing)
+            await asyncio.sleep(0.02)
+
+
+async def give_again(delivery: Delivery, message: SpooledMessage) -> None:
+    """Let SPOOL give a message again that it has seen acknowledged: the acknowledgement was lost in a crash."""
+    delivery.spool._seen.discard(message.id)
+    await delivery.spool.publish(message)
+    delivery.spool.forget_takers()
+
+
+async def retry_now(delivery: Delivery) -> None:
+    """What an operator does."""
+    async with writing(delivery.engine) as connection:
+        await connection.execute(update(QueuedDelivery).values(next_attempt_at=datetime.now(UTC)))
+
+
+async def release(delivery: Delivery) -> None:
+    """What an operator does to what is held."""
+    async with writing(delivery.engine) as connection:
+        changed = {"state": DeliveryState.DEFERRED, "next_attempt_at": datetime.now(UTC)}
+        await connection.execute(update(QueuedDelivery).values(**changed))
+
+
+async def later(delivery: Delivery, by: timedelta) -> None:
+    """Let the queued messages be older than they are."""
+    async with writing(delivery.engine) as connection:
+        for message_id, spooled in await connection.execute(select(QueuedMessage.id, QueuedMessage.spooled)):
+            message = msgspec.msgpack.decode(spooled, type=SpooledMessage)
+            older = msgspec.structs.replace(message, received_at=message.received_at - by)
+            await connection.execute(
+                update(QueuedMessage)
+                .where(QueuedMessage.id == message_id)
+                .values(spooled=msgspec.msgpack.encode(older))
+            )
+
+
+def route(delivery: Delivery, hop: NextHop, domain: str = "other.example") -> None:
+    delivery.records.add(f"route {domain} {hop.host}:{hop.port} may")
+
+
+@asynccontextmanager
+async def database_away(delivery: Delivery) -> AsyncIterator[None]:
+    """Lock the database as long as the block runs, the way another process could."""
+    delivery.records.is_away = True
+    try:
+        async with _locked(delivery.database_url):
+            yield
+    finally:
+        delivery.records.is_away = False
+
+
+@asynccontextmanager
+async def _locked(database_url: str) -> AsyncIterator[None]:
+    if not database_url.startswith("sqlite"):
+        connection = await asyncpg.connect(database_url.replace("+asyncpg", ""))
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE queued_messages, tracked_messages IN ACCESS EXCLUSIVE MODE")
+            yield
+        await connection.close()
+        return
+    file = sqlite3.connect(database_url.partition("///")[2], isolation_level=None)
+    file.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        file.rollback()
+        file.close()
+
+
+async def next_look(delivery: Delivery) -> None:
+    """Wait until the scheduler has looked for due deliveries once more."""
+    aside = delivery.service._scheduler._aside
+    await delivery.until(lambda: delivery.service._scheduler._aside is not aside)

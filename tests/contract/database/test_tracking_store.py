@@ -55,6 +55,19 @@ async def test_a_message_is_described_by_its_acceptance(database: AsyncEngine) -
     assert (row.reverse_path, row.subject, row.size_octets) == ("eve@other.example", "Hello", 42)
 
 
+async def test_facts_can_be_read_again_as_they_were_told(database: AsyncEngine) -> None:
+    finding = Finding("spf", "pass", evidence={"domain": "other.example"})
+    told = accepted(findings=(finding,), recipients=("all@dest.example",))
+    expanded = fact(Fact.EXPANDED, 1, recipient="all@dest.example", recipients=("ann@dest.example",))
+    bounced = fact(Fact.BOUNCED, 2, recipient="eve@other.example", related="1k3v9q2m8f0abcdf.1")
+    other = fact(Fact.EXPANDED, 3, message=f"{SESSION}.2")
+    store = SqlTracking(database)
+    await store.write([bounced, told, expanded, other])
+    assert await store.read(MESSAGE, {Fact.EXPANDED, Fact.BOUNCED}) == [expanded, bounced]
+    assert await store.read(MESSAGE, {Fact.ACCEPTED}) == [told]
+    assert await store.read("1k3v9q2m8f0abcdf.1", set(Fact)) == []
+
+
 async def test_a_fact_keeps_all_that_has_no_column_in_its_body(database: AsyncEngine) -> None:
     finding = Finding("spf", "pass", evidence={"domain": "other.example"})
     await SqlTracking(database).write([accepted(findings=(finding,), recipients=("ann@dest.example",))])

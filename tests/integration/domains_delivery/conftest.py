@@ -1,11 +1,13 @@
-"""A running delivery service."""
+"""A running delivery service, and a relay agent by itself."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from delivery_world import Delivery
+from relay_world import RelayWorld
 from tripost_domains.delivery.settings import DeliverySettings
 
 
@@ -26,9 +28,23 @@ def quick() -> DeliverySettings:
 
 
 @pytest.fixture
-async def delivery(tmp_path: Path, sqlite_url: str, quick: DeliverySettings) -> AsyncIterator[Delivery]:
-    """A running delivery service on SQLite."""
-    joined = Delivery(tmp_path, sqlite_url, quick)
+async def delivery(tmp_path: Path, database_url: str, quick: DeliverySettings) -> AsyncIterator[Delivery]:
+    """A running delivery service, on SQLite and on PostgreSQL."""
+    joined = Delivery(tmp_path, database_url, quick)
     await joined.start()
     yield joined
     await joined.stop()
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[RelayWorld]:
+    """A relay agent."""
+    made = RelayWorld()
+    yield made
+    await made.pool.close()
+
+
+@pytest.fixture(scope="session")
+def certificate() -> trustme.LeafCert:
+    """What a next hop shows."""
+    return trustme.CA().issue_cert("hop.example")

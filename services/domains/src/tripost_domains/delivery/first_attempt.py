@@ -61,7 +61,7 @@ class FirstAttempt:
     async def make(self, message: SpooledMessage, settled: set[str], *, may_be_repeated: bool) -> None:
         """Attempt and settle; `settled` gets each recipient that must not be attempted again, whatever breaks then."""
         if may_be_repeated:
-            settled |= await self._settled_before(message.id)
+            settled |= await self._settled_before(message)
             if not settled and await self._is_gone(message):
                 log.error(
                     "message without content: it was settled before, or its content is lost", message_id=message.id
@@ -104,16 +104,16 @@ class FirstAttempt:
             lambda: self._dispatcher.plan(recipients, settled), (TransientFailure,), "read the directory"
         )
 
-    async def _settled_before(self, message_id: str) -> set[str]:
+    async def _settled_before(self, message: SpooledMessage) -> set[str]:
         """Name the recipients for whom an earlier taker has done all.
 
         Their rows leave the queue after their facts are in the event log, so the queue is asked first.
         """
         queued = await until_done(
-            lambda: self._queue.recipients_of(message_id), (DatabaseUnavailable,), "read the queue"
+            lambda: self._queue.recipients_of(message.id), (DatabaseUnavailable,), "read the queue"
         )
-        past = await until_done(lambda: self._history.past_of(message_id), (TrackingUnavailable,), "read the tracking")
-        return past.settled(queued)
+        past = await until_done(lambda: self._history.past_of(message.id), (TrackingUnavailable,), "read the tracking")
+        return past.settled(queued, [recipient.address for recipient in message.envelope.recipients])
 
     async def _is_gone(self, message: SpooledMessage) -> bool:
         """Tell whether the content is no more: it is deleted some time after the last delivery, and not before."""

@@ -112,7 +112,6 @@ class Scheduler:
                 is_full = await self.claim()
                 pause = self._pace.poll_seconds
             except DatabaseUnavailable as error:
-                self._sees_database_since = None
                 log.warning("queue cannot be read", because=str(error), again_in_seconds=pause)
                 is_full = False
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
@@ -125,13 +124,13 @@ class Scheduler:
                 await asyncio.sleep(pause)
 
     async def claim(self) -> bool:
-        """Claim what is due and begin to attempt it; tells whether there may be more."""
+        """Claim what is due and begin to attempt it; tells whether there may be more. Raises DatabaseUnavailable."""
         room = self._pace.concurrency - len(self._working)
         if room <= 0:
             return True
         busy = Counter(claim.next_hop for claimed in self._working.values() for claim in claimed.claims)
         began_at = self._clock.monotonic()
-        seen_since = self._sees_database_since
+        seen_since, self._sees_database_since = self._sees_database_since, None
         share = Share(
             at_most=room,
             per_hop=self._pace.per_hop,
@@ -140,8 +139,7 @@ class Scheduler:
             takes_over=seen_since is not None and began_at - seen_since >= LEASE.total_seconds(),
         )
         claimed = await self._queue.claim_due(self._clock.now(), LEASE, share)
-        if seen_since is None:
-            self._sees_database_since = began_at
+        self._sees_database_since = began_at if seen_since is None else seen_since
         for each in claimed:
             task = asyncio.create_task(self._work(each, began_at))
             self._working[task] = each

@@ -18,23 +18,25 @@ class Past:
     expansions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bounces: frozenset[str] = frozenset()
 
-    def settled(self, queued: Collection[str]) -> set[str]:
+    def settled(self, queued: Collection[str], envelope: Collection[str] = ()) -> set[str]:
         """Name the recipients that need nothing of who takes the message again; `queued` are in the deferred queue.
 
-        Facts tell of final recipients. An alias is settled when all that it led to then is, wherever it leads now.
+        Facts tell of final recipients. An alias in the envelope is settled when all that it led to then is, wherever it
+        leads now.
         """
         settled = {*self.final, *queued}
-        known = {address.lower() for address in settled}
-        while True:
-            more = [
-                address
+        aliases: set[str] = set()  # in lower case, as local addresses are looked up
+        grows = True
+        while grows:
+            known = settled | aliases
+            found = {
+                address.lower()
                 for address, targets in self.expansions.items()
-                if address.lower() not in known and known.issuperset(target.lower() for target in targets)
-            ]
-            if not more:
-                return settled
-            settled.update(more)
-            known.update(address.lower() for address in more)
+                if all(target in settled or target.lower() in known for target in targets)
+            }
+            grows = not found <= aliases
+            aliases |= found
+        return settled | {address for address in envelope if address.lower() in aliases}
 
 
 def past_of(facts: Iterable[Event]) -> Past:

@@ -1,0 +1,136 @@
+"""What delivery needs is away for a while."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from delivery_world import (
+    BOB,
+    OCTETS,
+    Delivery,
+    database_away,
+    make_message,
+    queued,
+    retry_now,
+    route,
+    until_queued,
+)
+from next_hop import NextHop
+from tripost_domains.delivery import first_attempt, patience
+from tripost_domains.queue.repository import QueueRepository
+from tripost_shared.contracts.events import Fact
+from tripost_shared.database.transactions import DatabaseUnavailable
+
+
+async def test_nothing_is_acknowledged_before_its_events_are_on_disk(delivery: Delivery) -> None:
+    delivery.events.is_unavailable = True
+    await delivery.spool.publish(make_message("ann@dest.example"))
+    await delivery.until(lambda: len(delivery.files()) == 1)
+    assert len(delivery.spool.messages) == 1
+    delivery.events.is_unavailable = False
+    await delivery.until_settled()
+    assert len(delivery.files()) == 1
+
+
+async def test_a_deferral_waits_for_the_database_and_nothing_is_delivered_twice(delivery: Delivery) -> None:
+    async with NextHop(replies={"RCPT": ["450 4.2.1 Busy", "250 Ok"]}) as hop:
+        route(delivery, hop)
+        async with database_away(delivery):
+            delivery.records.is_away = False  # what the directory remembers is enough for it
+            await delivery.spool.publish(make_message(BOB, "ann@dest.example"))
+            await delivery.until(lambda: (Fact.DELIVERED, "ann@dest.example") in delivery.facts())
+            await hop.wait_until(lambda hop: any("RCPT" in command for command in hop.commands))
+            assert delivery.service.messages_at_hand == 1
+            assert len(delivery.spool.messages) == 1
+        await hop.wait_until(lambda hop: len(hop.taken) == 1, within=30)
+        await delivery.until_settled()
+    assert [fact for fact, _ in delivery.facts()].count(Fact.DELIVERED) == 1
+    assert len(delivery.files()) == 1
+
+
+async def test_mail_waits_for_the_directory(delivery: Delivery) -> None:
+    delivery.records.is_away = True
+    for _ in range(3):
+        await delivery.spool.publish(make_message("ann@dest.example"))
+    await delivery.until(lambda: delivery.service.messages_at_hand == 3)
+    delivery.records.is_away = False
+    await delivery.until_settled()
+    assert len(delivery.files()) == 3
+
+
+async def test_no_more_is_taken_than_fits_in_memory(delivery: Delivery) -> None:
+    delivery.settings.messages_at_hand = 10
+    await delivery.restart()
+    delivery.records.is_away = True
+    for _ in range(25):
+        await delivery.spool.publish(make_message("ann@dest.example"))
+    await delivery.until(lambda: delivery.service.messages_at_hand == 10)
+    delivery.records.is_away = False
+    await delivery.until_settled()
+    assert len(delivery.files()) == 25
+
+
+async def test_spool_comes_back(delivery: Delivery) -> None:
+    delivery.spool.is_unavailable = True
+    await asyncio.sleep(0)
+    delivery.spool.is_unavailable = False
+    await delivery.spool.publish(make_message("ann@dest.example"))
+    await delivery.until_settled()
+
+
+async def test_content_that_is_away_defers(delivery: Delivery) -> None:
+    content = delivery.store.put("large", OCTETS)
+    delivery.store.is_unavailable = True
+    await delivery.spool.publish(make_message("ann@dest.example", content=content))
+    await until_queued(delivery, "ann@dest.example")
+    delivery.store.is_unavailable = False
+    await delivery.until(lambda: len(delivery.files()) == 1)
+
+
+async def test_a_next_hop_that_keeps_us_waiting_keeps_no_message_in_spool(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came after it in SPOOL could not be trimmed."""
+    monkeypatch.setattr(first_attempt, "WITHIN", timedelta(milliseconds=200))
+    delivery.settings.relay_command_seconds = 600
+    delivery.settings.retry_first_seconds = 3600
+    await delivery.restart()
+    async with NextHop(silent_at={"RCPT"}) as hop:
+        route(delivery, hop)
+        await delivery.spool.publish(make_message(BOB))
+        await delivery.until_settled()
+        assert await queued(delivery) == [BOB]
+        hop.silent_at.clear()
+        await retry_now(delivery)
+        await hop.wait_until(lambda hop: len(hop.taken) == 1)
+
+
+async def test_claims_are_renewed_as_soon_as_the_database_is_back(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may take them over otherwise, while we are still at work on them."""
+    tries = 0
+
+    async def renew(*arguments: Any) -> frozenset[int]:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise DatabaseUnavailable("away")
+        renewed.set()
+        return await whole(*arguments)
+
+    whole = QueueRepository.renew
+    renewed = asyncio.Event()
+    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(QueueRepository, "renew", renew)
+    async with NextHop(replies={"RCPT": ["450 4.2.1 Busy", "250 Ok"]}) as hop:
+        route(delivery, hop)
+        await delivery.spool.publish(make_message(BOB))
+        await until_queued(delivery, BOB)
+        hop.silent_at.add("MAIL")
+        await delivery.until(lambda: bool(delivery.service._scheduler._working))
+        async with asyncio.timeout(1):  # the next one would come after 20 s
+            await delivery.service._scheduler._renew()
+        assert renewed.is_set()

@@ -1,0 +1,179 @@
+"""A crash may repeat something, and loses nothing."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import delete
+
+from delivery_world import BOB, QUICK, Delivery, give_again, make_message, queued, route, until_queued
+from next_hop import NextHop
+from tripost_domains.tracking.recorder import TrackingRecorder
+from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.database.models import QueuedDelivery, QueuedMessage
+from tripost_shared.database.transactions import writing
+from tripost_shared.mail.content import Content
+
+
+async def test_what_was_not_acknowledged_is_delivered_over_itself(delivery: Delivery) -> None:
+    delivery.events.is_unavailable = True
+    await delivery.spool.publish(make_message("ann@dest.example"))
+    await delivery.until(lambda: len(delivery.events.events) == 1)
+    (first,) = [event.id for event in delivery.events.events]
+    delivery.events.events.clear()  # they were in memory only
+    await delivery.restart()
+    delivery.events.is_unavailable = False
+    await delivery.until_settled()
+    assert len(delivery.files()) == 1
+    assert [event.id for event in delivery.events.events] == [first]
+
+
+async def test_what_is_queued_already_is_not_attempted_again(delivery: Delivery) -> None:
+    delivery.settings.retry_first_seconds = 3600
+    await delivery.restart()
+    async with NextHop(replies={"RCPT": "450 4.2.1 Busy"}) as hop:
+        route(delivery, hop)
+        delivery.events.is_unavailable = True
+        await delivery.spool.publish(make_message(BOB))
+        await until_queued(delivery, BOB)
+        await delivery.restart()
+        delivery.events.is_unavailable = False
+        await delivery.until_settled()
+        assert len([command for command in hop.commands if command.startswith("RCPT")]) == 1
+    assert await queued(delivery) == [BOB]
+
+
+async def test_a_claim_of_a_stopped_process_is_due_at_once(delivery: Delivery) -> None:
+    async with NextHop(replies={"RCPT": ["450 4.2.1 Busy", "250 Ok"]}, silent_at=set()) as hop:
+        route(delivery, hop)
+        await delivery.spool.publish(make_message(BOB))
+        await until_queued(delivery, BOB)
+        hop.silent_at.add("MAIL")
+        await hop.wait_until(lambda hop: sum(command.startswith("MAIL") for command in hop.commands) == 2)
+        hop.silent_at.clear()
+        await delivery.restart()
+        await hop.wait_until(lambda hop: len(hop.taken) == 1, within=5)
+
+
+async def test_a_large_message_that_was_settled_before_is_only_acknowledged(delivery: Delivery) -> None:
+    """Its content has been deleted; only the acknowledgement was lost."""
+    content = Content(size_octets=7, stored="gone")
+    delivery.events.is_unavailable = True
+    delivery.records.is_away = True
+    await delivery.spool.publish(make_message("ann@dest.example", content=content))
+    await delivery.until(lambda: delivery.service.messages_at_hand == 1)
+    await delivery.restart()
+    delivery.events.is_unavailable = False
+    await delivery.until_settled()
+    assert delivery.facts() == []
+
+
+async def test_draining_finishes_what_is_at_hand(delivery: Delivery) -> None:
+    for _ in range(20):
+        await delivery.spool.publish(make_message("ann@dest.example"))
+    await delivery.until(lambda: delivery.service.messages_at_hand > 0 or not delivery.spool.messages)
+    await delivery.service.drain()
+    assert delivery.service.messages_at_hand == 0
+    taken = 20 - len(delivery.spool.messages)
+    assert len(delivery.files()) == taken
+
+
+class TestWhatComesAgain:
+    """SPOOL gives a message again whose acknowledgement got lost, when its queue rows may be gone already."""
+
+    async def test_what_was_relayed_at_once_is_not_sent_again(self, delivery: Delivery) -> None:
+        message = make_message(BOB)
+        async with NextHop() as hop:
+            route(delivery, hop)
+            await delivery.spool.publish(message)
+            await delivery.until_settled()
+            await give_again(delivery, message)
+            await delivery.until_settled()
+            assert len(hop.taken) == 1
+
+    async def test_what_was_relayed_from_the_queue_is_not_sent_again(self, delivery: Delivery) -> None:
+        message = make_message(BOB)
+        async with NextHop(replies={"RCPT": ["450 4.2.1 Busy", "250 Ok"]}) as hop:
+            route(delivery, hop)
+            await delivery.spool.publish(message)
+            await hop.wait_until(lambda hop: len(hop.taken) == 1)
+            await until_queued(delivery)
+            await give_again(delivery, message)
+            await delivery.until_settled()
+            assert len(hop.taken) == 1
+        assert await queued(delivery) == []
+
+    async def test_what_failed_is_told_once(self, delivery: Delivery) -> None:
+        delivery.records.add("mailbox ann@sender.example")
+        message = make_message("gone@dest.example")
+        await delivery.spool.publish(message)
+        await delivery.until(lambda: (Fact.DELIVERED, "ann@sender.example") in delivery.facts())
+        delivery.records.add("mailbox gone@dest.example")
+        await give_again(delivery, message)
+        await delivery.until_settled()
+        assert len(delivery.files("sender.example/ann")) == 1
+        assert delivery.files("dest.example/gone") == []
+
+    async def test_what_an_operator_dropped_stays_dropped(self, delivery: Delivery) -> None:
+        delivery.settings.retry_first_seconds = 3600
+        await delivery.restart()
+        message = make_message(BOB)
+        async with NextHop(replies={"RCPT": "450 4.2.1 Busy"}) as hop:
+            route(delivery, hop)
+            await delivery.spool.publish(message)
+            await until_queued(delivery, BOB)
+            await delivery.until_settled()
+            async with writing(delivery.engine) as connection:
+                await connection.execute(delete(QueuedDelivery))
+                await connection.execute(delete(QueuedMessage))
+            now = datetime.now(UTC)
+            delivery.events.record(Event("dropped", message.id, now, Fact.DISCARDED, "admin-api", recipient=BOB))
+            await give_again(delivery, message)
+            await delivery.until_settled()
+            assert [command for command in hop.commands if command.startswith("RCPT")] == [f"RCPT TO:<{BOB}>"]
+        assert await queued(delivery) == []
+
+    async def test_an_alias_that_leads_elsewhere_now_was_settled_then(self, delivery: Delivery) -> None:
+        """Facts tell of the mailboxes; whoever the alias has now was not meant."""
+        delivery.records.add("alias all@dest.example ann@dest.example bob@dest.example")
+        message = make_message("All@dest.example")
+        await delivery.spool.publish(message)
+        await delivery.until_settled()
+        delivery.records.add("mailbox eve@dest.example")
+        delivery.records.add("alias all@dest.example eve@dest.example")
+        await give_again(delivery, message)
+        await delivery.until_settled()
+        assert delivery.files("dest.example/eve") == []
+        assert len(delivery.files()) == len(delivery.files("dest.example/bob")) == 1
+
+    async def test_the_targets_of_an_alias_that_got_nothing_get_it(self, delivery: Delivery) -> None:
+        delivery.records.add("alias all@dest.example ann@dest.example bob@dest.example")
+        message = make_message("all@dest.example")
+        now = datetime.now(UTC)
+        told = Event("one", message.id, now, Fact.DELIVERED, "domains", recipient="ann@dest.example")
+        delivery.events.record(told)
+        await give_again(delivery, message)
+        await delivery.until_settled()
+        assert delivery.files() == []
+        assert len(delivery.files("dest.example/bob")) == 1
+
+    async def test_facts_on_their_way_to_the_database_are_waited_for(self, delivery: Delivery) -> None:
+        await delivery.recorder.stop()
+        message = make_message(BOB)
+        async with NextHop() as hop:
+            route(delivery, hop)
+            await delivery.spool.publish(message)
+            await delivery.until_settled()
+            await give_again(delivery, message)
+            await delivery.until(lambda: delivery.service.messages_at_hand == 1)
+            delivery.recorder = TrackingRecorder(delivery.facts_reader, delivery.tracking, QUICK)
+            delivery.recorder.start()
+            await delivery.until_settled()
+            assert len(hop.taken) == 1
+
+    async def test_what_the_database_never_heard_of_is_attempted(self, delivery: Delivery) -> None:
+        """Rather twice than never."""
+        await delivery.recorder.stop()
+        message = make_message("ann@dest.example")
+        await give_again(delivery, message)
+        delivery.events.record(Event("one", "other", datetime.now(UTC), Fact.DELIVERED, "domains"))
+        await delivery.until_settled()
+        assert len(delivery.files()) == 1
