@@ -1,9 +1,14 @@
 """What changes while a client stays connected."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 from dialog import Dialog
 from edge_world import EdgeWorld
 from tripost_shared.contracts.config import EdgeConfig, FilterConfig
 from tripost_shared.contracts.filter import Action, Verdict
+
+Start = Callable[..., Awaitable[EdgeWorld]]
 
 
 async def test_relay_networks_count_for_the_next_transaction_of_an_open_session(
@@ -25,3 +30,41 @@ async def test_a_block_under_a_new_policy_counts_for_the_next_transaction_of_an_
     world.tiers.connection = Verdict(Action.REJECT, revision=1)
     world.edge.take_policy(FilterConfig(revision=1))
     await dialog(attempt.format("550 5.7.1 Refused by policy (*)"))
+
+
+async def test_too_many_refused_recipients_end_the_session(running: Start) -> None:
+    """Whoever tries out names must connect again and again."""
+    world = await running(refusals_per_session=3)
+    guess = "C: RCPT TO:<nobody@dest.example>\nS: 550 5.1.1 *\n"
+    async with await world.greeted() as client:
+        await client("C: MAIL FROM:<>\nS: 250 *\n" + 3 * guess)
+        await client(guess + "S: 421 4.7.0 *\nS: <closed>")
+
+
+async def test_refusals_before_an_accepted_message_are_forgotten(running: Start) -> None:
+    """A list with dead addresses among good ones passes."""
+    world = await running(refusals_per_session=3)
+    message = """C: MAIL FROM:<>
+                 C: RCPT TO:<ann@dest.example>
+                 C: RCPT TO:<nobody@dest.example>
+                 C: RCPT TO:<no-one@dest.example>
+                 C: DATA
+                 C: .
+                 S: 250 *
+                 S: 250 *
+                 S: 550 *
+                 S: 550 *
+                 S: 354 *
+                 S: 250 *\n"""
+    async with await world.greeted() as client:
+        await client(4 * message)
+
+
+async def test_a_client_within_a_transaction_is_told_when_the_service_stops(world: EdgeWorld, dialog: Dialog) -> None:
+    """Draining let it go on; the connection is not closed without a word (RFC 5321 §3.8)."""
+    await dialog("C: MAIL FROM:<>\nS: 250 *")
+    draining = asyncio.create_task(world.edge.drain())
+    await dialog("C: RCPT TO:<ann@dest.example>\nS: 250 *")
+    world.edge.abort()
+    await dialog("S: 421 4.3.2 *\nS: <closed>")
+    await asyncio.wait_for(draining, 5)

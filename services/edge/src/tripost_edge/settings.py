@@ -58,6 +58,12 @@ class EdgeSettings(BaseSettings):
     recipients_limit: int = Field(100, ge=100, le=5000, description="Recipients per message (RFC 5321 §4.5.3.1.8).")
     messages_per_session: int = Field(500, ge=1, description="Transactions before a session is asked to begin anew.")
     errors_per_session: int = Field(20, ge=1, description="Slips of the protocol that are taken in one session.")
+    refusals_per_session: int = Field(
+        100,
+        ge=1,
+        description="Commands refused by 5yz (such as recipients that do not exist), without an accepted message "
+        "between them, that are taken in one session.",
+    )
     auth_failures_per_session: int = Field(3, ge=1, description="Failed authentications that end a session.")
     auth_failure_delay_seconds: float = Field(
         1.0, ge=0, description="How long the first failed authentication is held back; the n-th takes n times that."
@@ -117,6 +123,7 @@ class EdgeSettings(BaseSettings):
                 rate_grace_seconds=self.content_rate_grace_seconds,
             ),
             max_errors=self.errors_per_session,
+            max_refusals=self.refusals_per_session,
             tls_handshake_seconds=self.tls_handshake_seconds,
             proxy_header_seconds=self.proxy_header_seconds,
         )

@@ -18,6 +18,7 @@ from tripost_edge.session import replies
 from tripost_edge.session.command import EVENTS, NOT_IMPLEMENTED, WITHOUT_ARGUMENT, Command, parse_command
 from tripost_edge.session.inbox import LineTooLong
 from tripost_edge.session.phase import NEXT_PHASE, Event, Phase, refusal
+from tripost_edge.session.pipelining import take_recipients
 from tripost_edge.session.session import Session
 from tripost_edge.stages.reception import Reception
 from tripost_shared.mail.client import Client
@@ -28,7 +29,6 @@ from tripost_shared.mail.reply import TRY_LATER, SmtpReply
 log = structlog.get_logger()
 
 PROTOCOL_ERRORS: Final = frozenset({500, 501, 502, 503, 504, 530, 538, 555})
-MAX_BATCH: Final = 200  # pipelined RCPT commands that are judged together
 _MEASURED: Final[Mapping[Event, str]] = MappingProxyType(
     {
         Event.AUTH: "auth",
@@ -60,8 +60,19 @@ class SmtpSession(ClientConnection):
     def dismiss(self) -> None:
         """End with 421 as soon as no transaction is open (the service shuts down)."""
         self._is_dismissed = True
-        if self._state.phase in {Phase.CONNECTED, Phase.GREETED} and self._arrival is not None:
-            self._end(SessionOver(replies.SHUTTING_DOWN, because="service shuts down"))
+        if self._state.phase in {Phase.CONNECTED, Phase.GREETED}:
+            self._end_where_it_waits()
+
+    def abort(self) -> None:
+        """End now: with 421 if the session waits for the client, else without a word (RFC 5321 §3.8)."""
+        if not self._end_where_it_waits():
+            super().abort()
+
+    def _end_where_it_waits(self) -> bool:
+        if self._arrival is None:
+            return False
+        self._end(SessionOver(replies.SHUTTING_DOWN, because="service shuts down"))
+        return True
 
     async def _handle_client(self) -> None:
         """Run the session from greeting to end; this is the entrance that catches everything."""
@@ -149,11 +160,14 @@ class SmtpSession(ClientConnection):
         if reply.code == 421:
             raise SessionOver(reply, because=reply.text)
         self.say(reply)
+        state, limits = self._state, self._context.limits
         if reply.code in PROTOCOL_ERRORS:
-            self._state.protocol_errors += 1
-            if self._state.protocol_errors > self._context.limits.max_errors:
-                self._context.journal.refused(self._state, "connect", replies.TOO_MANY_ERRORS)
-                raise SessionOver(replies.TOO_MANY_ERRORS, because="too many protocol errors")
+            state.protocol_errors += 1
+        elif reply.is_permanent:
+            state.refusals += 1
+        if state.protocol_errors > limits.max_errors or state.refusals > limits.max_refusals:
+            self._context.journal.refused(state, "connect", replies.TOO_MANY_ERRORS)
+            raise SessionOver(replies.TOO_MANY_ERRORS, because="too many errors or refusals")
 
     # The commands
 
@@ -173,7 +187,9 @@ class SmtpSession(ClientConnection):
         if len(self._inbox):
             raise SessionOver(replies.PIPELINED_STARTTLS, because="octets follow STARTTLS in plain text")
         self.say(replies.READY_FOR_TLS)
+        self._pace.wait_for_command(self.loop.time())  # the client may take no replies
         await self.flush()
+        self._pace.stop_waiting()
         await self.start_tls()
         self._state.phase = NEXT_PHASE[self._state.phase, Event.STARTTLS]
         self._state.learn(tls=self.tls_in_words(), helo="", esmtp=False)
@@ -193,7 +209,7 @@ class SmtpSession(ClientConnection):
 
     async def smtp_RCPT(self, arg: str | None) -> None:
         """RCPT: this one, and those that the client has pipelined behind it."""
-        for reply in await self._stages.rcpt.take(self._state, [arg or "", *self._pipelined_recipients()]):
+        for reply in await self._stages.rcpt.take(self._state, [arg or "", *take_recipients(self._inbox)]):
             self._answer(Event.RCPT, reply)
 
     async def smtp_DATA(self, arg: str | None) -> None:
@@ -206,7 +222,10 @@ class SmtpSession(ClientConnection):
             await reception.abandon()
             raise
         self._state.phase = NEXT_PHASE[self._state.phase, Event.CONTENT]
-        self.say(await self._stages.data.conclude(self._state, reception, is_client_there=lambda: not self._is_lost))
+        reply = await self._stages.data.conclude(self._state, reception, is_client_there=lambda: not self._is_lost)
+        if reply.is_positive:
+            self._state.refusals = 0
+        self.say(reply)
 
     async def smtp_RSET(self, arg: str | None) -> None:
         """RSET: the transaction is dropped."""
@@ -236,29 +255,13 @@ class SmtpSession(ClientConnection):
             self._context.journal.abandoned(self._state, verb)
         self._answer(Event.HELLO, reply)
 
-    def _pipelined_recipients(self) -> list[str]:
-        """Take the RCPT lines that follow at once; one that cannot be read is left to the loop."""
-        arguments: list[str] = []
-        while len(arguments) < MAX_BATCH and self._inbox.next_line_begins(b"RCPT "):
-            try:
-                line = self._inbox.take_line() or b""
-            except LineTooLong:
-                self._inbox.put_back(b"\r\n")
-                break
-            try:
-                arguments.append(parse_command(line).argument)
-            except PermanentFailure:
-                self._inbox.put_back(line + b"\r\n")
-                break
-        return arguments
-
     async def _challenge(self, challenge: SmtpReply) -> str:
         """Say a SASL challenge, give the response."""
         self.say(challenge)
         try:
             return (await self.read_line()).decode("latin-1")
         except LineTooLong as error:
-            raise PermanentFailure(replies.LINE_TOO_LONG, because="SASL response too long") from error
+            raise PermanentFailure(replies.AUTH_LINE_TOO_LONG, because="SASL response too long") from error
 
     async def _take_content(self, reception: Reception) -> None:
         """Feed the reception until the content is complete; the client waits while the store is busy."""

@@ -65,7 +65,7 @@ def parse_command(line: bytes) -> Command:
     except UnicodeDecodeError as error:
         raise PermanentFailure(replies.BAD_OCTETS, because="command is not UTF-8") from error
     verb, _, argument = text.partition(" ")
-    verb = verb.upper()
+    verb = verb.upper() if verb.isascii() else ""  # some other letters have ASCII ones as their upper case
     if len(line) > MAX_LINE_OCTETS and verb != "AUTH":
         raise PermanentFailure(replies.LINE_TOO_LONG, because="command line too long")
     return Command(verb, argument.strip(" \t"))

@@ -58,6 +58,7 @@ AUTH_DONE: Final = SmtpReply(503, "5.5.1", "Already authenticated")
 AUTH_UNKNOWN_MECHANISM: Final = SmtpReply(504, "5.5.4", "Mechanism not supported")
 AUTH_CANCELLED: Final = SmtpReply(501, "5.7.0", "Authentication cancelled")
 AUTH_BAD_RESPONSE: Final = SmtpReply(501, "5.5.2", "Cannot decode the response")
+AUTH_LINE_TOO_LONG: Final = SmtpReply(500, "5.5.6", "Authentication exchange line is too long")
 AUTH_INVALID: Final = SmtpReply(535, "5.7.8", "Authentication credentials invalid")
 AUTH_TRY_LATER: Final = SmtpReply(454, "4.7.0", "Temporary authentication failure")
 

@@ -59,6 +59,7 @@ class Session:
     judged_by: int = 0
     transactions: int = 0  # begun so far
     protocol_errors: int = 0
+    refusals: int = 0  # 5yz replies to commands that were in order, since a message was last accepted
     auth_failures: int = 0
     facts: int = 0  # recorded so far; numbers them
 

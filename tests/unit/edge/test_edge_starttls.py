@@ -1,0 +1,42 @@
+"""STARTTLS with a client that takes no replies."""
+
+import asyncio
+import ssl
+
+from edge_world import EdgeWorld
+from tripost_edge.listeners.context import ListenerProfile
+from tripost_edge.listeners.smtp_session import SmtpSession
+from tripost_shared.mail.client import ListenerKind
+
+
+class FullConnection(asyncio.Transport):
+    """A connection whose buffer is full once the handshake is to begin."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("192.0.2.7", 40000)})
+        self.session: SmtpSession | None = None
+        self.is_aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self.session is not None and b"Ready to start TLS" in bytes(data):
+            self.session.pause_writing()
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Wait for the buffer, as a real one does."""
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+async def test_it_is_not_waited_for_without_end() -> None:
+    world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), command_timeout_seconds=0.1)
+    profile = ListenerProfile("mx", ListenerKind.MX)
+    session = SmtpSession(asyncio.get_running_loop(), world.edge.context, profile)
+    connection = FullConnection()
+    connection.session = session
+    session.connection_made(connection)
+    session.data_received(b"EHLO c\r\nSTARTTLS\r\n")
+    await asyncio.wait_for(world.edge.registry.drain(), 5)
