@@ -10,6 +10,7 @@ and `content`, the moment after the final dot.
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -35,6 +36,7 @@ USUAL_REPLIES: Final[Mapping[str, str]] = {
 }
 USUAL_EXTENSIONS: Final = ("PIPELINING", "SIZE 10485760", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
 READ_WITHIN: Final = 30.0
+DRIP_SECONDS: Final = 0.02
 
 
 @dataclass(slots=True)
@@ -57,8 +59,11 @@ class NextHop:
     """A scripted SMTP server on a loopback port.
 
     `replies`: a text, a list of texts (one after the other, the last one for good), or a function of the argument.
-    `drop_at`: steps at which the connection is cut instead of a reply. `silent_at`: steps that get no reply.
+    A function that raises ConnectionError cuts the connection. `drop_at`: steps at which it is cut instead of a reply.
+    `silent_at`: steps that get no reply. `drips_at`: steps whose reply comes an octet at a time, DRIP_SECONDS apart.
+    `reads_content`: False for a hop that answers content without reading it, and then says no more.
     `extensions` are the EHLO keywords; a `certificate` adds STARTTLS, and so does `breaks_tls`: its handshake fails.
+    `asks_for_certificate`: the client must show one; with TLS 1.3 it learns that when its own part is done.
     `host` is the address; `port` 0 picks a free one, and the same is used when the hop is started again.
     """
 
@@ -68,15 +73,20 @@ class NextHop:
         replies: Mapping[str, Reply] | None = None,
         drop_at: Collection[str] = (),
         silent_at: Collection[str] = (),
+        drips_at: Collection[str] = (),
+        reads_content: bool = True,
         extensions: Sequence[str] = USUAL_EXTENSIONS,
         certificate: trustme.LeafCert | None = None,
         breaks_tls: bool = False,
+        asks_for_certificate: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.replies = dict(replies or {})
         self.drop_at = set(drop_at)
         self.silent_at = set(silent_at)
+        self.drips_at = set(drips_at)
+        self.reads_content = reads_content
         self.extensions = list(extensions)
         self.host = host
         self.port = port
@@ -84,6 +94,7 @@ class NextHop:
         self.commands: list[str] = []
         self.transactions: list[HopTransaction] = []
         self.breaks_tls = breaks_tls
+        self.asks_for_certificate = asks_for_certificate
         self._context = _context(certificate)
         self._given: defaultdict[str, int] = defaultdict(int)
         self._server: asyncio.Server | None = None
@@ -104,6 +115,8 @@ class NextHop:
         """Listen."""
         self._server = await asyncio.start_server(self._accept, self.host, self.port, limit=2**20)
         self.port = self._server.sockets[0].getsockname()[1]
+        if not self.reads_content:  # nor does the system for it
+            self._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
     async def stop(self) -> None:
         """Listen no more, and cut all connections."""
@@ -226,6 +239,10 @@ class _HopSession:
 
     async def _take_content(self) -> None:
         transaction = self._transaction or HopTransaction("", self._number, self._tls)
+        if not self._hop.reads_content:
+            await self._send("content", self._hop.reply_to("content", transaction.mail))
+            self._writer.write_eof()
+            await asyncio.sleep(READ_WITHIN)  # the client gives up first, or the test ends
         lines: list[bytes] = []
         while (line := await self._reader.readuntil(b"\r\n")) != b".\r\n":
             lines.append(line)
@@ -243,8 +260,26 @@ class _HopSession:
             with contextlib.suppress(ConnectionError):
                 await self._writer.drain()
             raise _Drop
+        if self._hop.asks_for_certificate:
+            await self._ask_for_certificate(self._context)
         await self._writer.start_tls(self._context)
         self._tls = True
+
+    async def _ask_for_certificate(self, context: ssl.SSLContext) -> None:
+        """Do the handshake until the client shows no certificate, and tell it so, which asyncio's streams would not."""
+        context.verify_mode = ssl.CERT_REQUIRED
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        layer = context.wrap_bio(incoming, outgoing, server_side=True)
+        while True:
+            try:
+                layer.do_handshake()
+            except ssl.SSLWantReadError:
+                self._writer.write(outgoing.read())
+                incoming.write(await self._reader.read(65536))
+            except ssl.SSLError:
+                self._writer.write(outgoing.read())
+                await self._writer.drain()
+                raise _Drop from None
 
     async def _answer(self, step: str, argument: str = "") -> int:
         reply = self._hop.reply_to(step, argument)
@@ -256,8 +291,13 @@ class _HopSession:
             raise _Drop
         if step in self._hop.silent_at:
             await asyncio.sleep(READ_WITHIN)  # the client gives up first, or the test ends
-        self._writer.write(reply.replace("\n", "\r\n").encode() + b"\r\n")
-        await self._writer.drain()
+        octets = reply.replace("\n", "\r\n").encode() + b"\r\n"
+        pieces = [octets[at : at + 1] for at in range(len(octets))] if step in self._hop.drips_at else [octets]
+        for piece in pieces:
+            self._writer.write(piece)
+            await self._writer.drain()
+            if len(pieces) > 1:
+                await asyncio.sleep(DRIP_SECONDS)
 
 
 def _context(certificate: trustme.LeafCert | None) -> ssl.SSLContext | None:

@@ -1,5 +1,6 @@
 """The relay agent: passes a message on to a next hop, host by host until one answers for every recipient."""
 
+import asyncio
 import ssl
 from collections.abc import Sequence
 from typing import Final
@@ -8,6 +9,7 @@ import structlog
 
 from tripost_domains.delivery.outcome import Outcome, Result, Trial, deferred, failed
 from tripost_domains.delivery.plan import hop_name
+from tripost_domains.delivery.relay.attempt import Attempt
 from tripost_domains.delivery.relay.classify import HostFailure
 from tripost_domains.delivery.relay.finder import HostFinder, NoHost
 from tripost_domains.delivery.relay.gate import Gate, NoRoom
@@ -50,7 +52,10 @@ class RelayAgent:
     async def relay(
         self, message: SpooledMessage, hop: NextHop, recipients: Sequence[str], trial: Trial
     ) -> dict[str, Outcome]:
-        """Send the message to these recipients, as few transactions as may be; gives an outcome for each."""
+        """Send the message to these recipients, as few transactions as may be; gives an outcome for each.
+
+        All of it up to the last final dot takes `trial.within` at most.
+        """
         outcomes = {
             recipient: failed("5.1.3", "Address cannot be sent")
             for recipient in recipients
@@ -60,25 +65,37 @@ class RelayAgent:
         if not is_safe_path(message.envelope.reverse_path):
             return outcomes | dict.fromkeys(left, failed("5.1.7", "Reverse-path cannot be sent"))
         sending = Sending(message, self._content)
+        deadline = None
+        if trial.within is not None:
+            deadline = asyncio.get_running_loop().time() + trial.within.total_seconds()
         for start in range(0, len(left), MAX_RECIPIENTS):
-            batch = left[start : start + MAX_RECIPIENTS]
-            try:
-                async with self._gate.enter(hop):
-                    outcomes |= await self._relay_batch(sending, hop, batch, trial)
-            except NoRoom as error:
-                reply = deferred("4.4.5", f"{hop_name(hop)} is busy", detail=str(error)).reply
-                outcomes |= dict.fromkeys(batch, Outcome(Result.DEFERRED, reply, detail=str(error), was_tried=False))
+            attempt = Attempt(left[start : start + MAX_RECIPIENTS], asyncio.timeout_at(deadline))
+            await self._attempt(sending, hop, attempt, trial)
+            outcomes |= attempt.decided
         return outcomes
 
-    async def _relay_batch(
-        self, sending: Sending, hop: NextHop, recipients: Sequence[str], trial: Trial
-    ) -> dict[str, Outcome]:
+    async def _attempt(self, sending: Sending, hop: NextHop, attempt: Attempt, trial: Trial) -> None:
+        """Decide about all recipients, whatever breaks: what was sent to some must not be lost by what others meet."""
+        try:
+            async with attempt.limit, self._gate.enter(hop):
+                await self._try_hosts(sending, hop, attempt, trial)
+        except NoRoom as error:
+            reply = deferred("4.4.5", f"{hop_name(hop)} is busy", detail=str(error)).reply
+            attempt.decide_rest(Outcome(Result.DEFERRED, reply, detail=str(error), was_tried=False))
+        except Exception as error:
+            if isinstance(error, TimeoutError) and attempt.limit.expired():
+                text = f"{hop_name(hop)} timed out before the message was handed over"
+                attempt.decide_rest(deferred("4.4.1", text))
+                return
+            log.exception("relay broke", message_id=sending.message.id, next_hop=hop_name(hop))
+            attempt.decide_rest(deferred("4.3.0", "Temporary failure", detail=type(error).__name__))
+
+    async def _try_hosts(self, sending: Sending, hop: NextHop, attempt: Attempt, trial: Trial) -> None:
         try:
             hosts = await self._finder.find(hop)
         except NoHost as error:
-            return dict.fromkeys(recipients, error.outcome)
-        outcomes: dict[str, Outcome] = {}
-        left = list(recipients)
+            attempt.decide_rest(error.outcome)
+            return
         failures: list[Outcome] = []
         for host in hosts:
             known = self._memory.failure_of(host, trial.began_at)
@@ -86,32 +103,30 @@ class RelayAgent:
                 failures.append(known)
                 continue
             try:
-                return outcomes | await self._try_host(sending, host, hop.tls, left)
+                await self._try_host(sending, host, hop.tls, attempt)
             except HostFailure as error:
                 log.info("next hop failed", message_id=sending.message.id, host=str(host), because=str(error))
-                outcomes |= error.decided
                 failures.append(error.outcome)
-                left = [recipient for recipient in left if recipient not in error.decided]
             except (ContentMissing, ContentUnavailable) as error:
-                trouble = deferred("4.3.0", "Content cannot be read now", str(host), f"{type(error).__name__}: {error}")
-                return outcomes | dict.fromkeys(left, trouble)
-        return outcomes | dict.fromkeys(left, _in_doubt(failures))
+                because = f"{type(error).__name__}: {error}"
+                attempt.decide_rest(deferred("4.3.0", "Content cannot be read now", str(host), because))
+            if not attempt.left:
+                return
+        attempt.decide_rest(_in_doubt(failures))
 
-    async def _try_host(self, sending: Sending, host: Host, tls: str, recipients: list[str]) -> dict[str, Outcome]:
-        """Send over an open session or a new one; raises HostFailure."""
+    async def _try_host(self, sending: Sending, host: Host, tls: str, attempt: Attempt) -> None:
+        """Send over an open session or a new one, and decide about all recipients; raises HostFailure."""
         key = Key(host, tls)
         session = self._pool.take(key)
-        if session is not None:
-            outcomes = await self._transact_again(sending, session, key, recipients)
-            if outcomes is not None:
-                return outcomes
+        if session is not None and not await self._is_gone(sending, session, key, attempt):
+            return
         try:
             session = await self._open(host, tls)
         except HostFailure as error:
             self._memory.note_failure(host, error.outcome)
             raise
         self._memory.note_success(host)
-        return await self._transact(sending, session, key, recipients)
+        await self._transact(sending, session, key, attempt)
 
     async def _open(self, host: Host, tls: str) -> SmtpSession:
         if tls == "may" and self._memory.has_broken_tls(host):
@@ -123,33 +138,40 @@ class RelayAgent:
             self._memory.note_broken_tls(host)
             return await SmtpSession.open(host, self._hello_name, self._patience, "none", self._context)
 
-    async def _transact_again(
-        self, sending: Sending, session: SmtpSession, key: Key, recipients: list[str]
-    ) -> dict[str, Outcome] | None:
-        """Use a session that was left open; None when it was gone and nothing has been said about the message."""
+    async def _is_gone(self, sending: Sending, session: SmtpSession, key: Key, attempt: Attempt) -> bool:
+        """Use a session that was left open; tells whether it was gone, the host having said nothing about the message."""
+        before = dict(attempt.decided)
         try:
-            outcomes = await self._transact(sending, session, key, recipients)
-        except HostFailure as error:
-            if error.decided:
+            await self._transact(sending, session, key, attempt)
+        except HostFailure:
+            if any(outcome.remote_mta for recipient, outcome in attempt.decided.items() if recipient not in before):
                 raise
-            return None
-        is_closing = all(outcome.reply.code == 421 for outcome in outcomes.values())
-        return None if is_closing else outcomes
+            return True
+        if any(outcome.reply.code != 421 for recipient, outcome in attempt.decided.items() if recipient not in before):
+            return False
+        attempt.decided = before
+        return True
 
-    async def _transact(
-        self, sending: Sending, session: SmtpSession, key: Key, recipients: list[str]
-    ) -> dict[str, Outcome]:
+    async def _transact(self, sending: Sending, session: SmtpSession, key: Key, attempt: Attempt) -> None:
+        """Send over this session; raises HostFailure, ContentMissing or ContentUnavailable."""
         try:
             refusal = await sending.refusal(session.capabilities, session.host)
             if refusal is not None:
-                return dict.fromkeys(recipients, refusal)
-            outcomes: dict[str, Outcome] = {}
+                attempt.decide_rest(refusal)
+                return
             if "SMTPUTF8" not in session.capabilities:
-                unnamed = Outcome(Result.FAILED, NEEDS_SMTPUTF8, str(session.host))
-                outcomes = {recipient: unnamed for recipient in recipients if not recipient.isascii()}
-            named = [recipient for recipient in recipients if recipient not in outcomes]
-            return outcomes | (await session.transact(sending, named) if named else {})
+                unnamed = [recipient for recipient in attempt.left if not recipient.isascii()]
+                attempt.decide(unnamed, Outcome(Result.FAILED, NEEDS_SMTPUTF8, str(session.host)))
+            if attempt.left:
+                await session.transact(sending, attempt)
         except BaseException:
+            if session.is_in_doubt:
+                log.warning(
+                    "stopped before the reply to the content: the next attempt may duplicate the message",
+                    message_id=sending.message.id,
+                    host=str(session.host),
+                    recipients=attempt.left,
+                )
             session.close()
             raise
         finally:

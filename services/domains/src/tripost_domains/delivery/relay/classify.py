@@ -27,15 +27,14 @@ NO_MAIL_HERE: Final = frozenset({521, 556})
 
 
 class HostFailure(Exception):
-    """This host cannot be used now, or not for all: the next one may be tried for recipients not in `decided`.
+    """This host cannot be used now, or not for all: the next one may be tried for recipients that are left.
 
-    `outcome` is what it means if no other host is left.
+    `outcome` is what it means if no other host is.
     """
 
-    def __init__(self, outcome: Outcome, decided: dict[str, Outcome] | None = None) -> None:
+    def __init__(self, outcome: Outcome) -> None:
         super().__init__(str(outcome.reply))
         self.outcome = outcome
-        self.decided = decided or {}
 
 
 def classify(reply: SmtpReply, step: Step, host: Host) -> Outcome:

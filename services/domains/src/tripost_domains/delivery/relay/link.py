@@ -27,6 +27,8 @@ class Link(asyncio.Protocol):
         self._replies = ReplyParser()
         self._because = ""  # why it is lost; "" while it is not
         self._is_paused = False
+        self._is_proven = True  # False from STARTTLS until the host is heard under TLS
+        self._was_refused = False
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
 
@@ -48,8 +50,13 @@ class Link(asyncio.Protocol):
         """Whether it is open and nothing has come that was not asked for."""
         return not self._because and self._replies.is_empty
 
+    @property
+    def handshake_was_refused(self) -> bool:
+        """Whether the host ended the handshake after our part of it: with TLS 1.3 that shows at the first read only."""
+        return self._was_refused
+
     async def reply(self, within: float) -> RemoteReply:
-        """Wait for the next reply; raises LinkLost."""
+        """Wait for the next reply, all of it; raises LinkLost. One that has come is given, whatever came after it."""
         if (reply := self._next()) is not None:
             return reply
         try:
@@ -63,6 +70,8 @@ class Link(asyncio.Protocol):
                         self._reader = None
                     reply = self._next()
         except TimeoutError as error:
+            if (reply := self._next()) is not None:  # it came at the last moment
+                return reply
             self.close()
             raise LinkLost(f"no reply in {within:g} s") from error
         return reply
@@ -104,6 +113,7 @@ class Link(asyncio.Protocol):
         if self._transport is None or not self.is_quiet:
             self.close()
             raise TlsFailed("octets in plain text after the reply to STARTTLS")
+        self._is_proven = False
         try:
             transport = await asyncio.get_running_loop().start_tls(
                 self._transport, self, context, server_hostname=server_name, ssl_handshake_timeout=within
@@ -141,6 +151,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Collect octets (asyncio's call)."""
+        self._is_proven = True
         self._replies.feed(data)
         if self._replies.unread_octets > MAX_UNREAD_OCTETS:
             self._end("too many octets that nobody asked for")
@@ -154,6 +165,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end (asyncio's call)."""
+        self._was_refused = not self._is_proven and isinstance(exc, ssl.SSLError)
         self._end("closed by the host" if exc is None else _reason(exc))
 
     def pause_writing(self) -> None:
@@ -184,7 +196,7 @@ class Link(asyncio.Protocol):
 
 def _reason(error: Exception) -> str:
     """Say what happened in the system's own words; asyncio's name addresses that are known already."""
-    number = error.errno if isinstance(error, OSError) else None
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
     return os.strerror(number) if number else str(error) or type(error).__name__
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tripost_domains.delivery.outcome import Outcome, Result
+from tripost_domains.delivery.relay.attempt import Attempt
 from tripost_domains.delivery.relay.classify import (
     HostFailure,
     Step,
@@ -24,7 +25,10 @@ from tripost_shared.mail.reply import SmtpReply
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long each wait may last, in seconds (RFC 5321 §4.5.3.2 names the least values for most)."""
+    """How long each wait may last, in seconds (RFC 5321 §4.5.3.2 names the least values for most).
+
+    A reply must be there in that time with all its lines, however often some of it comes.
+    """
 
     connect: float = 30
     greeting: float = 120
@@ -48,6 +52,7 @@ class SmtpSession:
         self._link = link
         self._hello_name = hello_name
         self._patience = patience
+        self.is_in_doubt = False  # the final dot is sent, and no reply to it has come
         self._needs_reset = False
 
     @staticmethod
@@ -75,38 +80,33 @@ class SmtpSession:
         """Whether another transaction can begin, as far as can be seen without asking."""
         return self._link.is_quiet
 
-    async def transact(self, sending: Sending, recipients: Sequence[str]) -> dict[str, Outcome]:
-        """Send the message to these recipients, which this session's host can name; gives an outcome for each.
+    async def transact(self, sending: Sending, attempt: Attempt) -> None:
+        """Send the message to the recipients that are left, and decide about each.
 
-        Raises HostFailure when the host failed before the final dot: nothing was taken for those it did not decide.
+        Raises HostFailure when the host failed before the final dot: nothing was taken for those that are left then.
         Raises ContentMissing or ContentUnavailable, the connection then being cut before the final dot.
         """
         self.transactions += 1
         if self._needs_reset:
             await self._reset()
         self._needs_reset = True
-        decided: dict[str, Outcome] = {}
+        recipients = attempt.left
         step = Step.MAIL
         try:
             if "PIPELINING" in self.capabilities:
-                data = await self._burst(sending, recipients, decided)
+                may_send = await self._burst(sending, recipients, attempt)
             else:
-                data = await self._one_by_one(sending, recipients, decided)
-            if data is None:
-                return decided
+                may_send = await self._one_by_one(sending, recipients, attempt)
+            if not may_send:
+                return
             step = Step.CONTENT
-            if len(decided) == len(recipients):
+            if not attempt.left:
                 await self._send_nothing()
-                return decided
-            reply = await self._send(sending)
+                return
+            await self._send(sending, attempt)
         except LinkLost as error:
-            if len(decided) == len(recipients):
-                return decided
-            raise HostFailure(lost(step, self.host, str(error)), decided) from error
-        outcome = reply if isinstance(reply, Outcome) else classify(reply.summary(), Step.END, self.host)
-        self._needs_reset = outcome.result is not Result.RELAYED
-        decided.update((recipient, outcome) for recipient in recipients if recipient not in decided)
-        return decided
+            if attempt.left:
+                raise HostFailure(lost(step, self.host, str(error))) from error
 
     def say_goodbye(self) -> None:
         """End the session in order."""
@@ -124,9 +124,9 @@ class SmtpSession:
 
     async def _hello(self) -> None:
         """Say EHLO, or HELO to a host that knows no EHLO (RFC 5321 §4.1.1.1)."""
+        self.capabilities = {}  # what was said before TLS counts no more (RFC 3207 §4.2)
         reply = await self._opening_reply(Step.HELLO, f"EHLO {self._hello_name}\r\n")
         if reply.code // 100 == 5 and not self.tls:
-            self.capabilities = {}
             reply = await self._opening_reply(Step.HELLO, f"HELO {self._hello_name}\r\n")
         elif reply.code == 250:
             self.capabilities = parse_capabilities(reply)
@@ -142,16 +142,21 @@ class SmtpSession:
         if reply.code != 220:
             if tls == "encrypt":
                 raise HostFailure(tls_trouble(self.host, f"STARTTLS was answered {reply.summary()}"))
-            return
+            if reply.code == 421:  # it hangs up
+                raise HostFailure(classify_opening(reply.summary(), Step.TLS, self.host))
+            return  # RFC 3207 §4: whether to go on without TLS is for the client to decide
         server_name = None if parse_literal(self.host.name) else self.host.name
         try:
             await self._link.start_tls(context, server_name, self._patience.greeting)
-            self.tls = self._link.tls_version()
-            await self._hello()
         except TlsFailed as error:
             raise self._broken_tls(tls, str(error)) from error
-        except HostFailure as error:  # TLS 1.3 tells a refused handshake only at the first read
-            raise self._broken_tls(tls, str(error.outcome.reply)) from error
+        self.tls = self._link.tls_version()
+        try:
+            await self._hello()
+        except HostFailure as error:
+            if self._link.handshake_was_refused:
+                raise self._broken_tls(tls, str(error.outcome.reply)) from error
+            raise
 
     def _broken_tls(self, tls: str, because: str) -> Exception:
         return HostFailure(tls_trouble(self.host, because)) if tls == "encrypt" else BrokenTls(because)
@@ -164,74 +169,83 @@ class SmtpSession:
         except LinkLost as error:
             raise HostFailure(lost(step, self.host, str(error))) from error
 
-    async def _burst(
-        self, sending: Sending, recipients: Sequence[str], decided: dict[str, Outcome]
-    ) -> SmtpReply | None:
-        """Send MAIL, all RCPT and DATA at once (RFC 2920); gives the reply to DATA if it asks for content."""
+    async def _burst(self, sending: Sending, recipients: Sequence[str], attempt: Attempt) -> bool:
+        """Send MAIL, all RCPT and DATA at once (RFC 2920); tells whether the host asks for content."""
         commands = [sending.mail_command(self.capabilities), *map(rcpt_command, recipients), b"DATA\r\n"]
         self._link.write(b"".join(commands))
         mail = await self._reply()
         if mail.code // 100 != 2:
-            self._decide(recipients, mail, Step.MAIL, decided)
+            attempt.decide(recipients, classify(mail, Step.MAIL, self.host))
         for recipient in recipients:
             reply = await self._reply()
-            if recipient not in decided and reply.code // 100 != 2:
-                self._decide([recipient], reply, Step.RCPT, decided)
-        return self._may_send(await self._reply(), recipients, decided)
+            if recipient not in attempt.decided and reply.code // 100 != 2:
+                attempt.decide([recipient], classify(reply, Step.RCPT, self.host))
+        return self._may_send(await self._reply(), attempt)
 
-    async def _one_by_one(
-        self, sending: Sending, recipients: Sequence[str], decided: dict[str, Outcome]
-    ) -> SmtpReply | None:
+    async def _one_by_one(self, sending: Sending, recipients: Sequence[str], attempt: Attempt) -> bool:
+        """Send MAIL, each RCPT and DATA after the reply to the last; tells whether the host asks for content."""
         mail = await self._ask(sending.mail_command(self.capabilities))
         if mail.code // 100 != 2:
-            self._decide(recipients, mail, Step.MAIL, decided)
-            return None
+            attempt.decide(recipients, classify(mail, Step.MAIL, self.host))
+            return False
         for recipient in recipients:
             reply = await self._ask(rcpt_command(recipient))
             if reply.code // 100 != 2:
-                self._decide([recipient], reply, Step.RCPT, decided)
-        if len(decided) == len(recipients):
-            return None
-        return self._may_send(await self._ask(b"DATA\r\n"), recipients, decided)
+                attempt.decide([recipient], classify(reply, Step.RCPT, self.host))
+        return bool(attempt.left) and self._may_send(await self._ask(b"DATA\r\n"), attempt)
 
-    def _may_send(self, reply: SmtpReply, recipients: Sequence[str], decided: dict[str, Outcome]) -> SmtpReply | None:
+    def _may_send(self, reply: SmtpReply, attempt: Attempt) -> bool:
         if reply.code == 354:
-            return reply
-        self._decide([name for name in recipients if name not in decided], reply, Step.DATA, decided)
-        return None
+            return True
+        attempt.decide_rest(classify(reply, Step.DATA, self.host))
+        return False
 
-    def _decide(self, recipients: Sequence[str], reply: SmtpReply, step: Step, decided: dict[str, Outcome]) -> None:
-        outcome = classify(reply, step, self.host)
-        decided.update((recipient, outcome) for recipient in recipients)
-
-    async def _send(self, sending: Sending) -> RemoteReply | Outcome:
-        """Send the content and the final dot; gives the reply to it, or the outcome of its absence.
+    async def _send(self, sending: Sending, attempt: Attempt) -> None:
+        """Send the content and the final dot, and decide about the recipients by the reply to it, or its absence.
 
         Raises LinkLost when the connection ends before the final dot, and content errors with the connection cut.
         """
         try:
-            stuffer = DotStuffer()
-            whole = sending.whole()
-            if whole is not None:
-                self._link.write(stuffer.feed(whole) + stuffer.end())
-            else:
-                async for chunk in sending.chunks():
-                    self._link.write(stuffer.feed(chunk))
-                    await self._link.drain(self._patience.block)
-                self._link.write(stuffer.end())
+            await self._send_content(sending, attempt)
         except LinkLost:
             early = self._link.pending_reply()  # such as "552 too large", said before the connection was closed
-            if early is not None and early.code >= 400:
-                return early
-            raise
+            if early is None or early.code < 400:
+                raise
+            attempt.decide_rest(classify(early.summary(), Step.END, self.host))
+            return
         except BaseException:
             self.close()
             raise
+        self.is_in_doubt = True
+        outcome = await self._final_outcome()
+        self.is_in_doubt = False
+        attempt.decide_rest(outcome)
+        self._needs_reset = outcome.result is not Result.RELAYED
+
+    async def _send_content(self, sending: Sending, attempt: Attempt) -> None:
+        stuffer = DotStuffer()
+        whole = sending.whole()
+        if whole is not None:
+            self._link.write(stuffer.feed(whole) + stuffer.end())
+            attempt.hand_over()
+            return
+        async for chunk in sending.chunks():
+            self._link.write(stuffer.feed(chunk))
+            await self._link.drain(self._patience.block)
+        self._link.write(stuffer.end())
+        attempt.hand_over()
+
+    async def _final_outcome(self) -> Outcome:
+        """Wait for the reply to the final dot; one that has come counts, whatever breaks at the same time."""
         try:
             await self._link.drain(self._patience.block)
-            return await self._link.reply(self._patience.final)
+            reply = await self._link.reply(self._patience.final)
         except LinkLost as error:
-            return lost(Step.END, self.host, str(error))
+            early = self._link.pending_reply()
+            if early is None:
+                return lost(Step.END, self.host, str(error))
+            reply = early
+        return classify(reply.summary(), Step.END, self.host)
 
     async def _send_nothing(self) -> None:
         """End a DATA that the host accepted although it refused every recipient (RFC 2920 §3.1)."""

@@ -1,0 +1,76 @@
+"""A next hop takes the message."""
+
+from delivery_world import OCTETS, TOP, make_message
+from next_hop import NextHop
+from relay_world import BOB, BOTH_WAYS, EVE, RelayWorld
+from tripost_domains.delivery.outcome import Result
+from tripost_shared.mail.content import Content
+
+
+@BOTH_WAYS
+async def test_the_octets_arrive_as_they_were(world: RelayWorld, extensions: list[str]) -> None:
+    async with NextHop(extensions=extensions) as hop:
+        outcome = await world.relay_one(hop)
+        (transaction,) = hop.taken
+    assert outcome.result is Result.RELAYED
+    assert str(outcome.reply) == "250 2.0.0 Taken"
+    assert outcome.host == f"127.0.0.1[127.0.0.1]:{hop.port}"
+    assert transaction.content == TOP + OCTETS
+    assert transaction.wire == TOP + OCTETS.replace(b"\r\n.", b"\r\n..") + b".\r\n"
+    assert transaction.recipients == [BOB]
+    assert transaction.mail == f"FROM:<ann@sender.example> SIZE={len(TOP + OCTETS)}"
+    assert hop.commands[0] == "EHLO mail.ours.example"
+
+
+async def test_large_content_is_streamed_from_the_store(world: RelayWorld) -> None:
+    octets = b"Subject: large\r\n\r\n" + b".0123456789abcdef\r\n" * 100_000
+    message = make_message(BOB, content=world.store.put("large", octets))
+    async with NextHop() as hop:
+        assert (await world.relay(message, hop))[BOB].result is Result.RELAYED
+        assert hop.taken[0].content == TOP + octets
+
+
+async def test_helo_is_tried_where_ehlo_is_unknown(world: RelayWorld) -> None:
+    async with NextHop(replies={"EHLO": "502 What?"}) as hop:
+        assert (await world.relay_one(hop)).result is Result.RELAYED
+        assert hop.commands[:3] == [
+            "EHLO mail.ours.example",
+            "HELO mail.ours.example",
+            "MAIL FROM:<ann@sender.example>",
+        ]
+
+
+async def test_more_recipients_than_one_transaction_takes_go_in_several(world: RelayWorld) -> None:
+    recipients = [f"user{number}@other.example" for number in range(250)]
+    async with NextHop() as hop:
+        outcomes = await world.relay(make_message(*recipients), hop, *recipients)
+        assert [len(transaction.recipients) for transaction in hop.taken] == [100, 100, 50]
+        assert hop.connections == 1
+    assert {outcome.result for outcome in outcomes.values()} == {Result.RELAYED}
+
+
+@BOTH_WAYS
+async def test_each_recipient_has_its_own_reply(world: RelayWorld, extensions: list[str]) -> None:
+    def answer(argument: str) -> str:
+        return "550 5.1.1 No such user" if "bob" in argument else "450 4.2.1 Busy" if "carl" in argument else "250 Ok"
+
+    async with NextHop(replies={"RCPT": answer}, extensions=extensions) as hop:
+        outcomes = await world.relay(make_message(BOB), hop, BOB, "carl@other.example", EVE)
+    assert [outcome.result for outcome in (outcomes[BOB], outcomes["carl@other.example"], outcomes[EVE])] == [
+        Result.FAILED,
+        Result.DEFERRED,
+        Result.RELAYED,
+    ]
+    assert outcomes[BOB].reply.enhanced == "5.1.1"
+    assert outcomes[BOB].remote_mta == "127.0.0.1"
+    assert hop.taken[0].recipients == [EVE]
+
+
+async def test_parameters_are_sent_where_they_are_understood(world: RelayWorld) -> None:
+    content = Content.of("Subject: grüße\r\n\r\ngrüße\r\n".encode())
+    message = make_message("grüße@other.example", smtputf8=True, eight_bit=True, content=content)
+    async with NextHop() as hop:
+        outcomes = await world.relay(message, hop, "grüße@other.example")
+        assert outcomes["grüße@other.example"].result is Result.RELAYED
+        assert hop.taken[0].mail.endswith(" BODY=8BITMIME SMTPUTF8")
+        assert hop.taken[0].recipients == ["grüße@other.example"]

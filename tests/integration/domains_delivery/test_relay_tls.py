@@ -1,0 +1,129 @@
+"""STARTTLS by "none", "may" and "encrypt"."""
+
+import ssl
+from collections.abc import Callable
+
+import pytest
+import trustme
+
+from delivery_world import OCTETS, TOP
+from next_hop import NextHop
+from relay_world import RelayWorld
+from tripost_domains.delivery.outcome import Result
+from tripost_domains.delivery.relay.host import Host
+
+
+@pytest.mark.parametrize(("tls", "encrypted"), [("none", False), ("may", True), ("encrypt", True)])
+async def test_it_is_used_when_wanted_and_offered(
+    world: RelayWorld,
+    certificate: trustme.LeafCert,
+    tls: str,
+    encrypted: bool,
+) -> None:
+    async with NextHop(certificate=certificate) as hop:
+        assert (await world.relay_one(hop, tls=tls)).result is Result.RELAYED
+        assert hop.taken[0].tls is encrypted
+        assert hop.taken[0].content == TOP + OCTETS
+
+
+@pytest.mark.parametrize(("tls", "result"), [("may", Result.RELAYED), ("encrypt", Result.DEFERRED)])
+async def test_it_is_not_offered(world: RelayWorld, tls: str, result: Result) -> None:
+    async with NextHop() as hop:
+        assert (await world.relay_one(hop, tls=tls)).result is result
+
+
+@pytest.mark.parametrize(("tls", "result"), [("may", Result.RELAYED), ("encrypt", Result.DEFERRED)])
+async def test_starttls_is_refused(world: RelayWorld, certificate: trustme.LeafCert, tls: str, result: Result) -> None:
+    async with NextHop(certificate=certificate, replies={"STARTTLS": "454 4.7.0 Not now"}) as hop:
+        assert (await world.relay_one(hop, tls=tls)).result is result
+        assert hop.connections == 1
+
+
+@pytest.mark.parametrize(("tls", "result"), [("may", Result.RELAYED), ("encrypt", Result.DEFERRED)])
+async def test_the_handshake_fails(world: RelayWorld, tls: str, result: Result) -> None:
+    """Opportunistic TLS goes on in plain text, over a new connection."""
+    async with NextHop(breaks_tls=True) as hop:
+        outcome = await world.relay_one(hop, tls=tls)
+        assert outcome.result is result
+        assert [transaction.tls for transaction in hop.taken] == ([False] if result is Result.RELAYED else [])
+
+
+async def test_broken_tls_is_remembered(world: RelayWorld) -> None:
+    async with NextHop(breaks_tls=True, replies={"content": "450 Later"}) as hop:
+        for _ in range(2):
+            await world.relay_one(hop)
+            await world.pool.close()
+        assert hop.commands.count("STARTTLS") == 1
+
+
+async def test_plain_text_behind_the_reply_to_starttls_is_not_believed(
+    world: RelayWorld, certificate: trustme.LeafCert
+) -> None:
+    """It would be taken for what the host says under TLS."""
+    replies = {"STARTTLS": ["220 Go ahead\n250-evil.example\n250 SIZE 1", "220 Go ahead"]}
+    async with NextHop(certificate=certificate, replies=replies) as hop:
+        outcome = await world.relay_one(hop, tls="encrypt")
+        assert outcome.result is Result.DEFERRED
+        assert hop.transactions == []
+
+
+def test_the_context_for_next_hops_needs_tls_1_2() -> None:
+    assert RelayWorld().agent._context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def once(first: str, then: Callable[[], str]) -> Callable[[str], str]:
+    """A script: that reply the first time, and what the function gives or raises after it."""
+    replies = iter([first])
+    return lambda _argument: next(replies, None) or then()
+
+
+def hang_up() -> str:
+    raise ConnectionError
+
+
+@pytest.mark.parametrize("tls", ["may", "encrypt"])
+@pytest.mark.parametrize(
+    "then",
+    [
+        pytest.param(lambda: "421 4.3.2 Busy", id="busy"),
+        pytest.param(lambda: "554 5.7.1 Not you", id="refuses"),
+        pytest.param(lambda: "no SMTP", id="talks nonsense"),
+        pytest.param(hang_up, id="hangs up"),
+    ],
+)
+async def test_trouble_under_tls_is_no_reason_for_plain_text(
+    world: RelayWorld, certificate: trustme.LeafCert, tls: str, then: Callable[[], str]
+) -> None:
+    """The handshake was good, so whatever follows would be the same without TLS, or is somebody's attack."""
+    replies = {"EHLO": once("250-hop.example\n250 STARTTLS", then)}
+    async with NextHop(certificate=certificate, replies=replies) as hop:
+        assert (await world.relay_one(hop, tls=tls)).result is Result.DEFERRED
+        assert (hop.connections, hop.transactions) == (1, [])
+    host = Host("127.0.0.1", "127.0.0.1", hop.port)
+    assert not world.memory.has_broken_tls(host)
+
+
+@pytest.mark.parametrize(("tls", "result"), [("may", Result.RELAYED), ("encrypt", Result.DEFERRED)])
+async def test_a_host_that_wants_our_certificate_is_one_whose_handshake_fails(
+    world: RelayWorld, certificate: trustme.LeafCert, tls: str, result: Result
+) -> None:
+    """With TLS 1.3 it says so when our part of the handshake is done."""
+    async with NextHop(certificate=certificate, asks_for_certificate=True) as hop:
+        assert (await world.relay_one(hop, tls=tls)).result is result
+        assert [transaction.tls for transaction in hop.taken] == ([False] if result is Result.RELAYED else [])
+
+
+async def test_a_host_that_hangs_up_at_starttls_is_not_asked_for_more(
+    world: RelayWorld, certificate: trustme.LeafCert
+) -> None:
+    async with NextHop(certificate=certificate, replies={"STARTTLS": "421 4.3.2 Bye"}) as hop:
+        outcome = await world.relay_one(hop)
+        assert (outcome.result, str(outcome.reply)) == (Result.DEFERRED, "421 4.3.2 Bye")
+        assert hop.commands[-1] == "STARTTLS"
+
+
+async def test_what_was_offered_before_tls_counts_no_more(world: RelayWorld, certificate: trustme.LeafCert) -> None:
+    """RFC 3207 §4.2."""
+    replies = {"EHLO": once("250-hop.example\n250-SIZE 10\n250 STARTTLS", lambda: "251 hop.example")}
+    async with NextHop(certificate=certificate, replies=replies) as hop:
+        assert (await world.relay_one(hop)).result is Result.RELAYED
