@@ -14,10 +14,11 @@ from tripost_domains.directory.model import (
     RelayDestination,
     Resolution,
 )
-from tripost_domains.directory.resolution import MAX_ADDRESSES, MAX_DEPTH, candidates, route_names
+from tripost_domains.directory.resolution import route_names
 from tripost_domains.directory.service import Directory
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.domains import RecipientKind
+from tripost_shared.mail.lookup import MAX_ADDRESSES, MAX_DEPTH, candidates
 
 UNKNOWN, DISABLED = RecipientKind.UNKNOWN, RecipientKind.DISABLED
 LOCAL, RELAY, FOREIGN = RecipientKind.LOCAL, RecipientKind.RELAY, RecipientKind.FOREIGN

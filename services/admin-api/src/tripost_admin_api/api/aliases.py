@@ -6,16 +6,16 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 from pydantic import Field
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.api import names
 from tripost_admin_api.api.domains import domain_of_ours
 from tripost_admin_api.api.models import AliasAddress, Incoming, Outgoing, Page, TargetAddress
-from tripost_admin_api.api.of_domains import OfDomainQuery, list_held
+from tripost_admin_api.api.of_domains import OfDomainQuery, find_held, list_held
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem, invalid
-from tripost_shared.database.models import Alias, Domain
+from tripost_admin_api.configuration.alias_ways import AliasWays
+from tripost_shared.database.models import Alias, Mailbox
 
 router = APIRouter(prefix="/aliases", tags=["aliases"])
 
@@ -54,13 +54,16 @@ async def list_aliases(parts: PartsNeeded, query: OfDomainQuery) -> Page[AliasOu
 async def add_alias(body: AliasIn, parts: PartsNeeded, actor: ActorNeeded, response: Response) -> AliasOut:
     """Add an alias to a domain of ours."""
     local_part, domain = names.halves(body.address)
-    targets = _checked(body.address, body.targets)
+    targets = list(dict.fromkeys(body.targets))
     async with parts.changing(actor) as change:
         owner = await domain_of_ours(change.session, domain)
         if owner is None:
             raise invalid("body.address", f"{domain} is not one of your domains; add it first")
-        if await _find(change.session, body.address) is not None:
+        if await find_held(change.session, Alias, domain, local_part) is not None:
             raise Problem("conflict", f"The alias {body.address} exists already.")
+        if await find_held(change.session, Mailbox, domain, local_part) is not None:
+            raise invalid("body.address", f"there is a mailbox {body.address}, which gets its mail; remove it first")
+        await _require_good_ways(change.session, body.address, targets)
         row = Alias(domain_id=owner.id, local_part=local_part, targets=targets, created_at=change.now)
         change.session.add(row)
         await change.touch_directory()
@@ -83,7 +86,9 @@ async def replace_targets(address: str, body: TargetsIn, parts: PartsNeeded, act
     async with parts.changing(actor) as change:
         row = await _found(change.session, address)
         before = {"targets": row.targets}
-        row.targets = _checked(_key(address), body.targets)
+        targets = list(dict.fromkeys(body.targets))
+        await _require_good_ways(change.session, _key(address), targets)
+        row.targets = targets
         await change.touch_directory()
         change.note("alias.update", _key(address), before, {"targets": row.targets})
     return _shown(row, names.halves(address)[1])
@@ -99,11 +104,10 @@ async def remove_alias(address: str, parts: PartsNeeded, actor: ActorNeeded) -> 
         change.note("alias.delete", _key(address), before={"targets": row.targets})
 
 
-def _checked(address: str, targets: list[str]) -> list[str]:
-    """Drop repetitions; raises Problem when the alias leads to itself."""
-    if any(names.address(target).key == address for target in targets):
-        raise invalid("body.targets", f"{address} cannot lead to itself")
-    return list(dict.fromkeys(targets))
+async def _require_good_ways(session: AsyncSession, alias: str, targets: list[str]) -> None:
+    objection = await AliasWays(session, alias).objection(targets)
+    if objection:
+        raise invalid("body.targets", objection)
 
 
 def _key(address: str) -> str:
@@ -113,16 +117,9 @@ def _key(address: str) -> str:
         raise Problem("not-found", str(error)) from None
 
 
-async def _find(session: AsyncSession, address: str) -> Alias | None:
-    local_part, domain = names.halves(_key(address))
-    row: Alias | None = await session.scalar(
-        select(Alias).join(Domain).where(Domain.name == domain, Alias.local_part == local_part)
-    )
-    return row
-
-
 async def _found(session: AsyncSession, address: str) -> Alias:
-    row = await _find(session, address)
+    local_part, domain = names.halves(_key(address))
+    row = await find_held(session, Alias, domain, local_part)
     if row is None:
         raise Problem("not-found", f"There is no alias {_key(address)}.")
     return row

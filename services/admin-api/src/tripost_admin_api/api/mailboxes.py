@@ -6,17 +6,16 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 from pydantic import Field, SecretStr
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.access.passwords import complaint_about
 from tripost_admin_api.api import names
 from tripost_admin_api.api.domains import domain_of_ours
 from tripost_admin_api.api.models import Incoming, MailboxAddress, Outgoing, Page
-from tripost_admin_api.api.of_domains import OfDomainQuery, list_held
+from tripost_admin_api.api.of_domains import OfDomainQuery, find_held, list_held
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem, invalid
-from tripost_shared.database.models import Domain, Mailbox
+from tripost_shared.database.models import Alias, Mailbox
 
 router = APIRouter(prefix="/mailboxes", tags=["mailboxes"])
 
@@ -66,8 +65,10 @@ async def add_mailbox(body: MailboxIn, parts: PartsNeeded, actor: ActorNeeded, r
         owner = await domain_of_ours(change.session, domain)
         if owner is None:
             raise invalid("body.address", f"{domain} is not one of your domains; add it first")
-        if await find_mailbox(change.session, body.address) is not None:
+        if await find_held(change.session, Mailbox, domain, local_part) is not None:
             raise Problem("conflict", f"The mailbox {body.address} exists already.")
+        if await find_held(change.session, Alias, domain, local_part) is not None:
+            raise invalid("body.address", f"there is an alias {body.address}, which it would hide; remove that first")
         row = Mailbox(
             domain_id=owner.id,
             local_part=local_part,
@@ -123,18 +124,10 @@ async def remove_mailbox(address: str, parts: PartsNeeded, actor: ActorNeeded) -
         change.note("mailbox.delete", _key(address), before=_audited(row))
 
 
-async def find_mailbox(session: AsyncSession, address: str) -> Mailbox | None:
-    """Give the mailbox of an address; None when there is none. Raises Problem when the text is no address."""
-    local_part, domain = names.halves(_key(address))
-    row: Mailbox | None = await session.scalar(
-        select(Mailbox).join(Domain).where(Domain.name == domain, Mailbox.local_part == local_part)
-    )
-    return row
-
-
 async def found_mailbox(session: AsyncSession, address: str) -> Mailbox:
     """Give the mailbox of an address; raises Problem."""
-    row = await find_mailbox(session, address)
+    local_part, domain = names.halves(_key(address))
+    row = await find_held(session, Mailbox, domain, local_part)
     if row is None:
         raise Problem("not-found", f"There is no mailbox {_key(address)}.")
     return row

@@ -1,4 +1,4 @@
-"""Lists of what domains hold, which is named by a domain and a local part: mailboxes and aliases."""
+"""What domains hold, named by a domain and a local part: mailboxes and aliases."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Query
 from pydantic import Field
 from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.api import paging
 from tripost_admin_api.api.domains import domain_of_ours
@@ -45,3 +46,11 @@ async def list_held(
             statement = statement.where(Domain.name == query.domain)
         rows = [(row, name) for row, name in await session.execute(statement)]
     return paging.part(rows, query.limit, lambda row: [row[1], row[0].local_part])
+
+
+async def find_held(session: AsyncSession, table: type[Held], domain: str, local_part: str) -> Held | None:
+    """Give what a domain holds under a name; None when that is nothing."""
+    held: Any = table
+    statement = select(held).join(Domain).where(Domain.name == domain, held.local_part == local_part)
+    row: Held | None = await session.scalar(statement)
+    return row

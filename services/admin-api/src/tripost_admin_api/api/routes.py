@@ -10,9 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.api import names, paging
+from tripost_admin_api.api.domains import domain_of_ours
 from tripost_admin_api.api.models import Host, Incoming, Outgoing, Page, RouteDomain
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
-from tripost_admin_api.api.problems import Problem
+from tripost_admin_api.api.problems import Problem, invalid
 from tripost_shared.database.models import Route
 
 router = APIRouter(prefix="/routes", tags=["routes"])
@@ -73,6 +74,8 @@ async def add_route(body: RouteIn, parts: PartsNeeded, actor: ActorNeeded, respo
     async with parts.changing(actor) as change:
         if await _find(change.session, body.domain) is not None:
             raise Problem("conflict", f"There is a route for {body.domain} already.")
+        if await domain_of_ours(change.session, body.domain) is not None:
+            raise invalid("body.domain", f"{body.domain} is a domain of yours, to which no route applies")
         row = Route(created_at=change.now, **body.model_dump())
         change.session.add(row)
         await change.touch_directory()

@@ -24,11 +24,7 @@ from tripost_domains.directory.model import (
 )
 from tripost_shared.contracts.domains import RecipientKind
 from tripost_shared.mail.address import Address, InvalidAddress
-
-MAX_DEPTH: Final = 10  # aliases behind aliases
-MAX_ADDRESSES: Final = 1000  # that one recipient may lead to, those on the way included
-DETAIL_SEPARATOR: Final = "+"  # RFC 5233 §1: user+detail
-RESERVED: Final = frozenset({"postmaster", "abuse"})  # RFC 5321 §4.5.1, RFC 2142 §4
+from tripost_shared.mail.lookup import MAX_ADDRESSES, MAX_DEPTH, RESERVED, candidates
 
 DISABLED: Final = "the mailbox is disabled"
 NO_SUCH: Final = "no such recipient"
@@ -77,13 +73,6 @@ def resolve(recipient: Address, records: Records, rules: Rules) -> Resolution | 
         if not walk.descend():
             return walk.resolution(records.domains[recipient.domain])
     return Resolution(RecipientKind.DISABLED, because=f"aliases nested more than {MAX_DEPTH} deep")
-
-
-def candidates(local_part: str) -> tuple[str, ...]:
-    """Give what to look for, in this order: the whole local part, then without its detail; in lower case."""
-    whole = local_part.lower()
-    base, plus, _ = whole.partition(DETAIL_SEPARATOR)
-    return (whole, base) if plus and base else (whole,)
 
 
 def route_names(domain: str) -> tuple[str, ...]:

@@ -4,10 +4,10 @@ from collections.abc import Collection
 from typing import Final
 
 from tripost_domains.directory.model import MailboxDestination
-from tripost_domains.directory.resolution import candidates
 from tripost_domains.directory.service import Directory
 from tripost_shared.contracts.domains import MaySendAnswer, MaySendQuestion
 from tripost_shared.mail.address import Address, InvalidAddress
+from tripost_shared.mail.lookup import candidates
 
 NOT_ALLOWED: Final = MaySendAnswer(allowed=False)
 
