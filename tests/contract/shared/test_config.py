@@ -7,11 +7,12 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from config_publisher import KvConfigPublisher
 from links import provisioned_link, settings_for
 from servers import NatsServer
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.nats_link import NatsLink
-from tripost_shared.config.kv import PREFIX, KvConfigPublisher, KvConfigSource
+from tripost_shared.config.kv import PREFIX, KvConfigSource
 from tripost_shared.config.memory import MemoryConfig
 from tripost_shared.config.port import ConfigPublisher, ConfigSource, Watched
 from tripost_shared.contracts.config import EDGE_KEY, FILTER_KEY, EdgeConfig, FilterConfig

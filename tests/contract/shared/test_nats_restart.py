@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from config_publisher import KvConfigPublisher
 from links import PARTITIONS, until
 from servers import NatsServer
 from spooled import spooled_message
 from tripost_shared.bus.nats_link import NatsLink
-from tripost_shared.config.kv import KvConfigPublisher, KvConfigSource
+from tripost_shared.config.kv import KvConfigSource
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.content.port import ContentUnavailable
 from tripost_shared.content.writer import CHUNK_OCTETS

@@ -12,13 +12,13 @@ from argon2 import PasswordHasher
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from config_publisher import KvConfigPublisher
 from postgres_server import TEMPLATE, PostgresServer, open_folder
 from servers import NatsServer
 from tripost_domains.app import DomainsService
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.bus.port import NoAnswer
-from tripost_shared.config.kv import KvConfigPublisher
 from tripost_shared.contracts.config import DIRECTORY_KEY, DirectoryChange
 from tripost_shared.contracts.domains import (
     AUTHENTICATE,

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from config_publisher import KvConfigPublisher
 from dialog import Dialog
 from edge_world import OtherTiers
 from servers import NatsServer, free_port
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
-from tripost_shared.config.kv import PREFIX, KvConfigPublisher
+from tripost_shared.config.kv import PREFIX
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.contracts.config import DIRECTORY_KEY, EDGE_KEY, DirectoryChange, EdgeConfig
 from tripost_shared.contracts.domains import RecipientKind, ResolveQuestion

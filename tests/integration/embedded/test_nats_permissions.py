@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from config_publisher import KvConfigPublisher
 from servers import NatsServer, free_port
 from tripost_embedded.nats_config import nats_config
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.bus.permissions import SERVICES, permissions
 from tripost_shared.bus.port import NoAnswer
-from tripost_shared.config.kv import KvConfigPublisher, KvConfigSource
+from tripost_shared.config.kv import KvConfigSource
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.contracts.config import FILTER_KEY, FilterConfig, PolicyMode
 from tripost_shared.contracts.domains import RESOLVE, RecipientKind, ResolveAnswer, ResolveQuestion

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from config_publisher import KvConfigPublisher
 from dns_server import DnsServer
 from links import PARTITIONS, SMALL, provisioned_link
 from servers import NatsServer
@@ -18,7 +19,7 @@ from tripost_shared.bus import jetstream
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.bus.port import NoAnswer
-from tripost_shared.config.kv import PREFIX, KvConfigPublisher
+from tripost_shared.config.kv import PREFIX
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.contracts.config import FILTER_KEY, DnsblZone, FilterConfig, GreylistPolicy, PolicyMode
 from tripost_shared.contracts.filter import (

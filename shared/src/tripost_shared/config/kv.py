@@ -8,14 +8,13 @@ import asyncio
 from collections import defaultdict
 from typing import Any, Final
 
-import msgspec
 import structlog
 
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_client import Incoming
 from tripost_shared.bus.nats_link import NatsLink
-from tripost_shared.config.port import ConfigUnavailable, Snapshot, Watched
+from tripost_shared.config.port import Snapshot, Watched
 from tripost_shared.config.reading import read_into
 from tripost_shared.contracts.config import CONFIG_BUCKET
 from tripost_shared.kv.jetstream import is_deleted, stream_of_bucket
@@ -24,12 +23,11 @@ log = structlog.get_logger()
 
 STREAM: Final = stream_of_bucket(CONFIG_BUCKET)
 PREFIX: Final = f"$KV.{CONFIG_BUCKET}."
-WITHIN_SECONDS: Final = 2.0
+WITHIN_SECONDS: Final = 2.0  # for whoever writes a key
 POLL_SECONDS: Final = 5.0
 AFTER_HINT_SECONDS: Final = (0.02, 0.1, 0.5)  # the hint may overtake the storing: fsync, or a quorum
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
-PUT_TRIES: Final = 2
 
 
 class KvConfigSource:
@@ -139,25 +137,3 @@ class KvConfigSource:
             else:
                 self._garbage.add(key)
         return True
-
-
-class KvConfigPublisher:
-    """Writes configuration."""
-
-    def __init__(self, link: NatsLink) -> None:
-        self._link = link
-
-    async def put(self, key: str, snapshot: msgspec.Struct) -> None:
-        """Replace the key's value; raises ConfigUnavailable."""
-        payload = msgspec.json.encode(snapshot)
-        for tries in range(PUT_TRIES):
-            try:
-                await jetstream.publish(self._link, PREFIX + key, payload, b"", WITHIN_SECONDS)
-            except JetStreamRefused as error:
-                raise ConfigUnavailable(str(error)) from error
-            except JetStreamUnavailable as error:
-                if tries + 1 == PUT_TRIES:
-                    raise ConfigUnavailable(str(error)) from error
-                await self._link.wait_connected(WITHIN_SECONDS)
-            else:
-                return
