@@ -92,6 +92,17 @@ async def test_deleting_removes_and_may_be_repeated(store: ContentStore) -> None
     assert [stored.name for stored in await store.list()] == ["b"]
 
 
+async def test_what_was_committed_later_than_the_one_to_delete_stays(store: ContentStore) -> None:
+    await write(store, "a", b"former")
+    (former,) = await store.list()
+    content = await write(store, "a", b"new")
+    await store.delete("a", committed_by=former.stored_at)
+    assert await store.read(content) == b"new"
+    (new,) = await store.list()
+    await store.delete("a", committed_by=new.stored_at)
+    assert await store.list() == []
+
+
 async def test_the_list_tells_name_size_and_time(store: ContentStore) -> None:
     for number in range(300):
         await write(store, f"object/{number}", b"x" * number)
@@ -122,6 +133,25 @@ async def test_nothing_of_a_deleted_or_replaced_object_stays_in_the_stream(link:
     assert await messages_in(link) == 6 + 1
     await store.delete("a")
     assert await messages_in(link) == 0
+
+
+async def test_what_is_committed_while_the_former_object_is_deleted_stays(
+    link: NatsLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ObjectContentStore(link)
+    await write(store, "a", b"former")
+    look_up = jetstream.last_message
+
+    async def look_up_then_commit(link: NatsLink, stream: str, subject: str) -> jetstream.StoredMessage | None:
+        found = await look_up(link, stream, subject)
+        monkeypatch.undo()
+        await write(store, "a", SOME_MIB)
+        return found
+
+    monkeypatch.setattr(jetstream, "last_message", look_up_then_commit)
+    await store.delete("a")
+    assert await store.read(Content(size_octets=len(SOME_MIB), stored="a")) == SOME_MIB
+    assert await messages_in(link) == 6 + 1
 
 
 async def test_a_missing_chunk_is_noticed(link: NatsLink, monkeypatch: pytest.MonkeyPatch) -> None:

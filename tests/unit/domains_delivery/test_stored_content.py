@@ -51,6 +51,19 @@ async def test_the_sweep_keeps_what_the_queue_refers_to(clock: FrozenClock) -> N
     assert {stored.name for stored in await store.list()} == {"queued", "young"}
 
 
+async def test_the_sweep_keeps_what_was_committed_anew_meanwhile(clock: FrozenClock) -> None:
+    store = MemoryContentStore(clock)
+    store.put("again", b"former")
+    clock.advance(ORPHAN_AFTER + DAY)
+
+    async def queued() -> set[str]:
+        store.put("again", b"new")
+        return set()
+
+    await Contents(store, clock).sweep(None, queued)
+    assert await store.read(Content(size_octets=3, stored="again")) == b"new"
+
+
 async def test_damaged_content_is_not_gone(clock: FrozenClock) -> None:
     """Gone means that its message was settled before; a damaged message was not, and somebody must be told."""
     store = MemoryContentStore(clock)
@@ -77,6 +90,22 @@ async def test_content_is_forgotten_some_time_after_its_message(clock: FrozenClo
     clock.advance(FORGET_AFTER)
     await contents.forget_due(is_wanted)
     assert [stored.name for stored in await store.list()] == ["queued again"]
+
+
+async def test_content_that_is_stored_again_at_the_moment_of_forgetting_stays(clock: FrozenClock) -> None:
+    """The message came again, was deferred, and its row is not there yet."""
+    store = MemoryContentStore(clock)
+    contents = Contents(store, clock)
+    store.put("again", b"former")
+    contents.forget_later("again")
+    clock.advance(FORGET_AFTER)
+
+    async def is_wanted(name: str) -> bool:
+        store.put(name, b"new")
+        return False
+
+    await contents.forget_due(is_wanted)
+    assert await store.read(Content(size_octets=3, stored="again")) == b"new"
 
 
 async def test_inline_content_is_stored_under_the_messages_id(clock: FrozenClock) -> None:

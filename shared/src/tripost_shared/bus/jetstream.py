@@ -151,9 +151,10 @@ async def last_sequence(link: NatsLink, stream: str) -> int:
     return number
 
 
-async def purge(link: NatsLink, stream: str, subject: str) -> None:
-    """Remove all messages of a subject; raises as `call` does."""
-    await call(link, f"STREAM.PURGE.{stream}", {"filter": subject})
+async def purge(link: NatsLink, stream: str, subject: str, up_to: int | None = None) -> None:
+    """Remove the messages of a subject, all or those up to a sequence number; raises as `call` does."""
+    bound = {} if up_to is None else {"seq": up_to + 1}
+    await call(link, f"STREAM.PURGE.{stream}", {"filter": subject, **bound})
 
 
 async def scan(

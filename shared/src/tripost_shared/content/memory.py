@@ -1,7 +1,7 @@
 """The content store in memory, for tests."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tripost_shared.clock import Clock, SystemClock
 from tripost_shared.content.port import ContentDamaged, ContentMissing, ContentUnavailable, StoredObject
@@ -44,10 +44,12 @@ class MemoryContentStore:
         """Give all octets at once."""
         return b"".join([chunk async for chunk in self.open(content)])
 
-    async def delete(self, name: str) -> None:
-        """Remove the object, if there is one."""
+    async def delete(self, name: str, committed_by: datetime | None = None) -> None:
+        """Remove the object, if there is one, and none that was committed later."""
         self.require_available()
-        self._objects.pop(name, None)
+        _, stored = self._objects.get(name, (b"", None))
+        if stored is not None and (committed_by is None or stored.stored_at <= committed_by):
+            del self._objects[name]
 
     async def list(self) -> list[StoredObject]:
         """List what is stored."""

@@ -61,13 +61,19 @@ class ObjectContentStore:
         """Give all octets at once."""
         return b"".join([chunk async for chunk in self.open(content)])
 
-    async def delete(self, name: str) -> None:
-        """Remove the object: its meta message first, since chunks alone are found by `delete_orphans`."""
+    async def delete(self, name: str, committed_by: datetime | None = None) -> None:
+        """Remove the object: its meta message first, since chunks alone are found by `delete_orphans`.
+
+        What is removed is what was looked up, by sequence number and nuid: the name may be committed anew meanwhile.
+        """
+        subject = meta_subject(name)
         try:
-            meta = await self._meta(name)
-            if meta is not None:
-                await jetstream.purge(self._link, STREAM, meta_subject(name))
-                await jetstream.purge(self._link, STREAM, CHUNKS + meta.nuid)
+            message = await jetstream.last_message(self._link, STREAM, subject)
+            meta = None if message is None else _read_meta(message)
+            if message is None or meta is None or (committed_by is not None and message.stored_at > committed_by):
+                return
+            await jetstream.purge(self._link, STREAM, subject, up_to=message.sequence)
+            await jetstream.purge(self._link, STREAM, CHUNKS + meta.nuid)
         except (JetStreamRefused, JetStreamUnavailable) as error:
             raise ContentUnavailable(str(error)) from error
 

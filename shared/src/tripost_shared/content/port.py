@@ -60,8 +60,11 @@ class ContentStore(Protocol):
         """Give all octets at once."""
         ...
 
-    async def delete(self, name: str) -> None:
-        """Remove the object; none of that name is no error. Raises ContentUnavailable."""
+    async def delete(self, name: str, committed_by: datetime | None = None) -> None:
+        """Remove the object; none of that name is no error. Raises ContentUnavailable.
+
+        One that was committed after `committed_by` stays: it is not the one that was judged to be of no more use.
+        """
         ...
 
     async def list(self) -> list[StoredObject]:

@@ -72,11 +72,16 @@ class Contents:
             self._to_forget.append((self._clock.monotonic() + FORGET_AFTER.total_seconds(), content))
 
     async def forget_due(self, is_wanted: Callable[[str], Awaitable[bool]]) -> None:
-        """Delete what is due, but for what the queue refers to after all; raises ContentUnavailable or its failure."""
+        """Delete what is due, but for what the queue refers to after all; raises ContentUnavailable or its failure.
+
+        An object that was committed lately stays: its message came again, and its row may not be there yet. Half the
+        time is left to clocks that differ.
+        """
+        committed_by = self._clock.now() - FORGET_AFTER / 2
         while self._to_forget and self._to_forget[0][0] <= self._clock.monotonic():
             name = self._to_forget[0][1]
             if not await is_wanted(name):
-                await self._store.delete(name)
+                await self._store.delete(name, committed_by)
             self._to_forget.popleft()
 
     async def sweep(self, oldest_spooled_at: datetime | None, queued: Callable[[], Awaitable[set[str]]]) -> int:
@@ -91,9 +96,9 @@ class Contents:
         if not orphans:
             return unfinished
         wanted = await queued()
-        unwanted = [stored.name for stored in orphans if stored.name not in wanted]
-        for name in unwanted:
-            await self._store.delete(name)
+        unwanted = [stored for stored in orphans if stored.name not in wanted]
+        for stored in unwanted:
+            await self._store.delete(stored.name, committed_by=stored.stored_at)  # not one that came since
         return unfinished + len(unwanted)
 
     async def _put(self, name: str, octets: bytes) -> Content:
