@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from links import PARTITIONS, SMALL, provisioned_link, settings_for
+from links import PARTITIONS, SMALL, provisioned_link, settings_for, until
 from servers import NatsServer
 from spooled import spooled_message
 from tripost_shared.bus import jetstream
@@ -17,6 +17,8 @@ from tripost_shared.contracts.events import EVENTS_SUBJECT, Event, Fact
 from tripost_shared.contracts.spool import SPOOL_SUBJECT
 from tripost_shared.contracts.subject import Subject
 from tripost_shared.provision import Sizes
+from tripost_shared.spool import jetstream as spool_jetstream
+from tripost_shared.spool import trimming
 from tripost_shared.spool.jetstream import (
     UNREADABLE_STREAM,
     UNREADABLE_SUBJECT,
@@ -88,6 +90,38 @@ async def test_a_message_that_cannot_be_read_is_parked_and_the_others_come(link:
     assert parked.data == b"garbage"
     assert await reader.oldest_at() is not None
     await reader.close()
+
+
+async def test_an_unreadable_message_for_which_there_is_no_room_stays_until_there_is(
+    link: NatsLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not thrown away, the others come meanwhile, and an operator sees how many are parked."""
+    monkeypatch.setattr(trimming, "TRIM_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(spool_jetstream, "UNREADABLE_FULL_AGAIN", timedelta(seconds=0.1))
+    stream = (await jetstream.call(link, f"STREAM.INFO.{UNREADABLE_STREAM}"))["config"]
+    await jetstream.call(link, f"STREAM.UPDATE.{UNREADABLE_STREAM}", {**stream, "max_msgs": 1})
+    await jetstream.publish(link, UNREADABLE_SUBJECT, b"earlier")
+    reader = JetStreamSpoolReader(link, PARTITIONS)
+    await jetstream.publish(link, f"{SPOOL_SUBJECT}.0", b"garbage")
+    await JetStreamSpool(link, PARTITIONS).publish(spooled_message(1))
+    (delivery,) = await reader.fetch(64, WAIT)
+    await delivery.done()
+    assert await reader.fetch(64, NOT_LONG) == []
+    assert await reader.oldest_at() is not None
+    await until(lambda: str(reader.state()) == "0 wait, 1 attempted; 1 unreadable")
+    await jetstream.call(link, f"STREAM.UPDATE.{UNREADABLE_STREAM}", {**stream, "max_msgs": -1})
+    fetching = asyncio.create_task(reader.fetch(64, timedelta(seconds=20)))
+    await until(lambda: str(reader.state()) == "0 wait, 0 attempted; 2 unreadable")
+    fetching.cancel()
+    await reader.close()
+
+
+async def test_a_message_that_a_stream_refuses_for_its_size_is_refused_as_such(link: NatsLink) -> None:
+    for stream in ("SPOOL_0", "SPOOL_1"):
+        config = (await jetstream.call(link, f"STREAM.INFO.{stream}"))["config"]
+        await jetstream.call(link, f"STREAM.UPDATE.{stream}", {**config, "max_msg_size": 2000})
+    with pytest.raises(MessageTooLarge, match="by reference"):
+        await JetStreamSpool(link, PARTITIONS).publish(spooled_message(1))
 
 
 async def test_two_readers_share_the_messages_and_one_that_closes_gives_its_own_back(

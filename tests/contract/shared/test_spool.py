@@ -21,7 +21,7 @@ from tripost_shared.spool.jetstream import (
     JetStreamSpoolReader,
 )
 from tripost_shared.spool.memory import MemoryEventLog, MemoryEventReader, MemorySpool
-from tripost_shared.spool.port import EventLog, EventReader, Spool, SpoolDelivery, SpoolReader
+from tripost_shared.spool.port import EventLog, EventReader, MessageTooLarge, Spool, SpoolDelivery, SpoolReader
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 WAIT = timedelta(seconds=5)
@@ -89,6 +89,18 @@ async def test_the_same_id_again_is_kept_once(spool_and_reader: tuple[Spool, Spo
     await spool.publish(a_message())
     await spool.publish(a_message())
     assert len(await all_of(reader, 1)) == 1
+    assert await reader.fetch(10, NOT_LONG) == []
+
+
+async def test_a_message_larger_than_the_spool_ever_takes_is_refused_as_such(
+    spool_and_reader: tuple[Spool, SpoolReader],
+) -> None:
+    """NATS takes 8 MiB here; the fake is told to."""
+    spool, reader = spool_and_reader
+    if isinstance(spool, MemorySpool):
+        spool.most_octets = 8 << 20
+    with pytest.raises(MessageTooLarge):
+        await spool.publish(a_message(octets=b"x" * (8 << 20)))
     assert await reader.fetch(10, NOT_LONG) == []
 
 
