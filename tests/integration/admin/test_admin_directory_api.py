@@ -252,9 +252,7 @@ async def test_what_exists_already_is_a_conflict(api: Api) -> None:
         pytest.param("mailboxes", {"address": "a@local.test", "password": "short"}, "at least 8", id="short password"),
         pytest.param("mailboxes", {"address": "a\ud800@local.test"}, "unicode", id="half a surrogate"),
         pytest.param("aliases", {"address": "a@local.test", "targets": []}, "at least 1", id="alias without targets"),
-        pytest.param(
-            "aliases", {"address": "a@local.test", "targets": ["A@local.test"]}, "leads back", id="a loop"
-        ),
+        pytest.param("aliases", {"address": "a@local.test", "targets": ["A@local.test"]}, "leads back", id="a loop"),
         pytest.param("aliases", {"address": "a@foreign.example", "targets": ["b@x.example"]}, "add it", id="no domain"),
         pytest.param("aliases", {"address": "a@local.test", "targets": ["nobody"]}, "no mail address", id="bad target"),
         pytest.param("routes", {"domain": "*.example.org"}, "'.example.org'", id="star and dot in a route"),

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from admin_api import Api
+from tripost_admin_api.api.trace import CAUSAL_ORDER
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.filter import Finding
 from tripost_shared.database.models import TrackedEvent, TrackedMessage
@@ -131,6 +132,32 @@ async def test_a_trace_shows_every_fact_in_the_order_of_time_with_findings_and_r
     assert trace["events"][2]["reply"] == "250 2.0.0 queued as 77"
     assert trace["events"][0]["at"].endswith("Z")
     assert not trace["truncated"]
+
+
+async def test_facts_of_one_moment_are_shown_as_one_leads_to_the_other(api: Api, tracking: Tracking) -> None:
+    identifier = tracking.new_id()
+    now = api.clock.now()
+    await tracking.message(identifier, Fact.DISCARDED)
+    for fact in reversed(CAUSAL_ORDER):
+        await tracking.fact(identifier, fact, now)
+    await tracking.fact(identifier, Fact.DELIVERED, now - timedelta(seconds=1), recipient="earlier@local.test")
+    trace = (await api.reader.get(f"{V1}/messages/{identifier}")).json()
+    assert [event["fact"] for event in trace["events"]] == ["delivered", *(fact.value for fact in CAUSAL_ORDER)]
+
+
+def test_every_fact_has_its_place_among_those_of_one_moment() -> None:
+    assert sorted(CAUSAL_ORDER) == sorted(Fact)
+
+
+async def test_the_verdict_of_an_accepted_message_is_shown_and_what_monitor_mode_held_back(
+    api: Api, tracking: Tracking
+) -> None:
+    identifier = tracking.new_id()
+    await tracking.message(identifier, Fact.ACCEPTED)
+    verdict: dict[str, Any] = {"action": "tag", "score": 21.5, "rule": "monitor:patterns", "intended": "reject"}
+    await tracking.fact(identifier, Fact.ACCEPTED, **verdict)
+    shown = (await api.reader.get(f"{V1}/messages/{identifier}")).json()["events"][0]
+    assert {name: shown[name] for name in verdict} == verdict
 
 
 async def test_a_sessions_id_shows_all_its_messages_and_what_was_before_them(api: Api, tracking: Tracking) -> None:

@@ -11,6 +11,7 @@ from admin_api import eventually
 from servers import NatsServer
 from tripost_admin_api.adapters.nats_cluster import NatsCluster
 from tripost_admin_api.ports import ClusterUnavailable
+from tripost_shared.bus import jetstream
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.clock import FrozenClock
 from tripost_shared.config.port import ConfigUnavailable
@@ -101,9 +102,14 @@ async def test_content_is_discarded_and_the_spool_counted(nats: NatsServer, clus
     await writer.commit()
     await cluster.discard_content("1k3v9q2m8f0abcde.1")
     assert await store.list() == []
-    await link.close()
     numbers = await cluster.spool()
     assert (numbers.messages, numbers.partitions) == (0, 4)
+    await jetstream.call(link, "STREAM.CREATE.SPOOL_9", {"name": "SPOOL_9", "subjects": ["spool.v1.9"]})
+    await jetstream.publish(link, "spool.v1.9", b"of a time with more partitions")
+    numbers = await cluster.spool()
+    assert (numbers.messages, numbers.partitions) == (1, 5)
+    await jetstream.call(link, "STREAM.DELETE.SPOOL_9")
+    await link.close()
 
 
 async def test_before_nats_is_reached_everything_says_so_at_once() -> None:

@@ -90,8 +90,15 @@ def test_nothing_that_mail_says_controls_the_terminal() -> None:
 
 
 def fact(**members: Any) -> dict[str, Any]:
-    texts = dict.fromkeys(("stage", "recipient", "next_hop", "reply", "detail"), "")
-    return {"message_id": "1k3v9q2m8f0abcde.1", "at": "2026-01-31T12:00:00.1Z", "findings": [], **texts, **members}
+    texts = dict.fromkeys(("stage", "recipient", "next_hop", "reply", "detail", "action", "rule", "intended"), "")
+    return {
+        "score": 0.0,
+        "message_id": "1k3v9q2m8f0abcde.1",
+        "at": "2026-01-31T12:00:00.1Z",
+        "findings": [],
+        **texts,
+        **members,
+    }
 
 
 def test_a_time_line_tells_what_happened_and_why() -> None:
@@ -119,7 +126,17 @@ def test_a_time_line_tells_what_happened_and_why() -> None:
         "related": [{"id": "1k3v9q2m8f0abcdf.1", "relation": "bounce", "status": None}],
         "events": [
             fact(fact="refused", service="edge", stage="auth", message_id="1k3v9q2m8f0abcde", reply="535 5.7.8 no"),
-            fact(fact="accepted", service="edge", stage="data", findings=[finding]),
+            fact(
+                fact="accepted",
+                service="edge",
+                stage="data",
+                findings=[finding],
+                action="tag",
+                rule="monitor:spf",
+                intended="reject",
+                score=7.0,
+            ),
+            fact(fact="expanded", service="domains", recipient="info@local.test", recipients=["a@x.test", "b@x.test"]),
             fact(fact="relayed", service="domains", recipient="bob@local.test", next_hop="mx.example", detail="x"),
         ],
     }
@@ -130,6 +147,9 @@ def test_a_time_line_tells_what_happened_and_why() -> None:
     assert "[1k3v9q2m8f0abcde]" in text
     assert "+3.5 (could not do its work) no mechanism matched [1.2 ms]" in text
     assert "record=v=spf1 -all" in text
+    assert "verdict: tag by monitor:spf, score +7.0; monitor mode held back: reject" in text
+    assert text.count("verdict:") == 1
+    assert "info@local.test → a@x.test, b@x.test" in text
     assert "bob@local.test → mx.example" in text
     assert "2026-01-31 12:00:00.100" in text
     assert "bounce: 1k3v9q2m8f0abcdf.1 (nothing known)" in text

@@ -24,7 +24,8 @@ from tripost_shared.kv.jetstream import is_deleted
 from tripost_shared.provision import provision
 from tripost_shared.settings import CommonSettings
 from tripost_shared.spool.events import JetStreamEventLog
-from tripost_shared.spool.jetstream import DURABLE, stream_of
+from tripost_shared.spool.jetstream import DURABLE
+from tripost_shared.spool.partitions import existing_streams
 
 log = structlog.get_logger()
 
@@ -120,19 +121,19 @@ class NatsCluster:
             raise ClusterUnavailable(str(error)) from error
 
     async def spool(self) -> SpoolNumbers:
-        """Count what is in the spool's streams."""
+        """Count what is in the spool's streams, in those that are no more published to as well."""
         if self._link is None:
             raise ClusterUnavailable(AWAY)
         messages = octets = 0
-        partitions = self._settings.spool_partitions
         try:
-            for partition in range(partitions):
-                info = await jetstream.call(self._link, f"STREAM.INFO.{stream_of(partition)}", within_seconds=2.0)
-                messages += await self._waiting(stream_of(partition), info["state"]["messages"])
+            streams = await existing_streams(self._link)
+            for stream in streams:
+                info = await jetstream.call(self._link, f"STREAM.INFO.{stream}", within_seconds=2.0)
+                messages += await self._waiting(stream, info["state"]["messages"])
                 octets += info["state"]["bytes"]
         except (JetStreamRefused, JetStreamUnavailable) as error:
             raise ClusterUnavailable(str(error)) from error
-        return SpoolNumbers(messages, octets, partitions)
+        return SpoolNumbers(messages, octets, len(streams))
 
     async def _waiting(self, stream: str, stored: int) -> int:
         """Count what is not delivered yet: not all that is stored, since the streams are trimmed now and then."""

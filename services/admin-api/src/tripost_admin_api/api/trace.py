@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Text, cast, select
+from sqlalchemy import Text, case, cast, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.api.models import Outgoing
@@ -14,6 +14,20 @@ from tripost_shared.contracts.spool import Direction
 from tripost_shared.database.models import TrackedEvent, TrackedMessage
 from tripost_shared.mail.identifier import session_of
 
+# Facts of one moment, as one leads to the other: edge before domains, an acceptance before what became of it.
+CAUSAL_ORDER: Final = (
+    Fact.REFUSED,
+    Fact.ACCEPTED,
+    Fact.EXPANDED,
+    Fact.DEFERRED,
+    Fact.HELD,
+    Fact.RELEASED,
+    Fact.DELIVERED,
+    Fact.RELAYED,
+    Fact.FAILED,
+    Fact.BOUNCED,
+    Fact.DISCARDED,
+)
 MOST_FACTS = 2000
 DSN_IS_MADE_WITHIN = timedelta(minutes=10)  # of the fact that tells of it
 
@@ -85,6 +99,9 @@ class FactOut(Recorded):
     subject: str = ""
     tls: str = ""
     score: float = 0.0
+    action: str = Field("", description="What the filter's verdict was: `accept`, `tag`, `reject` …; empty for none.")
+    rule: str = Field("", description="What decided the verdict.")
+    intended: str = Field("", description="The action that monitor mode held back.")
     findings: list[FindingOut] = []
 
 
@@ -103,6 +120,11 @@ class TraceOut(MessageOut):
     truncated: bool = Field(description="There are more facts than are shown.")
     session_messages: list[str]
     related: list[RelatedOut]
+
+
+_RANK: Final = case(
+    {fact.value: rank for rank, fact in enumerate(CAUSAL_ORDER)}, value=TrackedEvent.fact, else_=len(CAUSAL_ORDER)
+)
 
 
 async def summaries(session: AsyncSession, rows: Sequence[TrackedMessage]) -> list[MessageOut]:
@@ -128,7 +150,7 @@ async def read_trace(session: AsyncSession, identifier: str) -> TraceOut | None:
         await session.scalars(
             select(TrackedEvent)
             .where(TrackedEvent.message_id.in_(concerned))
-            .order_by(TrackedEvent.at, TrackedEvent.id)
+            .order_by(TrackedEvent.at, TrackedEvent.message_id, _RANK, TrackedEvent.id)
             .limit(MOST_FACTS + 1)
         )
     ).all()

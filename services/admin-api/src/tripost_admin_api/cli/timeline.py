@@ -42,16 +42,26 @@ def _summary(trace: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 def _fact(fact: dict[str, Any], identifier: str) -> Iterator[str]:
     stage = f"{fact['service']}/{fact['stage']}" if fact["stage"] else fact["service"]
-    subject = " → ".join(part for part in (fact["recipient"], fact["next_hop"]) if part)
+    leads_to = cell(fact["recipients"]) if fact["fact"] == "expanded" and fact["recipients"] else fact["next_hop"]
+    subject = " → ".join(part for part in (fact["recipient"], leads_to) if part)
     words = [f"{fact['fact']:<10}", f"{stage:<18}", subject]
     if fact["message_id"] != identifier:
         words.append(f"[{fact['message_id']}]")
     yield "  " + " ".join([_time(fact["at"]), *(cell(word) if word.strip() else "" for word in words)]).rstrip()
-    for text in (fact["reply"], fact["detail"]):
+    for text in (fact["reply"], fact["detail"], _verdict(fact)):
         if text:
             yield f"{'':<28}{cell(text)}"
     for finding in fact["findings"]:
         yield from _finding(finding)
+
+
+def _verdict(fact: dict[str, Any]) -> str:
+    """Say what the filter decided, by which rule, and what it would have decided outside of monitor mode."""
+    if not fact["action"]:
+        return ""
+    rule = f" by {fact['rule']}" if fact["rule"] else ""
+    held_back = f"; monitor mode held back: {fact['intended']}" if fact["intended"] else ""
+    return f"verdict: {fact['action']}{rule}, score {fact['score']:+.1f}{held_back}"
 
 
 def _finding(finding: dict[str, Any]) -> Iterator[str]:
