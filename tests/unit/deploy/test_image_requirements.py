@@ -40,3 +40,11 @@ def _plain(name: str) -> str:
 
 def _read(path: str) -> str:
     return (ROOT / path).read_text()
+
+
+def test_every_builder_sees_the_folders_that_the_dockerfile_copies() -> None:
+    """The classic builder does not look into a folder that only a pattern with a wildcard in its path lets in."""
+    patterns = [line[1:] for line in _read(".dockerignore").splitlines() if line.startswith("!")]
+    assert [pattern for pattern in patterns if "*" in pattern.rpartition("/")[0]] == []
+    for folder in ("requirements", "shared", "services"):
+        assert any(pattern.startswith(f"{folder}/") for pattern in patterns)
