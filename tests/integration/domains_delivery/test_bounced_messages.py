@@ -33,7 +33,7 @@ async def test_the_sender_gets_one_dsn_for_all_recipients_that_failed(delivery: 
         await delivery.until_settled()
     (file,) = delivery.files("sender.example/ann")
     octets = file.read_bytes()
-    assert octets.startswith(b"Return-Path: <>\r\n")
+    assert octets.startswith(b"Return-Path: <>\n")
     report = message_from_bytes(octets, policy=policy.default)
     text = octets.decode()
     assert report.get_content_type() == "multipart/report"

@@ -18,7 +18,7 @@ async def test_a_message_for_a_mailbox_is_delivered_and_acknowledged(delivery: D
     await delivery.spool.publish(message)
     await delivery.until_settled()
     (file,) = delivery.files()
-    assert file.read_bytes().endswith(TOP + OCTETS)
+    assert file.read_bytes().endswith((TOP + OCTETS).replace(b"\r\n", b"\n"))
     assert delivery.facts() == [(Fact.DELIVERED, "ann@dest.example")]
     event = delivery.event(Fact.DELIVERED)
     assert (event.message_id, event.next_hop, event.stage) == (message.id, "mailbox", "delivery")

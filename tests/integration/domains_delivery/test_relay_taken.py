@@ -1,5 +1,7 @@
 """A next hop takes the message."""
 
+import pytest
+
 from delivery_world import OCTETS, TOP, make_message
 from next_hop import NextHop
 from relay_world import BOB, BOTH_WAYS, EVE, RelayWorld
@@ -74,3 +76,12 @@ async def test_parameters_are_sent_where_they_are_understood(world: RelayWorld) 
         assert outcomes["grüße@other.example"].result is Result.RELAYED
         assert hop.taken[0].mail.endswith(" BODY=8BITMIME SMTPUTF8")
         assert hop.taken[0].recipients == ["grüße@other.example"]
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["inline", "stored"])
+async def test_content_without_a_header_does_not_continue_our_trace(world: RelayWorld, stored: bool) -> None:
+    octets = b" continued\r\nbody\r\n"
+    content = world.store.put("odd", octets) if stored else Content.of(octets)
+    async with NextHop() as hop:
+        assert (await world.relay(make_message(BOB, content=content), hop))[BOB].result is Result.RELAYED
+        assert hop.taken[0].content == TOP + b"\r\n" + octets

@@ -37,7 +37,11 @@ def stem(received_at: datetime, message_id: str) -> str:
     return f"{int(received_at.timestamp())}.{message_id}."
 
 
-def file_name(received_at: datetime, message_id: str, hostname: str, size_octets: int) -> str:
-    """Give the name of the file in `new/`: the same for the same message, with its size (`,S=`) as Dovecot reads it."""
+def file_name(received_at: datetime, message_id: str, hostname: str, size_octets: int | None) -> str:
+    """Give the name of the file in `new/`: the same for the same message, with the file's size (`,S=`) for Dovecot.
+
+    `size_octets` is None when it is known only once the file is written; a wrong one would be worse than none.
+    """
     host = hostname.replace("/", "\\057").replace(":", "\\072")[:100]
-    return f"{stem(received_at, message_id)}{host},S={size_octets}"
+    size = "" if size_octets is None else f",S={size_octets}"
+    return f"{stem(received_at, message_id)}{host}{size}"

@@ -139,7 +139,7 @@ class RelayAgent:
             return await SmtpSession.open(host, self._hello_name, self._patience, "none", self._context)
 
     async def _is_gone(self, sending: Sending, session: SmtpSession, key: Key, attempt: Attempt) -> bool:
-        """Use a session that was left open; tells whether it was gone, the host having said nothing about the message."""
+        """Use a session that was left open; tells whether it was gone, and nothing was said about the message."""
         before = dict(attempt.decided)
         try:
             await self._transact(sending, session, key, attempt)

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
+from tripost_domains.delivery.octets import joined, joined_in_pieces
 from tripost_domains.delivery.outcome import Outcome, Result
 from tripost_domains.delivery.relay.host import Host
 from tripost_shared.content.port import ContentStore
@@ -30,14 +31,11 @@ class Sending:
     def whole(self) -> bytes | None:
         """Give all octets when the message carries them along."""
         inline = self.message.content.inline
-        return None if inline is None else self.message.header_fields + inline
+        return None if inline is None else joined(self.message.header_fields, inline)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the octets in pieces; raises ContentMissing or ContentUnavailable."""
-        if self.message.header_fields:
-            yield self.message.header_fields
-        async for chunk in self._content.open(self.message.content):
-            yield chunk
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Give the octets in pieces; iterating raises ContentMissing or ContentUnavailable."""
+        return joined_in_pieces(self.message.header_fields, self._content.open(self.message.content))
 
     def mail_command(self, capabilities: Mapping[str, str]) -> bytes:
         """Write MAIL with the parameters that the host understands and the message needs."""
