@@ -108,10 +108,10 @@ async def test_an_unreadable_message_for_which_there_is_no_room_stays_until_ther
     await delivery.done()
     assert await reader.fetch(64, NOT_LONG) == []
     assert await reader.oldest_at() is not None
-    await until(lambda: str(reader.state()) == "0 wait, 1 attempted; 1 unreadable")
+    await until(lambda: str(reader.state()) == "0 bundles wait, 1 attempted; 1 unreadable")
     await jetstream.call(link, f"STREAM.UPDATE.{UNREADABLE_STREAM}", {**stream, "max_msgs": -1})
     fetching = asyncio.create_task(reader.fetch(64, timedelta(seconds=20)))
-    await until(lambda: str(reader.state()) == "0 wait, 0 attempted; 2 unreadable")
+    await until(lambda: str(reader.state()) == "0 bundles wait, 0 attempted; 2 unreadable")
     fetching.cancel()
     await reader.close()
 

@@ -90,11 +90,11 @@ async def test_a_reader_tells_how_much_waits_and_what_holds_up_the_trimming(
             await delivery.done()
         await until(lambda: any(partition.is_stuck for partition in reader.state().partitions))
         ((stream, sequence),) = [(it.stream, it.oldest_sequence) for it in reader.state().partitions if it.is_stuck]
-        assert str(reader.state()).startswith("0 wait, 1 attempted; ")
+        assert str(reader.state()).startswith("0 bundles wait, 1 attempted; ")
         assert REGISTRY.get_sample_value("tripost_spool_attempted", {"stream": stream}) == 1
         await until(lambda: (REGISTRY.get_sample_value("tripost_spool_stuck_seconds", {"stream": stream}) or 0) > 0.3)
         await first.done()
-        await until(lambda: str(reader.state()) == "0 wait, 0 attempted")
+        await until(lambda: str(reader.state()) == "0 bundles wait, 0 attempted")
         await reader.close()
     warnings = [entry for entry in logs if entry["log_level"] == "warning"]
     assert [(entry["stream"], entry["sequence"]) for entry in warnings] == [(stream, sequence)]

@@ -56,10 +56,10 @@ def test_whatever_ends_that_begins_the_time_anew(between: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("state", "text"),
     [
-        pytest.param(SpoolState(), "0 wait, 0 attempted", id="nothing is known yet"),
+        pytest.param(SpoolState(), "0 bundles wait, 0 attempted", id="nothing is known yet"),
         pytest.param(
             SpoolState((PartitionState("SPOOL_0", 5, 2, 9, 1), PartitionState("SPOOL_1", 7, 1, 8, 1))),
-            "12 wait, 3 attempted",
+            "12 bundles wait, 3 attempted",
             id="all partitions together",
         ),
         pytest.param(
@@ -70,10 +70,11 @@ def test_whatever_ends_that_begins_the_time_anew(between: dict[str, Any]) -> Non
                 ),
                 unreadable=1,
             ),
-            "0 wait, 2 attempted; SPOOL_2 not trimmed for 7 min; 1 unreadable",
+            "0 bundles wait, 2 attempted; SPOOL_2 not trimmed for 7 min; 1 unreadable",
             id="what an operator should look at",
         ),
     ],
 )
 def test_the_state_is_said_in_a_few_words(state: SpoolState, text: str) -> None:
     assert str(state) == text
+    assert list(state.troubles) == text.split("; ")[1:]

@@ -8,18 +8,18 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
-import msgspec
 import structlog
 
 from tripost_shared.bus import jetstream
-from tripost_shared.bus.encoding import decode, encode
+from tripost_shared.bus.encoding import encode
 from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.contracts.spool import SPOOL_SUBJECT, SpooledMessage
+from tripost_shared.spool.bundle import Bundle, Parcel, count_of, opened
 from tripost_shared.spool.events import JetStreamEventLog, JetStreamEventReader
-from tripost_shared.spool.long_pull import SECOND
 from tripost_shared.spool.partitions import existing_streams, stream_of
 from tripost_shared.spool.port import MessageTooLarge, SpoolFull, SpoolUnavailable
 from tripost_shared.spool.pull import Pulled, Puller
@@ -43,6 +43,8 @@ DURABLE: Final = "deliver"
 UNREADABLE_STREAM: Final = "SPOOL_UNREADABLE"
 UNREADABLE_SUBJECT: Final = "spool.unreadable"
 TRY_SECONDS: Final = 5.0
+LONG_SECONDS: Final = 0.05  # after which a bundle on its way keeps the next one waiting no more
+HEADROOM: Final = 256  # octets for what a bundle and the header add to a message
 GIVE_UP_SECONDS: Final = 8.0  # two tries, or a restart of the server
 PAUSE_SECONDS: Final = 0.1
 DONE_REMEMBERED: Final = 10_000
@@ -52,17 +54,79 @@ CONSUMER: Final = {"max_deliver": -1, "max_ack_pending": 1000}
 
 
 class JetStreamSpool:
-    """Puts messages on disk."""
+    """Puts messages on disk, in bundles of `most_together` at most.
 
-    def __init__(self, link: NatsLink, partitions: int) -> None:
+    With 1, a message's id alone chooses its stream, where the server passes over an id that it has seen lately; more
+    are for those who never publish a message twice.
+    """
+
+    def __init__(self, link: NatsLink, partitions: int, most_together: int = 1) -> None:
         self._link = link
         self._partitions = partitions
+        self._most_together = most_together
+        self._gathering = self._new_bundle()
+        self._under_way: Bundle | None = None  # the youngest, until it is written or has taken long
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def publish(self, message: SpooledMessage) -> None:
         """Put the message on disk; raises as the port says. A restart of the server is waited out."""
-        subject = f"{SPOOL_SUBJECT}.{zlib.crc32(message.id.encode()) % self._partitions}"
-        payload = encode(message)
-        header = b"NATS/1.0\r\nNats-Msg-Id: " + message.id.encode() + b"\r\n\r\n"
+        octets = encode(message)
+        self._require_size(len(octets) + HEADROOM)
+        if not self._gathering.has_room(octets):
+            self._begin()
+        bundle = self._gathering
+        waiting = bundle.add(message.id, octets)
+        if bundle.is_full:
+            self._begin()
+        elif self._under_way is None and len(bundle.ids) == 1:
+            asyncio.get_running_loop().call_soon(self._begin_if_free)  # with all that this turn of the loop brings
+        await waiting
+
+    def _new_bundle(self) -> Bundle:
+        return Bundle(self._most_together, self._link.max_payload_octets - HEADROOM)
+
+    def _begin_if_free(self) -> None:
+        if self._under_way is None and self._gathering.ids:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Send what has gathered; what comes meanwhile gathers for the next bundle."""
+        loop = asyncio.get_running_loop()
+        bundle, self._gathering = self._gathering, self._new_bundle()
+        self._under_way = bundle
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_later(LONG_SECONDS, self._wait_no_more, bundle)
+        task = loop.create_task(self._write(bundle))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    def _wait_no_more(self, bundle: Bundle) -> None:
+        """Let the next bundle begin, since this one is written, or has taken long: its stream may be stuck."""
+        if self._under_way is bundle:
+            self._under_way = None
+            self._begin_if_free()
+
+    async def _write(self, bundle: Bundle) -> None:
+        try:
+            await self._publish(bundle.ids[0], bundle.payload)
+        except MessageTooLarge as error:
+            if len(bundle.ids) == 1:
+                bundle.end(error)
+                return
+            for single in bundle.singles():  # only one of them may be to blame
+                await self._write(single)
+        except Exception as error:  # whatever it is, it is for those who wait
+            bundle.end(error)
+        else:
+            bundle.end()
+        finally:
+            self._wait_no_more(bundle)
+
+    async def _publish(self, name: str, payload: bytes) -> None:
+        subject = f"{SPOOL_SUBJECT}.{zlib.crc32(name.encode()) % self._partitions}"
+        header = b"NATS/1.0\r\nNats-Msg-Id: " + name.encode() + b"\r\n\r\n"
         loop = asyncio.get_running_loop()
         end = loop.time() + GIVE_UP_SECONDS
         while True:
@@ -101,7 +165,7 @@ class JetStreamSpoolReader:
     def __init__(self, link: NatsLink, partitions: int) -> None:
         self._link = link
         self._streams = [stream_of(partition) for partition in range(partitions)]
-        self._puller = Puller(link, self._streams, DURABLE, CONSUMER)
+        self._puller = Puller(link, self._streams, DURABLE, CONSUMER, weigh=count_of)
         self._trimmer = Trimmer(link, self._streams, DURABLE, UNREADABLE_STREAM, self._puller.follow)
         self._done: OrderedDict[str, None] = OrderedDict()
         self._parking: set[asyncio.Task[None]] = set()
@@ -113,22 +177,23 @@ class JetStreamSpoolReader:
         end = loop.time() + wait.total_seconds()
         deliveries: list[JetStreamSpoolDelivery] = []
         while not deliveries and (pulled := await self._puller.take(at_most, end - loop.time())):
-            deliveries = [delivery for each in pulled if (delivery := self._open(each)) is not None]
+            deliveries = [delivery for each in pulled for delivery in self._open(each)]
         return deliveries
 
-    def _open(self, pulled: Pulled) -> "JetStreamSpoolDelivery | None":
-        """Read a message; None when it cannot be read, or was done before and its acknowledgement got lost."""
-        try:
-            message = decode(pulled.message.data, SpooledMessage)
-        except msgspec.DecodeError as error:
-            because = str(error)
-            log.error("spooled message cannot be read, it is parked", stream=UNREADABLE_STREAM, because=because)  # noqa: TRY400 (a trace tells no more)
-            self._park(pulled)
-            return None
-        if message.id in self._done:
-            self._puller.answer(pulled.message, b"+ACK")
-            return None
-        return JetStreamSpoolDelivery(self, pulled, message)
+    def _open(self, pulled: Pulled) -> "list[JetStreamSpoolDelivery]":
+        """Read a bundle, without what cannot be read, and what was done before when an acknowledgement got lost."""
+        messages = opened(pulled.message.data)
+        parcel = Parcel(len(messages), partial(self._puller.answer, pulled.message))
+        deliveries: list[JetStreamSpoolDelivery] = []
+        for message in messages:
+            if not isinstance(message, SpooledMessage):
+                log.error("spooled message cannot be read, it is parked", stream=UNREADABLE_STREAM)
+                self._park(message, parcel)
+            elif message.id in self._done:
+                parcel.done()
+            else:
+                deliveries.append(JetStreamSpoolDelivery(self, pulled, parcel, message))
+        return deliveries
 
     async def oldest_at(self) -> datetime | None:
         """Tell when the oldest message still there was stored, unreadable ones included; raises SpoolUnavailable."""
@@ -150,65 +215,49 @@ class JetStreamSpoolReader:
         if self._parking:
             await asyncio.wait(set(self._parking))
 
-    def finish(self, delivery: "JetStreamSpoolDelivery") -> None:
-        """Acknowledge, and remember it in case that gets lost."""
-        self._done[delivery.message.id] = None
+    def note_done(self, message_id: str) -> None:
+        """Remember it, in case that its acknowledgement gets lost, or its bundle comes again for another one."""
+        self._done[message_id] = None
         if len(self._done) > DONE_REMEMBERED:
             self._done.popitem(last=False)
-        self._puller.answer(delivery.pulled.message, b"+ACK")
 
-    def answer(self, delivery: "JetStreamSpoolDelivery", word: bytes) -> None:
-        """Tell the server what becomes of a message."""
-        self._puller.answer(delivery.pulled.message, word)
-
-    def _park(self, pulled: Pulled) -> None:
-        task = asyncio.get_running_loop().create_task(self._copy_then_end(pulled))
+    def _park(self, octets: bytes, parcel: Parcel) -> None:
+        task = asyncio.get_running_loop().create_task(self._copy_then_end(octets, parcel))
         self._parking.add(task)
         task.add_done_callback(self._parking.discard)
 
-    async def _copy_then_end(self, pulled: Pulled) -> None:
+    async def _copy_then_end(self, octets: bytes, parcel: Parcel) -> None:
         try:
-            await jetstream.publish(self._link, UNREADABLE_SUBJECT, pulled.message.data)
+            await jetstream.publish(self._link, UNREADABLE_SUBJECT, octets)
         except JetStreamRefused as error:  # the stream is full: what cannot be parked is not thrown away
-            log.error("unreadable message cannot be parked, it stays in the spool", because=str(error))  # noqa: TRY400 (as above)
-            self._puller.answer(pulled.message, _put_back(UNREADABLE_FULL_AGAIN))
+            log.error("unreadable message cannot be parked, it stays in the spool", because=str(error))  # noqa: TRY400 (a trace tells no more)
+            parcel.put_back(UNREADABLE_FULL_AGAIN)
         except JetStreamUnavailable as error:
             log.warning("unreadable message could not be parked yet", because=str(error))
-            self._puller.answer(pulled.message, _put_back(UNREADABLE_AGAIN))
+            parcel.put_back(UNREADABLE_AGAIN)
         else:
-            self._puller.answer(pulled.message, b"+TERM")
+            parcel.done()
 
 
 class JetStreamSpoolDelivery:
     """A message taken from SPOOL."""
 
-    def __init__(self, reader: JetStreamSpoolReader, pulled: Pulled, message: SpooledMessage) -> None:
-        self.pulled = pulled
+    def __init__(self, reader: JetStreamSpoolReader, pulled: Pulled, parcel: Parcel, message: SpooledMessage) -> None:
         self.message = message
+        self.times_delivered = pulled.times_delivered
+        self.may_be_repeated = pulled.may_be_repeated
         self._reader = reader
-
-    @property
-    def times_delivered(self) -> int:
-        """1 at first."""
-        return self.pulled.times_delivered
-
-    @property
-    def may_be_repeated(self) -> bool:
-        """Whether an earlier taker may have done some or all of it."""
-        return self.pulled.may_be_repeated
+        self._parcel = parcel
 
     async def done(self) -> None:
         """Remove it from the spool; not waited for."""
-        self._reader.finish(self)
+        self._reader.note_done(self.message.id)
+        self._parcel.done()
 
     async def keep_alive(self) -> None:
         """Begin the 30 s anew in which nobody else gets it."""
-        self._reader.answer(self, b"+WPI")
+        self._parcel.keep_alive()
 
     async def put_back(self, delay: timedelta) -> None:
         """Let it come again after the delay."""
-        self._reader.answer(self, _put_back(delay))
-
-
-def _put_back(delay: timedelta) -> bytes:
-    return b'-NAK {"delay": %d}' % int(delay.total_seconds() * SECOND)
+        self._parcel.put_back(delay)

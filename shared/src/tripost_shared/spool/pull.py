@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -41,8 +41,16 @@ class _Waiting(NamedTuple):
 class Puller:
     """Takes messages from the consumer of that name of each stream; makes the consumers, again if they vanish."""
 
-    def __init__(self, link: NatsLink, streams: Sequence[str], durable: str, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        link: NatsLink,
+        streams: Sequence[str],
+        durable: str,
+        config: Mapping[str, Any],
+        weigh: Callable[[bytes], int] = lambda _: 1,
+    ) -> None:
         self._link = link
+        self._weigh = weigh
         self._consumer = {"durable_name": durable, "ack_policy": "explicit", "ack_wait": ACK_WAIT_SECONDS * SECOND} | {
             **config
         }
@@ -108,7 +116,8 @@ class Puller:
     def _take_buffered(self, at_most: int) -> list[Pulled]:
         now = asyncio.get_running_loop().time()
         taken: list[Pulled] = []
-        while self._buffer and len(taken) < at_most:
+        weight = 0
+        while self._buffer and weight < at_most:
             waiting = self._buffer.popleft()
             age = now - waiting.arrived_at
             if age > STALE_SECONDS:
@@ -117,6 +126,7 @@ class Puller:
                 self.answer(waiting.message, b"+WPI")
             # Asked only now: the consumer may have come in doubt since, and another replica may have got it too.
             may_be_repeated = waiting.pull.may_be_repeated(waiting.numbers)
+            weight += self._weigh(waiting.message.data)
             taken.append(Pulled(waiting.message, waiting.numbers.times_delivered, may_be_repeated))
         for pull in self._pulls:
             pull.keep_going()

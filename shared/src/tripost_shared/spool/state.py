@@ -1,4 +1,7 @@
-"""What an operator sees of SPOOL: how much waits, and whether it is trimmed. Pure."""
+"""What an operator sees of SPOOL: how much waits, and whether it is trimmed. Pure.
+
+All counts are of what the streams hold: bundles of one message or a few (`tripost_shared.spool.bundle`).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ class PartitionState:
     """One stream, as its consumer has it, for all replicas together."""
 
     stream: str
-    waiting: int  # messages that nobody has taken yet
+    waiting: int  # bundles that nobody has taken yet
     attempted: int  # taken, and not yet acknowledged
     untrimmed: int  # from the oldest one that is not acknowledged to the newest
     oldest_sequence: int  # of the oldest one that is not acknowledged
@@ -32,19 +35,21 @@ class SpoolState:
     partitions: tuple[PartitionState, ...] = ()
     unreadable: int = 0
 
-    def __str__(self) -> str:
-        """Say it in a few words: `12 wait, 3 attempted; SPOOL_2 not trimmed for 7 min; 1 unreadable`."""
-        waiting = sum(partition.waiting for partition in self.partitions)
-        attempted = sum(partition.attempted for partition in self.partitions)
-        parts = [f"{waiting} wait, {attempted} attempted"]
-        parts += [
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """Say what somebody should look at."""
+        stuck = tuple(
             f"{partition.stream} not trimmed for {partition.stuck_for // timedelta(minutes=1)} min"
             for partition in self.partitions
             if partition.is_stuck
-        ]
-        if self.unreadable:
-            parts.append(f"{self.unreadable} unreadable")
-        return "; ".join(parts)
+        )
+        return (*stuck, f"{self.unreadable} unreadable") if self.unreadable else stuck
+
+    def __str__(self) -> str:
+        """Say it in a few words: `12 bundles wait, 3 attempted; SPOOL_2 not trimmed for 7 min; 1 unreadable`."""
+        waiting = sum(partition.waiting for partition in self.partitions)
+        attempted = sum(partition.attempted for partition in self.partitions)
+        return "; ".join((f"{waiting} bundles wait, {attempted} attempted", *self.troubles))
 
 
 class FloorWatch:
