@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 
 from tripost_shared.bus.port import Bus
@@ -23,6 +23,10 @@ def _no_revision() -> int:
     return 0
 
 
+def _no_troubles() -> Iterable[str]:
+    return ()
+
+
 async def serve_status(
     bus: Bus,
     service: str,
@@ -30,6 +34,7 @@ async def serve_status(
     details: Callable[[], Mapping[str, str]] = _no_details,
     config_revision: Callable[[], int] = _no_revision,
     clock: Clock | None = None,
+    troubles: Callable[[], Iterable[str]] = _no_troubles,
 ) -> None:
     """Answer for this process from now on, which counts as its start. The functions are called for each answer."""
     started_at = (clock or SystemClock()).now()
@@ -45,6 +50,7 @@ async def serve_status(
             ready=is_ready(),
             config_revision=config_revision(),
             details=dict(details()),
+            troubles=tuple(troubles()),
         )
 
     await bus.serve_all(NODES_SUBJECT, status)

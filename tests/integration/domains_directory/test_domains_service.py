@@ -211,7 +211,7 @@ async def test_the_service_lives_through_the_death_of_its_database(
             await asker.kinds("bob@dest.example")
 
         async def says_so() -> bool:
-            return (await asker.status())[0].details["tracking"] != "ok"
+            return any(trouble.startswith("tracking waits") for trouble in (await asker.status())[0].troubles)
 
         await until(says_so)
         own_postgres.start()

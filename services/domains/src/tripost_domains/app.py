@@ -1,6 +1,6 @@
 """The domains service: builds all objects in one place and joins them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -95,7 +95,14 @@ class DomainsService:
         history = self._start_tracking(link, self._engine)
         change = await self._answer(link, self._bus, self._engine, directory)
         await self._start_delivery(link, self._engine, directory, history)
-        await serve_status(self._bus, "domains", self.is_ready, self._details, lambda: change.current.revision)
+        await serve_status(
+            self._bus,
+            "domains",
+            self.is_ready,
+            self._details,
+            lambda: change.current.revision,
+            troubles=self._troubles,
+        )
         self._is_serving = True
 
     async def drain(self) -> None:
@@ -175,6 +182,13 @@ class DomainsService:
             "spool": str(self._reader.state()) if self._reader is not None else "",
             "tracking": (self._recorder.trouble if self._recorder is not None else "") or "ok",
         }
+
+    def _troubles(self) -> Iterator[str]:
+        """Tell what an operator should look at, from memory alone."""
+        if self._reader is not None:
+            yield from (f"spool: {trouble}" for trouble in self._reader.state().troubles)
+        if self._recorder is not None and self._recorder.trouble:
+            yield f"tracking waits: {self._recorder.trouble}"
 
     def _health_server(self) -> HealthServer | None:
         listen = self._settings.health_listen

@@ -9,7 +9,10 @@ NODES_SUBJECT: Final = "nodes.v1.status"  # every instance answers, so the asker
 
 
 class NodeStatus(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One instance. `details` holds what is worth seeing, as short texts: sessions open, checks degraded, …."""
+    """One instance. `details` holds what is worth seeing, as short texts: sessions open, checks degraded, ….
+
+    `troubles` says, in words, what somebody should look at: it makes `tripost status` fail.
+    """
 
     service: str
     instance: str
@@ -18,3 +21,4 @@ class NodeStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     ready: bool
     config_revision: int = 0
     details: dict[str, str] = msgspec.field(default_factory=dict)
+    troubles: tuple[str, ...] = ()
