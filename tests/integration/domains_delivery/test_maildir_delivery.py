@@ -174,17 +174,25 @@ async def test_delivered_to_is_not_believed(
 
 
 class SlowDisk:
-    """Holds a call of the store back until it is told to go on, and says when it has begun."""
+    """Holds a call back until it is told to go on; says when it has begun, when it has ended, and whether it failed."""
 
     def __init__(self, call: Callable[..., Any]) -> None:
         self._call = call
         self.has_begun = threading.Event()
         self.goes_on = threading.Event()
+        self.has_ended = threading.Event()
+        self.failure: OSError | None = None
 
     def __call__(self, *args: object) -> object:
         self.has_begun.set()
         assert self.goes_on.wait(10)
-        return self._call(*args)
+        try:
+            return self._call(*args)
+        except OSError as error:
+            self.failure = error
+            raise
+        finally:
+            self.has_ended.set()
 
 
 @pytest.mark.parametrize("call", ["open", "writev"])
@@ -204,6 +212,8 @@ async def test_being_stopped_while_a_thread_is_at_the_file_leaves_nothing_behind
     slow.goes_on.set()
     with pytest.raises(asyncio.CancelledError):
         await delivering
+    await asyncio.to_thread(slow.has_ended.wait, 10)
+    assert slow.failure is None  # the file was still its own
     assert (len(files(mail)), files(mail, "tmp")) == (1, [])
     assert open_descriptors() == descriptors
 
