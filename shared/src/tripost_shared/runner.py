@@ -1,33 +1,28 @@
 """How a service's process lives: settings, logs, bind, give root up, start, wait for a signal, drain, stop.
 
-Exit codes: 0 after SIGTERM or SIGINT, 1 when something broke (the log has the trace), 2 when a setting is wrong (one
-line on standard error says which). A supervisor starts a service again after 1, and never after 2.
+Exit codes (`tripost_shared.endings`): 0 after SIGTERM or SIGINT, 1 when something broke (the log has the trace), 2 when
+a setting is wrong (one line on standard error says which). A supervisor starts a service again after 1, never after 2.
 """
 
 import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import structlog
 import uvloop
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings
 
 from tripost_shared import logs, privileges
+from tripost_shared.endings import BROKEN, DRAIN_WITHIN, STOP_WITHIN, WRONG_SETTING
 from tripost_shared.hostname import is_qualified
-from tripost_shared.settings import CommonSettings, SettingsError
+from tripost_shared.settings import CommonSettings, SettingsError, explain
 from tripost_shared.unknown_settings import unknown_settings
 
 log = structlog.get_logger()
-
-DRAIN_WITHIN: Final = timedelta(seconds=15)
-STOP_WITHIN: Final = timedelta(seconds=5)
-KILL_AFTER: Final = DRAIN_WITHIN + STOP_WITHIN + timedelta(seconds=5)  # a supervisor that kills sooner cuts a drain
-WRONG_SETTING: Final = 2
 
 
 class Service(Protocol):
@@ -66,15 +61,7 @@ def run(name: str, build: Callable[[CommonSettings], Service]) -> None:
         _refuse(name, str(error))
     except Exception:
         log.exception("service broke")
-        sys.exit(1)
-
-
-def explain(error: ValidationError) -> str:
-    """Say which settings are wrong, by the names of their environment variables."""
-    return "; ".join(
-        f"{_variable(error.title, item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
-        for item in error.errors(include_url=False)
-    )
+        sys.exit(BROKEN)
 
 
 def _say_doubts(settings: CommonSettings) -> None:
@@ -126,19 +113,6 @@ def _log_stray_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
     error = context.get("exception")
     facts = {"exc_info": error} if error is not None else {}
     log.error("error in the event loop", because=context.get("message", ""), **facts)
-
-
-def _variable(title: str, location: tuple[int | str, ...]) -> str:
-    """Name the variable of a field: the class's own prefix, unless the field has a whole name as its alias."""
-    field = str(location[0] if location else "").upper()
-    prefixes = {kind.__name__: kind.model_config.get("env_prefix", "") for kind in _kinds(BaseSettings)}
-    return field if field.startswith("TRIPOST_") else prefixes.get(title, "TRIPOST_") + field
-
-
-def _kinds(kind: type[BaseSettings]) -> Iterator[type[BaseSettings]]:
-    for below in kind.__subclasses__():
-        yield below
-        yield from _kinds(below)
 
 
 def _refuse(name: str, because: str) -> NoReturn:

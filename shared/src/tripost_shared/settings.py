@@ -6,11 +6,12 @@ while the cluster runs is configuration (`tripost_shared.config`), not a setting
 `docs/settings.md` is generated from these classes, so each field has a description with its unit.
 """
 
+from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tripost_shared.contracts.spool import MOST_PARTITIONS
@@ -129,3 +130,24 @@ class DatabaseSettings(BaseSettings):
             except OSError as error:
                 raise SettingsError(f"TRIPOST_DATABASE_URL_FILE: {error.strerror}: {self.database_url_file}") from error
         return self.database_url.get_secret_value() or f"sqlite+aiosqlite:///{(home / 'tripost.sqlite').absolute()}"
+
+
+def explain(error: ValidationError) -> str:
+    """Say which settings are wrong, by the names of their environment variables."""
+    return "; ".join(
+        f"{_variable(error.title, item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors(include_url=False)
+    )
+
+
+def _variable(title: str, location: tuple[int | str, ...]) -> str:
+    """Name the variable of a field: the class's own prefix, unless the field has a whole name as its alias."""
+    field = str(location[0] if location else "").upper()
+    prefixes = {kind.__name__: kind.model_config.get("env_prefix", "") for kind in _kinds(BaseSettings)}
+    return field if field.startswith("TRIPOST_") else prefixes.get(title, "TRIPOST_") + field
+
+
+def _kinds(kind: type[BaseSettings]) -> Iterator[type[BaseSettings]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _kinds(below)

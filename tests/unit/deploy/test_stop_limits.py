@@ -10,7 +10,7 @@ from tripost_embedded.code import Code
 from tripost_embedded.home import Home, make_folders
 from tripost_embedded.plans import Cluster, make_plans
 from tripost_shared.bus.permissions import SERVICES as IN_STOP_ORDER
-from tripost_shared.runner import DRAIN_WITHIN, KILL_AFTER, STOP_WITHIN
+from tripost_shared.endings import DRAIN_WITHIN, KILL_AFTER, STOP_WITHIN
 from unit.deploy.deployments import SERVICES, compose_file, pod_template
 
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tripost_domains.delivery.settings import DeliverySettings
-from tripost_shared.runner import explain
+from tripost_shared.settings import explain
 
 
 def test_networks_and_addresses_are_lists(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tripost_domains.settings import DomainsSettings
-from tripost_shared.runner import explain
+from tripost_shared.settings import explain
 
 
 def test_an_empty_health_address_switches_the_listener_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tripost_embedded.settings import ClusterSettings
-from tripost_shared.runner import explain
-from tripost_shared.settings import CommonSettings, DatabaseSettings, Listen, SettingsError
+from tripost_shared.settings import CommonSettings, DatabaseSettings, Listen, SettingsError, explain
 
 
 @pytest.mark.parametrize(

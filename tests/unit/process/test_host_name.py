@@ -6,8 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tripost_shared.hostname import is_qualified, machine_name, name_from
-from tripost_shared.runner import explain
-from tripost_shared.settings import CommonSettings
+from tripost_shared.settings import CommonSettings, explain
 
 DEBIAN = "127.0.0.1 localhost\n127.0.1.1 mail.example.org mail  # by the installer\n"
 RED_HAT = "127.0.0.1 localhost localhost.localdomain mail.localdomain\n::1 localhost6.localdomain6\n"

@@ -25,9 +25,9 @@ from tripost_embedded.plans import Cluster, make_plans, nats_program
 from tripost_embedded.settings import ClusterSettings
 from tripost_embedded.supervisor import Keeper, Say, Supervisor
 from tripost_embedded.terminal import Terminal
+from tripost_shared.endings import WRONG_SETTING
 from tripost_shared.privileges import RunUser, act_as, acting_as
-from tripost_shared.runner import WRONG_SETTING, explain
-from tripost_shared.settings import CommonSettings, SettingsError
+from tripost_shared.settings import CommonSettings, SettingsError, explain
 from tripost_shared.unknown_settings import unknown_settings
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -21,8 +21,8 @@ from tripost_embedded.readiness import Probe, http_probe, nats_probe
 from tripost_embedded.supervisor import ServicePlan
 from tripost_shared.bus.permissions import SERVICES, permissions
 from tripost_shared.certificates import ensure_self_signed, local_names
+from tripost_shared.endings import KILL_AFTER
 from tripost_shared.privileges import RunUser
-from tripost_shared.runner import KILL_AFTER
 from tripost_shared.settings import Listen, SettingsError
 
 NATS: Final = "nats-server"

@@ -10,10 +10,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from tripost_shared.endings import WRONG_SETTING
+
 FIRST_DELAY: Final = timedelta(seconds=0.2)
 LONGEST_DELAY: Final = timedelta(seconds=30)
 STABLE_AFTER: Final = timedelta(minutes=1)
-WRONG_SETTING: Final = 2  # the exit code; see tripost_shared.runner
 
 
 class Phase(StrEnum):

@@ -26,8 +26,7 @@ from sqlalchemy.pool import NullPool
 from tripost_shared import logs, privileges
 from tripost_shared.database.engine import CONNECT_WITHIN, parse_url
 from tripost_shared.database.transactions import DatabaseUnavailable, translated_failures
-from tripost_shared.runner import explain
-from tripost_shared.settings import CommonSettings, DatabaseSettings, SettingsError
+from tripost_shared.settings import CommonSettings, DatabaseSettings, SettingsError, explain
 
 log = structlog.get_logger()
 
