@@ -41,7 +41,8 @@ HEAD: Final = """\
 
 Settings are environment variables that a service reads at its start. What an administrator changes while the cluster
 runs (domains, routes, policies) is configuration and is not here: see the [command line](reference/cli.md) and the
-[API](reference/api.md). A service that finds a setting it cannot use says so in one line and exits with code 2.
+[API](reference/api.md). A service that finds a setting it cannot use says so in one line and exits with code 2. A
+variable `TRIPOST_…` that is none of these counts for nothing, and is told in a warning with the one that was meant.
 
 Written by `scripts/settings_page.py` from the settings classes; `make docs` writes it anew.
 """
