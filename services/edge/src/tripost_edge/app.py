@@ -32,6 +32,7 @@ from tripost_shared.nodes import serve_status
 from tripost_shared.provision import wait_until_provisioned
 from tripost_shared.runner import run
 from tripost_shared.settings import CommonSettings, Listen
+from tripost_shared.spool.bundle import MAX_MESSAGES
 from tripost_shared.spool.events import JetStreamEventLog
 from tripost_shared.spool.jetstream import JetStreamSpool
 
@@ -91,7 +92,7 @@ class EdgeService:
             self._settings,
             self._tls,
             bus=self._bus,
-            spool=JetStreamSpool(link, self._common.spool_partitions),
+            spool=JetStreamSpool(link, self._common.spool_partitions, MAX_MESSAGES),
             store=ObjectContentStore(link),
             events=self._events,
             clock=SystemClock(),
