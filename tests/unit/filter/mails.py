@@ -1,13 +1,17 @@
 """Mail, clients and resolvers that the filter's tests are about."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 from tripost_filter.mail import Mail
-from tripost_shared.clock import FrozenClock
+from tripost_shared.clock import Clock, FrozenClock
+from tripost_shared.content.memory import MemoryContentStore
+from tripost_shared.content.port import ContentDamaged
 from tripost_shared.dns.port import DnsAnswer, Status
 from tripost_shared.dns.table import TableResolver
 from tripost_shared.mail.client import Client
+from tripost_shared.mail.content import Content
 
 STRANGER = Client("192.0.2.7", helo="mail.sender.example", esmtp=True)
 LOGGED_IN = Client("192.0.2.7", helo="laptop", esmtp=True, tls="TLSv1.3", login="ann@local.example")
@@ -34,6 +38,26 @@ class CachedTable(TableResolver):
         except StopIteration as ended:
             return ended.value  # type: ignore[no-any-return]
         raise AssertionError("a table does not wait")
+
+
+class ChunkedStore(MemoryContentStore):
+    """A content store that gives chunks; a test can let it lose objects once they have been read so often."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        super().__init__(clock)
+        self.chunk_octets = 128 * 1024
+        self.readings_until_lost: int | None = None
+
+    async def open(self, content: Content) -> AsyncIterator[bytes]:
+        """Give the octets in chunks; of a lost object the first one."""
+        is_lost = self.readings_until_lost == 0
+        if self.readings_until_lost:
+            self.readings_until_lost -= 1
+        async for octets in super().open(content):
+            for start in range(0, len(octets), self.chunk_octets):
+                yield octets[start : start + self.chunk_octets]
+                if is_lost:
+                    raise ContentDamaged(content.stored)
 
 
 class SilentResolver:

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tripost_filter.dkim.canonical import Form, canonical_body
+from tripost_filter.dkim.body import BodyHasher
+from tripost_filter.dkim.canonical import Form
 from tripost_filter.dkim.signature import Signature
 from tripost_filter.dkim.verification import signed_header
 from tripost_filter.mail import Mail
@@ -48,7 +49,10 @@ def signed(octets: bytes, key: PrivateKey | None = None, **tags: str | int | Non
     header_form, body_form = Form(forms[0]), Form(forms[-1])
     mail = Mail(Client("192.0.2.7"), octets=octets)
     length = tags.get("l")
-    body = canonical_body(mail.body, body_form)[: None if length is None else int(length)]
+    part = (body_form, None if length is None else int(length))
+    body = BodyHasher([part])
+    body.update(mail.body)
+    body.finish()
     every: dict[str, str | int | None] = {
         "v": 1,
         "a": "rsa-sha256" if isinstance(key, RSAPrivateKey) else "ed25519-sha256",
@@ -56,14 +60,14 @@ def signed(octets: bytes, key: PrivateKey | None = None, **tags: str | int | Non
         "d": "sender.example",
         "s": "sel",
         "h": "from:to:subject:date",
-        "bh": base64.b64encode(hashlib.sha256(body).digest()).decode(),
+        "bh": base64.b64encode(body.digest(part)).decode(),
     }
     every |= tags
     text = "; ".join(f"{name}={value}" for name, value in every.items() if value is not None)
     unsigned = f"DKIM-Signature: {text};\r\n b=".encode() + b"\r\n"
     names = tuple(name.strip().lower() for name in str(every["h"] or "").split(":"))
     draft = Signature(unsigned, "", "", "", "", header_form, body_form, names, b"", b"", "", None, None, None)
-    value = _sign(key, signed_header(mail.fields, draft))
+    value = _sign(key, signed_header(mail, draft))
     return unsigned.removesuffix(b"\r\n") + base64.b64encode(value) + b"\r\n" + octets
 
 

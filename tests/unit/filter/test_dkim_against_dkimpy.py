@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from tripost_filter.checks.dkim import Dkim
-from tripost_filter.dkim.canonical import Form, canonical_body
 from tripost_shared.clock import SystemClock
 from unit.filter.mails import CachedTable, a_mail
 from unit.filter.signing import ed25519_key, key_record, rsa_key, signed
@@ -140,13 +139,3 @@ def test_dkimpy_takes_what_our_canonical_forms_sign(octets: bytes, forms: tuple[
     )
     assert theirs_pass(mail)
     assert ours_pass(mail)
-
-
-@given(octets=st.text("a \t\r\n", max_size=40).map(str.encode))
-def test_bodies_with_bare_line_ends_have_the_form_that_the_rules_give_line_by_line(octets: bytes) -> None:
-    """RFC 6376 §3.4.4, written down naively."""
-    lines = [re.sub(rb"[ \t]+", b" ", line).rstrip(b" ") for line in octets.split(b"\r\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    expected = b"".join(line + b"\r\n" for line in lines)
-    assert canonical_body(octets, Form.RELAXED) == expected

@@ -1,7 +1,11 @@
 """The mail that checks are given."""
 
-from tripost_filter.mail import LARGE_OCTETS, MAX_FIELDS, Mail
-from unit.filter.mails import LETTER, STRANGER, a_mail
+import pytest
+
+from tripost_filter.content_reader import Reading
+from tripost_filter.mail import CHUNK_OCTETS, LARGE_OCTETS, MAX_FIELDS, Mail
+from tripost_shared.mail.header import raw_fields
+from unit.filter.mails import LETTER, STRANGER, ChunkedStore, a_mail
 
 
 def test_header_and_body_are_split_at_the_empty_line() -> None:
@@ -35,6 +39,39 @@ def test_a_header_beyond_all_bounds_is_read_in_part() -> None:
     assert a_mail(octets=LETTER).is_whole
 
 
-def test_large_is_what_takes_too_long_on_the_event_loop() -> None:
+async def test_large_is_what_takes_too_long_on_the_event_loop_in_one_go() -> None:
     assert not a_mail(octets=LETTER).is_large
-    assert a_mail(octets=b"x" * (LARGE_OCTETS + 1)).is_large
+    octets = b"From: x\r\n\r\n" + b"x" * LARGE_OCTETS
+    mail = a_mail(octets=octets)
+    assert mail.is_large
+    chunks = [chunk async for chunk in mail.chunks()]
+    assert b"".join(chunks) == octets
+    assert max(map(len, chunks)) == CHUNK_OCTETS
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize(
+    ("octets", "body"),
+    [
+        pytest.param(b"A: 1\r\nB: 2\r\n\r\nbody\r\n", b"body\r\n", id="header and body"),
+        pytest.param(b"\r\nbody\r\n", b"body\r\n", id="no header"),
+        pytest.param(b"A: 1\r\n\r\n", b"", id="no body"),
+        pytest.param(b"A: 1\r\n", b"", id="no empty line"),
+    ],
+)
+async def test_the_body_comes_in_chunks_too(octets: bytes, body: bytes, size: int) -> None:
+    store = ChunkedStore()
+    store.chunk_octets = size
+    reading = Reading(store, store.put("big", octets), max_octets=1000)
+    await reading.read_beginning()
+    mail = a_mail(octets=reading.beginning, stored=reading)
+    assert mail.is_large
+    assert b"".join([chunk async for chunk in mail.body_chunks()]) == body
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"A: 1\r\n", b"A: 1\r\nB:2", b" a\r\n b\r\n\tc\r\nD: e\r\n", b"a\rb\n: c\r\nd", b"", b"\r", b":\r\n \r\nX :y\r\n"],
+)
+def test_fields_are_those_of_the_shared_reader(header: bytes) -> None:
+    assert [field.raw for field in a_mail(octets=header).fields] == list(raw_fields(header))

@@ -1,6 +1,5 @@
 """The three questions of edge, by all checks of the registry together."""
 
-import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +15,7 @@ from tripost_filter.mail import Mail
 from tripost_filter.registry import Surroundings
 from tripost_shared.clock import FrozenClock
 from tripost_shared.config.port import Watched
-from tripost_shared.content.memory import MemoryContentStore
-from tripost_shared.content.port import ContentMissing, ContentUnavailable
+from tripost_shared.content.port import ContentDamaged, ContentMissing, ContentUnavailable
 from tripost_shared.contracts.config import CheckPolicy, DnsblZone, FilterConfig, GreylistPolicy, OnError, PolicyMode
 from tripost_shared.contracts.filter import (
     Action,
@@ -32,7 +30,7 @@ from tripost_shared.kv.memory import MemoryBucket
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.envelope import Envelope, Recipient
-from unit.filter.mails import LETTER, LOGGED_IN, STRANGER, CachedTable, SilentResolver
+from unit.filter.mails import LETTER, LOGGED_IN, STRANGER, CachedTable, ChunkedStore, SilentResolver
 from unit.filter.signing import key_record, rsa_key, signed
 
 RECORDS = (
@@ -51,7 +49,7 @@ class Court:
     def __init__(self, config: FilterConfig = CONFIG, resolver: Resolver | None = None) -> None:
         self.clock = FrozenClock()
         self.bucket = MemoryBucket(self.clock)
-        self.store = MemoryContentStore(self.clock)
+        self.store = ChunkedStore(self.clock)
         self.watched = Watched(config)
         around = Surroundings(
             "mx.dest.example",
@@ -163,32 +161,25 @@ async def test_content_that_cannot_be_read_is_no_verdict(court: Court) -> None:
         await court.message(Content(5, stored="gone"))
 
 
-async def test_messages_that_are_not_inline_wait_for_their_turn() -> None:
-    court = Court()
-    store = court.store
-    reading, may_go_on = asyncio.Event(), asyncio.Event()
+async def test_content_that_is_lost_while_it_is_examined_is_no_verdict(court: Court) -> None:
+    """Whatever the checks made of it: the client keeps the message."""
+    content = court.store.put("big", LETTER + b"x" * 900_000)
+    court.store.readings_until_lost = 1
+    with pytest.raises(ContentDamaged):
+        await court.message(content)
 
-    class Slow(MemoryContentStore):
-        async def read(self, content: Content) -> bytes:
-            reading.set()
-            await may_go_on.wait()
-            return await store.read(content)
 
-    reader = ContentReader(Slow(), at_once=1, max_octets=100, within=timedelta(milliseconds=50))
-    content = store.put("a", b"abc")
-
-    async def read() -> bytes:
-        async with reader.octets(content) as (octets, _):
-            return octets
-
-    first = asyncio.create_task(read())
-    await reading.wait()
-    with pytest.raises(TimeoutError):
-        await read()
-    with pytest.raises(TimeoutError):
-        await first
-    may_go_on.set()
-    assert await read() == b"abc"
+async def test_a_large_message_is_judged_as_a_small_one(court: Court) -> None:
+    letter = LETTER + b"x" * 70 + b"\r\n"
+    text = signed(signed(letter, c="simple/simple", l=len(b"Hi Bob\r\n")), c="relaxed/relaxed")
+    large = signed(signed(letter * 3000, c="simple/simple"), c="relaxed/relaxed")
+    court.store.chunk_octets = 5000
+    for octets in (text, large, text + EICAR, large + EICAR):
+        inline, stored = await court.message(octets), await court.message(court.store.put("big", octets))
+        assert [(finding.result, finding.evidence) for finding in inline.findings] == [
+            (finding.result, finding.evidence) for finding in stored.findings
+        ]
+        assert (inline.action, inline.header_fields) == (stored.action, stored.header_fields)
 
 
 async def test_in_monitor_mode_nothing_is_refused_or_greylisted_and_all_is_tagged() -> None:

@@ -1,11 +1,12 @@
 """The check for the industry's two test patterns."""
 
 import base64
+from collections.abc import Set
 
 import pytest
 
 from tripost_filter.check import MustWait
-from tripost_filter.checks.patterns import EICAR, GTUBE, SPAM_FOUND, VIRUS_FOUND, Patterns
+from tripost_filter.checks.patterns import EICAR, GTUBE, SPAM_FOUND, VIRUS_FOUND, Patterns, Search
 from tripost_shared.contracts.filter import Finding
 from unit.filter.mails import LETTER, LOGGED_IN, a_mail
 
@@ -70,7 +71,32 @@ def test_other_mail_is_left_alone(octets: bytes) -> None:
     assert Patterns().examine_at_once(a_mail(octets=octets)) == Finding("patterns", "none")
 
 
-async def test_a_large_message_is_searched_off_the_loop() -> None:
+def found(*pieces: bytes) -> Set[bytes]:
+    search = Search()
+    for piece in pieces:
+        search.update(piece)
+    return search.finish()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(EICAR, id="as it is"),
+        pytest.param(PART % (b"base64", base64.encodebytes(b"x" + EICAR).replace(b"\n", b"\r\n")), id="base64 part"),
+    ],
+)
+def test_a_pattern_is_found_wherever_a_piece_ends(text: bytes) -> None:
+    for place in range(len(text)):
+        assert found(text[:place], text[place:]) == {EICAR}
+    assert found(*(bytes([octet]) for octet in text)) == {EICAR}
+
+
+def test_halves_in_two_parts_are_no_pattern() -> None:
+    first, second = PART % (b"base64", base64.b64encode(EICAR[:30])), PART % (b"base64", base64.b64encode(EICAR[30:]))
+    assert found(first, second) == set()
+
+
+async def test_a_large_message_is_searched_chunk_by_chunk() -> None:
     mail = a_mail(octets=LETTER + b"x" * 300_000 + EICAR)
     with pytest.raises(MustWait):
         Patterns().examine_at_once(mail)

@@ -10,7 +10,7 @@ import structlog
 
 from tripost_filter.authentication_results import authentication_results
 from tripost_filter.check import Stage
-from tripost_filter.content_reader import ContentReader
+from tripost_filter.content_reader import ContentReader, Reading
 from tripost_filter.mail import Mail
 from tripost_filter.metrics import Degradation, count_verdict
 from tripost_filter.pipeline import Pipeline
@@ -85,17 +85,18 @@ class Judge:
     async def message(self, question: MessageQuestion) -> Verdict:
         """Judge the content; raises when it cannot be read, so that the client keeps the message."""
         if question.content.inline is not None:
-            return await self._judge_content(question, question.content.inline, is_complete=True)
-        async with self._reader.octets(question.content) as (octets, is_complete):
-            return await self._judge_content(question, octets, is_complete=is_complete)
+            return await self._judge_content(question, question.content.inline)
+        async with self._reader.reading(question.content) as reading:
+            return await self._judge_content(question, reading.beginning, reading)
 
-    async def _judge_content(self, question: MessageQuestion, octets: bytes, *, is_complete: bool) -> Verdict:
+    async def _judge_content(self, question: MessageQuestion, octets: bytes, stored: Reading | None = None) -> Verdict:
         config, pipeline = self._config, self._pipeline
         mail = Mail(
             question.client,
             reverse_path=question.envelope.reverse_path,
             octets=octets,
-            is_complete=is_complete,
+            stored=stored,
+            is_complete=stored is None or stored.is_complete,
             findings=question.findings,
             look_up_until=self._deadline(),
         )

@@ -21,10 +21,10 @@ class FilterSettings(BaseSettings):
         4,
         ge=1,
         le=256,
-        description="How many messages that do not travel inline are held in memory at a time; the others wait.",
+        description="How many messages that do not travel inline are examined at a time; the others wait.",
     )
     content_timeout_seconds: float = Field(
-        20.0, gt=0, description="How long to wait for such a message's turn, and again for its octets. Seconds."
+        20.0, gt=0, description="How long to wait for such a message's turn, and again for its beginning. Seconds."
     )
     greylist_memory_entries: int = Field(
         50_000, ge=1, description="How many triplets that passed lately are remembered without asking the bucket."

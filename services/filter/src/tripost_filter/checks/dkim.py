@@ -1,7 +1,6 @@
 """DomainKeys Identified Mail (RFC 6376): who vouches for this message?"""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tripost_filter.check import MustWait, Stage
 from tripost_filter.dkim.evidence import to_evidence
@@ -30,28 +29,33 @@ class Dkim:
         self._clock = clock
 
     def examine_at_once(self, mail: Mail) -> Finding | None:
-        """Verify with keys in the cache alone; raises MustWait, also for a large message."""
+        """Verify with keys in the cache alone; raises MustWait, also for the body of a large message."""
         signatures = read_signatures(mail)
-        if signatures and mail.is_large:
-            raise MustWait("large message")
-        return self._finding(mail, signatures, _keys(signatures, Lookups(self._resolver)))
+        verifier = self._verifier(mail, signatures, _keys(signatures, Lookups(self._resolver)))
+        if verifier.needs_body:
+            if mail.is_large:
+                raise MustWait("large message")
+            verifier.update(mail.body)
+        return self._finding(mail, verifier.finish())
 
     async def examine(self, mail: Mail) -> Finding | None:
-        """Verify, asking for keys that the cache does not have; in a thread if the message is large."""
+        """Verify, asking for keys that the cache does not have, and for the body chunk by chunk."""
         signatures = read_signatures(mail)
         keys = await settle(lambda lookups: _keys(signatures, lookups), self._resolver, self._clock, mail.look_up_until)
-        if mail.is_large:
-            return await asyncio.to_thread(self._finding, mail, signatures, keys)
-        return self._finding(mail, signatures, keys)
+        verifier = self._verifier(mail, signatures, keys)
+        if verifier.needs_body:
+            async for octets in mail.body_chunks():
+                verifier.update(octets)
+        return self._finding(mail, verifier.finish())
 
-    def _finding(self, mail: Mail, signatures: Sequence[Signature | Report], keys: dict[str, DnsAnswer]) -> Finding:
-        verifier = Verifier(mail, self._clock.now().timestamp())
-        reports = [
-            signature if isinstance(signature, Report) else verifier.verify(signature, keys[signature.key_name])
-            for signature in signatures
-        ]
+    def _verifier(
+        self, mail: Mail, signatures: Sequence[Signature | Report], keys: Mapping[str, DnsAnswer]
+    ) -> Verifier:
+        return Verifier(mail, signatures, keys, self._clock.now().timestamp())
+
+    def _finding(self, mail: Mail, reports: Sequence[Report]) -> Finding:
         evidence = to_evidence(reports)
-        ignored = len(mail.fields_of(b"dkim-signature")) - len(signatures)
+        ignored = len(mail.fields_of(b"dkim-signature")) - len(reports)
         if ignored > 0:
             evidence["ignored"] = f"{ignored} signatures after the first {MAX_SIGNATURES}"
         result = overall(reports)

@@ -1,11 +1,9 @@
 """The two test patterns of the industry, so that refusals can be tried without a scanner."""
 
-import asyncio
-import binascii
-import string
-from collections.abc import Iterator
+from collections.abc import Set
 from typing import Final
 
+from tripost_filter.base64_parts import Base64Parts
 from tripost_filter.check import MustWait, Stage
 from tripost_filter.mail import Mail
 from tripost_shared.contracts.filter import Finding
@@ -18,9 +16,6 @@ GTUBE: Final = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE" + b"-STANDARD-ANTI-UBE-TEST-
 VIRUS_FOUND: Final = SmtpReply(554, "5.7.1", "Message refused: virus found")
 SPAM_FOUND: Final = SmtpReply(554, "5.7.1", "Message refused as spam")
 GTUBE_SCORE: Final = 1000.0  # what SpamAssassin gives it
-
-_LONGEST_LABEL: Final = 64  # octets from the start of the line to "base64"; looking further back is quadratic work
-_NOT_BASE64: Final = bytes(set(range(256)) - set(string.ascii_letters.encode() + string.digits.encode() + b"+/"))
 
 
 class Patterns:
@@ -36,47 +31,60 @@ class Patterns:
         """Look for the patterns; raises MustWait for a large message."""
         if mail.is_large:
             raise MustWait("large message")
-        return self._search(mail.octets)
+        search = Search()
+        search.update(mail.octets)
+        return self._finding(search.finish())
 
     async def examine(self, mail: Mail) -> Finding | None:
-        """Look for the patterns, in a thread if the message is large."""
-        if mail.is_large:
-            return await asyncio.to_thread(self._search, mail.octets)
-        return self._search(mail.octets)
+        """Look for the patterns, chunk by chunk."""
+        search = Search()
+        async for chunk in mail.chunks():
+            search.update(chunk)
+        return self._finding(search.finish())
 
-    def _search(self, octets: bytes) -> Finding:
-        gtube = GTUBE in octets
-        for text in (octets, *_base64_parts(octets)):
-            if EICAR in text:
-                evidence = {"signature": "Eicar-Test-Signature"}
-                return Finding(self.name, "virus", refuse_with=VIRUS_FOUND, evidence=evidence)
-            gtube = gtube or GTUBE in text
-        if gtube:
+    def _finding(self, found: Set[bytes]) -> Finding:
+        if EICAR in found:
+            evidence = {"signature": "Eicar-Test-Signature"}
+            return Finding(self.name, "virus", refuse_with=VIRUS_FOUND, evidence=evidence)
+        if GTUBE in found:
             evidence = {"signature": "GTUBE"}
             return Finding(self.name, "spam", GTUBE_SCORE, refuse_with=SPAM_FOUND, evidence=evidence)
         return Finding(self.name, "none")
 
 
-def _base64_parts(octets: bytes) -> Iterator[bytes]:
-    """Give the decoded text of each part that says to be base64; what is no base64 in it is passed over."""
-    lower = octets.lower()
-    position = lower.find(b"base64")
-    while position >= 0:
-        line_start = lower.rfind(b"\n", max(0, position - _LONGEST_LABEL), position) + 1
-        resume = position + 6
-        if lower.startswith(b"content-transfer-encoding", line_start):
-            start = octets.find(b"\r\n\r\n", position)
-            if start < 0:
-                return
-            end = octets.find(b"\r\n--", start)
-            resume = len(octets) if end < 0 else end
-            yield _decoded(octets[start:resume])
-        position = lower.find(b"base64", resume)
+class Search:
+    """Looks for the patterns in a message that comes in pieces, wherever those end."""
+
+    def __init__(self) -> None:
+        self._found: set[bytes] = set()
+        self._plain = _Text(self._found)
+        self._decoded = _Text(self._found)
+        self._parts = Base64Parts(self._decoded.restart, self._decoded.update)
+
+    def update(self, octets: bytes) -> None:
+        """Take the next piece."""
+        self._plain.update(octets)
+        self._parts.update(octets)
+
+    def finish(self) -> Set[bytes]:
+        """Give the patterns that were found, after the last piece."""
+        self._parts.finish()
+        return self._found
 
 
-def _decoded(text: bytes) -> bytes:
-    packed = text.translate(None, _NOT_BASE64)
-    surplus = len(packed) % 4
-    if surplus == 1:  # no octet ends there
-        packed, surplus = packed[:-1], 0
-    return binascii.a2b_base64(packed + b"=" * (-surplus % 4))
+class _Text:
+    """A text in which the patterns are looked for; of each piece as much is kept as may be the beginning of one."""
+
+    def __init__(self, found: set[bytes]) -> None:
+        self._found = found
+        self._kept = b""
+
+    def restart(self) -> None:
+        self._kept = b""
+
+    def update(self, octets: bytes) -> None:
+        text = self._kept + octets
+        for pattern in (EICAR, GTUBE):
+            if pattern in text:
+                self._found.add(pattern)
+        self._kept = text[1 - len(EICAR) :]

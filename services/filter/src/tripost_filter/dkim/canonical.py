@@ -1,4 +1,4 @@
-"""Canonical forms of header and body (RFC 6376 §3.4), by operations that run in C on the whole text."""
+"""Canonical forms (RFC 6376 §3.4) and that of header fields, by operations that run in C on the whole text."""
 
 from enum import StrEnum
 
@@ -8,19 +8,6 @@ class Form(StrEnum):
 
     SIMPLE = "simple"
     RELAXED = "relaxed"
-
-
-def canonical_body(body: bytes, form: Form) -> bytes:
-    """Give the body as it is hashed (§3.4.3, §3.4.4)."""
-    if form is Form.RELAXED:
-        body = _without_surplus_white_space(body)
-    stripped = body.rstrip(b"\r\n")
-    tail = body[len(stripped) :]
-    if tail != b"\r\n" * (len(tail) // 2):  # a bare CR or LF in it counts as text
-        stripped = _without_last_empty_lines(body)
-    if not stripped:
-        return b"" if form is Form.RELAXED else b"\r\n"
-    return stripped + b"\r\n"
 
 
 def canonical_field(raw: bytes, form: Form) -> bytes:
@@ -33,24 +20,13 @@ def canonical_field(raw: bytes, form: Form) -> bytes:
 
 def _relaxed_value(value: bytes) -> bytes:
     if b"\x0b" in value or b"\x0c" in value:  # split() takes them for white space, RFC 6376 does not
-        value = _with_single_spaces(value.replace(b"\r\n", b"").replace(b"\t", b" "))
+        value = with_single_spaces(value.replace(b"\r\n", b"").replace(b"\t", b" "))
         return value.strip(b" ")
     return b" ".join(value.split())
 
 
-def _without_surplus_white_space(body: bytes) -> bytes:
-    body = _with_single_spaces(body.replace(b"\t", b" ")).replace(b" \r\n", b"\r\n")
-    return body.removesuffix(b" ")
-
-
-def _with_single_spaces(text: bytes) -> bytes:
+def with_single_spaces(text: bytes) -> bytes:
+    """Shorten each run of spaces to one."""
     while b"  " in text:  # each round halves the longest run
         text = text.replace(b"  ", b" ")
     return text
-
-
-def _without_last_empty_lines(body: bytes) -> bytes:
-    end = len(body)
-    while body.endswith(b"\r\n", 0, end):
-        end -= 2
-    return body[:end]

@@ -11,7 +11,7 @@ from tripost_filter.dkim.verification import Report, Result
 
 MAX_TEXT: Final = 255
 _LABELS: Final = ("result", "because", "d", "s", "a", "b")  # in the order of Report
-_RESULTS: Final = frozenset(result.value for result in Result)
+_RESULTS: Final[Mapping[str | None, Result]] = {result.value: result for result in Result}
 
 
 def to_evidence(reports: Sequence[Report]) -> dict[str, str]:
@@ -28,8 +28,8 @@ def from_evidence(evidence: Mapping[str, str]) -> list[Report]:
     """Read the reports; stops at the first number that is missing or unknown."""
     reports: list[Report] = []
     for number in count(1):
-        result, *texts = (evidence.get(f"{number}.{label}", "") for label in _LABELS)
+        result = evidence.get(f"{number}.result")
         if result not in _RESULTS:
             break
-        reports.append(Report(Result(result), *texts))
+        reports.append(Report(_RESULTS[result], *(evidence.get(f"{number}.{label}", "") for label in _LABELS[1:])))
     return reports

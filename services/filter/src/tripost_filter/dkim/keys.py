@@ -34,10 +34,14 @@ class UnacceptableKey(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A usable key record. `flags`: "y" for a domain that only tries DKIM, "s" for "i= is d= exactly"."""
+    """A usable key record. `flags`: "y" for a domain that only tries DKIM, "s" for "i= is d= exactly".
+
+    `unacceptable`: why a signature by this key must not count (RFC 8301 §3.2); "" if it may.
+    """
 
     key: RSAPublicKey | Ed25519PublicKey
     flags: frozenset[str]
+    unacceptable: str = ""
 
     @property
     def kind(self) -> str:
@@ -46,9 +50,10 @@ class KeyRecord:
 
     def verifies(self, signature: bytes, signed: bytes) -> bool:
         """Whether it is this key's signature over these octets. Raises UnacceptableKey."""
+        if self.unacceptable:
+            raise UnacceptableKey(self.unacceptable)
         try:
             if isinstance(self.key, RSAPublicKey):
-                _check_strength(self.key)
                 self.key.verify(signature, signed, _PADDING, _SHA256)
             else:
                 self.key.verify(signature, hashlib.sha256(signed).digest())  # RFC 8463 §3
@@ -90,15 +95,16 @@ def _parse(tags: dict[str, str]) -> KeyRecord:
             key = load_der_public_key(octets)
             if not isinstance(key, RSAPublicKey):
                 raise InvalidKey("key is not what k= says")
-            return KeyRecord(key, flags)
+            return KeyRecord(key, flags, _weakness(key))
         case "ed25519":
             return KeyRecord(Ed25519PublicKey.from_public_bytes(octets), flags)
         case _:
             raise InvalidKey("unknown key type")
 
 
-def _check_strength(key: RSAPublicKey) -> None:
+def _weakness(key: RSAPublicKey) -> str:
     if key.key_size < MIN_RSA_BITS:
-        raise UnacceptableKey("key is too short")
+        return "key is too short"
     if key.key_size > MAX_RSA_BITS or key.public_numbers().e.bit_length() > MAX_EXPONENT_BITS:
-        raise UnacceptableKey("key is too large")
+        return "key is too large"
+    return ""

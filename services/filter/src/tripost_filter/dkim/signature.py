@@ -3,14 +3,18 @@
 import binascii
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
+from tripost_filter.dkim.body import BodyPart
 from tripost_filter.dkim.canonical import Form
 from tripost_filter.dkim.tags import InvalidTags, colon_separated, parse_tags, without_white_space
 from tripost_shared.mail.address import InvalidAddress, normalise_domain
 
 _REQUIRED: Final = ("v", "a", "b", "bh", "d", "h", "s")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_FORMS: Final = {f"{header}/{body}": (header, body) for header in Form for body in Form}
+_LONGEST_DOMAIN: Final = 1024  # characters: 253 octets in any spelling; IDNA takes its time with what is longer
 _NUMBER: Final = re.compile(r"[0-9]{1,76}")  # RFC 6376 §3.5 on l=
 
 
@@ -41,6 +45,11 @@ class Signature:
     def key_name(self) -> str:
         """The DNS name of the key record."""
         return f"{self.selector}._domainkey.{self.domain}"
+
+    @property
+    def body_part(self) -> BodyPart:
+        """What of the body is signed."""
+        return self.body_form, self.length_octets
 
 
 def read_tags(raw: bytes) -> dict[str, str]:
@@ -85,6 +94,13 @@ def read_signature(raw: bytes, tags: dict[str, str]) -> Signature:
 
 
 def _domain(text: str) -> str:
+    if len(text) > _LONGEST_DOMAIN:
+        raise InvalidTags("domain is too long")
+    return _normalised(text)
+
+
+@lru_cache(maxsize=4096)
+def _normalised(text: str) -> str:
     try:
         domain = normalise_domain(text)
     except InvalidAddress as error:
@@ -107,6 +123,9 @@ def _identity_domain(text: str | None, domain: str) -> str:
 
 
 def _forms(text: str) -> tuple[Form, Form]:
+    forms = _FORMS.get(text)
+    if forms is not None:
+        return forms
     header, _, body = text.partition("/")
     try:
         return Form(header.strip()), Form(body.strip() or "simple")

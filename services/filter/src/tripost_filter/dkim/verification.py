@@ -1,13 +1,11 @@
 """Verifying the signatures of a message (RFC 6376 §6.1); pure, but for the keys that are passed in."""
 
-import hashlib
-import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from tripost_filter.dkim.canonical import Form, canonical_body, canonical_field
+from tripost_filter.dkim.body import BodyHasher
+from tripost_filter.dkim.canonical import canonical_field
 from tripost_filter.dkim.keys import InvalidKey, KeyRecord, UnacceptableKey, parse_key
 from tripost_filter.dkim.signature import Signature, read_signature, read_tags
 from tripost_filter.dkim.tags import InvalidTags
@@ -18,7 +16,6 @@ MAX_SIGNATURES: Final = 8  # RFC 6376 §8.4: a limit is for the verifier to set
 
 _ALGORITHMS: Final = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
 _HISTORIC: Final = frozenset({"rsa-sha1"})  # RFC 8301 §3.1
-_B_VALUE: Final = re.compile(rb"((?:^|;)[ \t\r\n]*b[ \t\r\n]*=)[^;]*")
 
 
 class Result(StrEnum):
@@ -68,43 +65,57 @@ def _read(field: Field) -> Signature | Report:
 
 
 class Verifier:
-    """Verifies the signatures of one message; what they share is computed once."""
+    """Verifies the signatures of one message: first all that needs no body, then the body in one pass for all.
 
-    def __init__(self, mail: Mail, now: float) -> None:
+    `signatures` are those of `read_signatures`, `keys` what DNS says of each name that they ask for, `now` is in
+    seconds since 1970.
+    """
+
+    def __init__(
+        self, mail: Mail, signatures: Sequence[Signature | Report], keys: Mapping[str, DnsAnswer], now: float
+    ) -> None:
         self._mail = mail
         self._now = now
-        self._bodies: dict[Form, bytes] = {}
-        self._body_hashes: dict[tuple[Form, int | None], bytes] = {}
+        self._candidates = [
+            signature if isinstance(signature, Report) else self._candidate(signature, keys[signature.key_name])
+            for signature in signatures
+        ]
+        self._body = BodyHasher(
+            candidate.signature.body_part for candidate in self._candidates if isinstance(candidate, _Candidate)
+        )
 
-    def verify(self, signature: Signature, key: DnsAnswer) -> Report:
-        """Verify a signature with what DNS says of its key."""
+    @property
+    def needs_body(self) -> bool:
+        """Whether any signature still depends on it."""
+        return any(isinstance(candidate, _Candidate) for candidate in self._candidates)
+
+    def update(self, octets: bytes) -> None:
+        """Take the next piece of the body."""
+        self._body.update(octets)
+
+    def finish(self) -> list[Report]:
+        """Give the reports in the order of the signatures, after the last piece of the body."""
+        self._body.finish()
+        return [
+            candidate if isinstance(candidate, Report) else self._conclusion(candidate)
+            for candidate in self._candidates
+        ]
+
+    def _candidate(self, signature: Signature, key: DnsAnswer) -> "_Candidate | Report":
         try:
-            record = self._usable_key(signature, key)
+            record = _usable_key(signature, key)
             self._check_fitness(signature)
+        except Unusable as unusable:
+            return _report(signature, unusable.result, unusable.because)
+        return _Candidate(signature, record)
+
+    def _conclusion(self, candidate: "_Candidate") -> Report:
+        signature, record = candidate
+        try:
             self._check_hashes(signature, record)
         except Unusable as unusable:
             return _report(signature, unusable.result, unusable.because)
         return _report(signature, Result.PASS, "domain is testing DKIM" if "y" in record.flags else "")
-
-    def _usable_key(self, signature: Signature, key: DnsAnswer) -> KeyRecord:
-        if signature.algorithm in _HISTORIC:
-            raise Unusable(Result.POLICY, f"{signature.algorithm} does not count any more")
-        if signature.algorithm not in _ALGORITHMS:
-            raise Unusable(Result.NEUTRAL, "unknown algorithm")
-        if key.status is Status.FAILED:
-            raise Unusable(Result.TEMPERROR, f"key look-up failed: {key.because or 'no answer'}")
-        if key.status is not Status.FOUND:
-            raise Unusable(Result.PERMERROR, "no key for signature")
-        records = [parse_key(text) for text in key.records[:MAX_SIGNATURES]]
-        usable = [record for record in records if isinstance(record, KeyRecord)]
-        if not usable:
-            raise Unusable(Result.PERMERROR, str(next(error for error in records if isinstance(error, InvalidKey))))
-        record = usable[0]  # RFC 6376 §3.6.2.2 leaves open what several records mean
-        if record.kind != _ALGORITHMS[signature.algorithm]:
-            raise Unusable(Result.PERMERROR, "key is not for this algorithm")
-        if "s" in record.flags and signature.identity_domain != signature.domain:
-            raise Unusable(Result.PERMERROR, "key allows no subdomain in i=")
-        return record
 
     def _check_fitness(self, signature: Signature) -> None:
         if "from" not in signature.signed_fields:
@@ -117,44 +128,73 @@ class Verifier:
             raise Unusable(Result.NEUTRAL, "message is larger than what is examined")
 
     def _check_hashes(self, signature: Signature, record: KeyRecord) -> None:
-        body = self._canonical_body(signature.body_form)
+        size_octets = self._body.size_octets(signature.body_form)
         length = signature.length_octets
-        if length is not None and length > len(body):
+        if length is not None and length > size_octets:
             raise Unusable(Result.PERMERROR, "l= is longer than the body")
-        if self._body_hash(signature.body_form, length) != signature.body_hash:
+        if self._body.digest(signature.body_part) != signature.body_hash:
             raise Unusable(Result.FAIL, "body hash did not verify")
         try:
-            if not record.verifies(signature.value, signed_header(self._mail.fields, signature)):
+            if not record.verifies(signature.value, signed_header(self._mail, signature)):
                 raise Unusable(Result.FAIL, "signature did not verify")
         except UnacceptableKey as error:
             raise Unusable(Result.POLICY, str(error)) from error
-        if length is not None and length < len(body):
+        if length is not None and length < size_octets:
             raise Unusable(Result.POLICY, "l= leaves part of the body unsigned")
 
-    def _canonical_body(self, form: Form) -> bytes:
-        if form not in self._bodies:
-            self._bodies[form] = canonical_body(self._mail.body, form)
-        return self._bodies[form]
 
-    def _body_hash(self, form: Form, length: int | None) -> bytes:
-        if (form, length) not in self._body_hashes:
-            body = self._canonical_body(form)
-            self._body_hashes[form, length] = hashlib.sha256(body if length is None else body[:length]).digest()
-        return self._body_hashes[form, length]
+class _Candidate(NamedTuple):
+    """A signature that may pass: its body and its value are left to look at."""
+
+    signature: Signature
+    record: KeyRecord
 
 
-def signed_header(fields: Sequence[Field], signature: Signature) -> bytes:
+def _usable_key(signature: Signature, key: DnsAnswer) -> KeyRecord:
+    if signature.algorithm in _HISTORIC:
+        raise Unusable(Result.POLICY, f"{signature.algorithm} does not count any more")
+    if signature.algorithm not in _ALGORITHMS:
+        raise Unusable(Result.NEUTRAL, "unknown algorithm")
+    if key.status is Status.FAILED:
+        raise Unusable(Result.TEMPERROR, f"key look-up failed: {key.because or 'no answer'}")
+    if key.status is not Status.FOUND:
+        raise Unusable(Result.PERMERROR, "no key for signature")
+    records = [parse_key(text) for text in key.records[:MAX_SIGNATURES]]
+    usable = [record for record in records if isinstance(record, KeyRecord)]
+    if not usable:
+        raise Unusable(Result.PERMERROR, str(next(error for error in records if isinstance(error, InvalidKey))))
+    record = usable[0]  # RFC 6376 §3.6.2.2 leaves open what several records mean
+    if record.kind != _ALGORITHMS[signature.algorithm]:
+        raise Unusable(Result.PERMERROR, "key is not for this algorithm")
+    if "s" in record.flags and signature.identity_domain != signature.domain:
+        raise Unusable(Result.PERMERROR, "key allows no subdomain in i=")
+    return record
+
+
+def signed_header(mail: Mail, signature: Signature) -> bytes:
     """Give the octets that a signature signs (§3.7): the named fields, bottom up, and the signature field itself."""
     form = signature.header_form
-    by_name: defaultdict[bytes, list[bytes]] = defaultdict(list)
-    wanted = {name.encode() for name in signature.signed_fields}
-    for field in fields:
-        if field.name in wanted:
-            by_name[field.name].append(field.raw)
-    chosen = [by_name[name].pop() for name in map(str.encode, signature.signed_fields) if by_name[name]]
-    name, colon, value = signature.raw.partition(b":")
-    own = name + colon + _B_VALUE.sub(rb"\1", value, count=1)
-    return b"".join(canonical_field(raw, form) for raw in chosen) + canonical_field(own, form).removesuffix(b"\r\n")
+    taken: dict[str, int] = {}
+    signed: list[bytes] = []
+    for name in signature.signed_fields:
+        fields = mail.fields_of(name.encode())
+        taken[name] = count = taken.get(name, 0) + 1
+        if count <= len(fields):
+            signed.append(canonical_field(fields[-count].raw, form))
+    signed.append(canonical_field(_without_value(signature.raw), form).removesuffix(b"\r\n"))
+    return b"".join(signed)
+
+
+def _without_value(raw: bytes) -> bytes:
+    """Empty the tag `b=` of a signature field, and leave all other octets as they are."""
+    field_name, colon, tags = raw.partition(b":")
+    parts = tags.split(b";")
+    for place, part in enumerate(parts):
+        name, equals, _ = part.partition(b"=")
+        if name.strip(b" \t\r\n") == b"b":
+            parts[place] = name + equals
+            break
+    return field_name + colon + b";".join(parts)
 
 
 def _report(signature: Signature, result: Result, because: str) -> Report:
@@ -164,6 +204,7 @@ def _report(signature: Signature, result: Result, because: str) -> Report:
 def overall(reports: Sequence[Report]) -> str:
     """Give the one word for all signatures: "pass" if any passes, "none" without any."""
     results = [report.result for report in reports]
-    if not results:
-        return "none"
-    return next((word for word in (Result.PASS, Result.TEMPERROR) if word in results), results[0]).value
+    for word in (Result.PASS, Result.TEMPERROR):
+        if word in results:
+            return word.value
+    return results[0].value if results else "none"
