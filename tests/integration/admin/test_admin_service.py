@@ -167,7 +167,7 @@ def test_status_names_every_instance_and_what_is_missing(tmp_path: Path, nats: N
         wait_until(lambda: bool(client.get(f"{V1}/status").json()["nodes"]))
         status = client.get(f"{V1}/status").json()
         assert [node["service"] for node in status["nodes"]] == ["admin-api"]
-        assert status["spool"] == {"messages": 0, "octets": 0, "partitions": 4}
+        assert status["spool"] == {"waiting": 0, "attempted": 0, "octets": 0, "partitions": 4}
         assert [problem.partition(":")[0] for problem in status["problems"]] == [
             "No edge answers",
             "No filter answers",
@@ -204,9 +204,10 @@ def test_a_wrong_setting_ends_it_with_one_clear_line(tmp_path: Path, variables: 
         busy.listen()
         given = {name: value.format(busy=busy.getsockname()[1]) for name, value in variables.items()}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("TRIPOST_")}
+        listen = {"TRIPOST_ADMIN_LISTEN": "127.0.0.1:0"}
         ended = subprocess.run(
             [Path(sys.executable).parent / "tripost-admin-api"],
-            env={**clean, "TRIPOST_HOME": str(tmp_path), "TRIPOST_ADMIN_LISTEN": "127.0.0.1:0", **given},
+            env={**clean, "TRIPOST_HOME": str(tmp_path), "TRIPOST_HOSTNAME": "admin.example", **listen, **given},
             capture_output=True,
             text=True,
             timeout=60,

@@ -16,9 +16,13 @@ class ClusterUnavailable(Exception):
 
 
 class SpoolNumbers(msgspec.Struct, frozen=True):
-    """What is accepted and not yet attempted, over all partitions."""
+    """What is accepted and not yet settled, over all partitions, in bundles of one message or a few.
 
-    messages: int
+    `waiting`: nobody has taken it yet; `attempted`: taken by domains, and not yet acknowledged.
+    """
+
+    waiting: int
+    attempted: int
     octets: int
     partitions: int
 

@@ -61,7 +61,7 @@ class MemoryCluster:
         """Count the messages."""
         self._require_connected()
         messages = self.messages.messages
-        return SpoolNumbers(len(messages), sum(message.content.size_octets for message in messages), 1)
+        return SpoolNumbers(len(messages), 0, sum(message.content.size_octets for message in messages), 1)
 
     def record(self, event: Event) -> None:
         """Note a fact."""

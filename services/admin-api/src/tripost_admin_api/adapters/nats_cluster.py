@@ -124,28 +124,29 @@ class NatsCluster:
         """Count what is in the spool's streams, in those that are no more published to as well."""
         if self._link is None:
             raise ClusterUnavailable(AWAY)
-        messages = octets = 0
+        waiting = attempted = octets = 0
         try:
             streams = await existing_streams(self._link)
             for stream in streams:
                 info = await jetstream.call(self._link, f"STREAM.INFO.{stream}", within_seconds=2.0)
-                messages += await self._waiting(stream, info["state"]["messages"])
+                untaken, taken = await self._unsettled(stream, info["state"]["messages"])
+                waiting, attempted = waiting + untaken, attempted + taken
                 octets += info["state"]["bytes"]
         except (JetStreamRefused, JetStreamUnavailable) as error:
             raise ClusterUnavailable(str(error)) from error
-        return SpoolNumbers(messages, octets, len(streams))
+        return SpoolNumbers(waiting, attempted, octets, len(streams))
 
-    async def _waiting(self, stream: str, stored: int) -> int:
-        """Count what is not delivered yet: not all that is stored, since the streams are trimmed now and then."""
+    async def _unsettled(self, stream: str, stored: int) -> tuple[int, int]:
+        """Count what waits and what is attempted: not all that is stored, since streams are trimmed now and then."""
         if self._link is None or not stored:
-            return stored
+            return stored, 0
         try:
             info = await jetstream.call(self._link, f"CONSUMER.INFO.{stream}.{DURABLE}", within_seconds=2.0)
         except JetStreamRefused as error:
             if error.number in jetstream.NOT_FOUND:
-                return stored
+                return stored, 0
             raise
-        return int(info["num_pending"]) + int(info["num_ack_pending"])
+        return int(info["num_pending"]), int(info["num_ack_pending"])
 
     def record(self, event: Event) -> None:
         """Note a fact."""

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from fastapi import APIRouter
+from pydantic import Field
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -37,6 +38,7 @@ class NodeOut(Outgoing):
     ready: bool
     config_revision: int
     details: dict[str, str]
+    troubles: list[str] = Field(description="What somebody should look at, in the instance's own words.")
 
 
 class QueueNumbers(Outgoing):
@@ -50,9 +52,10 @@ class QueueNumbers(Outgoing):
 
 
 class SpoolOut(Outgoing):
-    """What is accepted and not yet attempted."""
+    """What is accepted and not yet settled, in bundles of one message or a few."""
 
-    messages: int
+    waiting: int = Field(description="Not taken by domains yet.")
+    attempted: int = Field(description="Taken by domains, and not yet acknowledged.")
     octets: int
     partitions: int
 
@@ -123,6 +126,7 @@ async def _ask_cluster(parts: Parts) -> tuple[list[NodeStatus], SpoolOut | None,
     answering = {node.service for node in nodes}
     problems = [f"No {tier} answers: {meaning}." for tier, meaning in TIERS.items() if tier not in answering]
     problems += [f"{node.service} {node.instance} is not ready." for node in nodes if not node.ready]
+    problems += [f"{node.service} {node.instance}: {trouble}" for node in nodes for trouble in node.troubles]
     return nodes, spool, problems
 
 

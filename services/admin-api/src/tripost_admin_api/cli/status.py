@@ -5,41 +5,45 @@ from typing import Any
 import typer
 
 from tripost_admin_api.cli.client import connect
-from tripost_admin_api.cli.failure import ExitCode
-from tripost_admin_api.cli.output import Form, Output, cell, column, line, moment, note, structured, table, time_column
+from tripost_admin_api.cli.failure import CommandFailed
+from tripost_admin_api.cli.output import Form, Output, column, line, moment, structured, table, time_column
+from tripost_shared.contracts.queue import DeliveryState
 
 
 def status(context: typer.Context, output: Output = Form.TABLE) -> None:
-    """Show all instances, spool and queue; exit code 1 when something is wrong."""
+    """Show what is wrong, all instances, spool and queue; exit code 1 when something is wrong."""
     answer = connect(context).get("status")
     if output is not Form.TABLE:
         structured(output, answer)
     else:
         _show(answer)
-    for problem in answer["problems"]:
-        note(problem)
     if answer["problems"]:
-        raise typer.Exit(ExitCode.FAILED)
+        raise CommandFailed(f"Something is wrong: {' '.join(answer['problems'])}")
 
 
 def _show(answer: dict[str, Any]) -> None:
-    queue, spool = answer["queue"], answer["spool"]
+    queue, spool, count = answer["queue"], answer["spool"], len(answer["problems"])
+    plural = "S" if count > 1 else ""
+    line(f"health        {f'{count} PROBLEM{plural}' if count else 'all is well'}")
+    for problem in answer["problems"]:
+        line(f"              {problem}")
+    oldest = f", oldest of {moment(queue['oldest_received_at'])} UTC" if queue["oldest_received_at"] else ""
+    counts = [f"{queue[state]} {state}" for state in DeliveryState]
+    line(f"queue         {queue['messages']} messages ({', '.join(counts)}){oldest}")
+    if spool is not None:
+        streams = f"{spool['octets']} octets in {spool['partitions']} partitions"
+        line(f"spool         {spool['waiting']} waiting, {spool['attempted']} attempted, {streams}")
+    line(f"database      {answer['database']}")
+    line(f"NATS          {'connected' if answer['nats_connected'] else 'NOT CONNECTED'}")
+    line(f"configuration revision {answer['revision']}, published {answer['published_revision']}")
     if answer["nodes"]:
         columns = [
             column("SERVICE", "service"),
             column("INSTANCE", "instance"),
-            column("READY", "ready"),
+            ("READY", lambda node: "yes" if node["ready"] else "NO"),
             column("VERSION", "version"),
             time_column("SINCE (UTC)", "started_at"),
             column("DETAILS", "details"),
         ]
-        table(answer["nodes"], columns)
         line("")
-    oldest = f", oldest {moment(queue['oldest_received_at'])}" if queue["oldest_received_at"] else ""
-    counts = [f"{queue[state]} {state}" for state in ("deferred", "held", "attempting")]
-    line(f"queue         {queue['messages']} messages ({', '.join(counts)}){oldest}")
-    if spool is not None:
-        line(f"spool         {spool['messages']} messages, {spool['octets']} octets, {spool['partitions']} partitions")
-    line(f"database      {answer['database']}")
-    line(f"NATS          {cell(answer['nats_connected'])}")
-    line(f"configuration revision {answer['revision']}, published {answer['published_revision']}")
+        table(answer["nodes"], columns)

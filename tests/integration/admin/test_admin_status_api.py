@@ -1,0 +1,77 @@
+"""How the cluster does: what each instance says of itself, what waits, and what somebody should look at."""
+
+from datetime import timedelta
+
+from admin_api import Api
+from tripost_shared.contracts.queue import DeliveryState
+from tripost_shared.database.models import QueuedDelivery, QueuedMessage
+from tripost_shared.nodes import serve_status
+
+V1 = "/api/v1"
+
+
+async def all_tiers(api: Api, *troubles: str) -> None:
+    for service in ("edge", "filter"):
+        await serve_status(api.cluster.bus, service, lambda: True, clock=api.clock)
+    await serve_status(api.cluster.bus, "domains", lambda: True, clock=api.clock, troubles=lambda: troubles)
+
+
+async def test_a_cluster_that_is_well_has_no_problems(api: Api) -> None:
+    await all_tiers(api)
+    status = (await api.reader.get(f"{V1}/status")).json()
+    assert status["problems"] == []
+    assert status["queue"] == {"messages": 0, "deferred": 0, "held": 0, "attempting": 0, "oldest_received_at": None}
+
+
+async def test_what_troubles_an_instance_is_a_problem_of_the_cluster(api: Api) -> None:
+    troubles = ["spool: SPOOL_2 not trimmed for 7 min", "tracking waits: facts cannot be written now"]
+    await all_tiers(api, *troubles)
+    status = (await api.reader.get(f"{V1}/status")).json()
+    (domains,) = [node for node in status["nodes"] if node["service"] == "domains"]
+    assert domains["troubles"] == [
+        "spool: SPOOL_2 not trimmed for 7 min",
+        "tracking waits: facts cannot be written now",
+    ]
+    assert status["problems"] == [f"domains {domains['instance']}: {trouble}" for trouble in domains["troubles"]]
+
+
+async def test_an_instance_that_is_not_ready_is_named(api: Api) -> None:
+    await all_tiers(api)
+    await serve_status(api.cluster.bus, "filter", lambda: False, clock=api.clock)
+    (problem,) = (await api.reader.get(f"{V1}/status")).json()["problems"]
+    assert problem.startswith("filter ")
+    assert problem.endswith(" is not ready.")
+
+
+async def test_the_queue_is_counted_by_state_with_its_oldest_message(api: Api) -> None:
+    now = api.clock.now()
+    async with api.parts.database.writing() as session:
+        for number, state in enumerate((*DeliveryState, DeliveryState.HELD)):
+            message_id = f"1k3v9q2m8f0abcde.{number + 1}"
+            received_at = now - timedelta(hours=number)
+            session.add(
+                QueuedMessage(
+                    id=message_id,
+                    reverse_path="",
+                    size_octets=1,
+                    received_at=received_at,
+                    content="x",
+                    spooled=b"",
+                )
+            )
+            await session.flush()
+            session.add(
+                QueuedDelivery(
+                    message_id=message_id,
+                    recipient="user@far.example",
+                    next_hop="mx.far.example",
+                    state=state.value,
+                    attempts=1,
+                    created_at=received_at,
+                    next_attempt_at=now,
+                    expires_at=now,
+                )
+            )
+    queue = (await api.reader.get(f"{V1}/status")).json()["queue"]
+    oldest = (now - timedelta(hours=3)).isoformat().replace("+00:00", "Z")
+    assert queue == {"messages": 4, "deferred": 1, "held": 2, "attempting": 1, "oldest_received_at": oldest}
