@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ from typing import Any
 from unittest.mock import patch
 
 import httpx
+import pytest
 import structlog
 
+from servers import free_port
 from tripost_admin_api.app import AdminService
 from tripost_admin_api.cli.main import main
 from tripost_admin_api.settings import AdminSettings
@@ -144,3 +147,19 @@ def run_cli(
         env={**clean, "COLUMNS": "200", **environment},
         check=False,
     )
+
+
+@pytest.fixture(scope="module")
+def running_admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAdmin]:
+    with RunningAdmin(tmp_path_factory.mktemp("home"), f"nats://127.0.0.1:{free_port()}") as running:
+        yield running
+
+
+@pytest.fixture
+def admin(running_admin: RunningAdmin) -> Iterator[RunningAdmin]:
+    """Give an admin-api with nothing configured; NATS is away."""
+    yield running_admin
+    for noun, key in (("domain", "name"), ("route", "domain"), ("relay-network", "network")):
+        for item in running_admin.quick_cli(noun, "list", "-o", "json").json():
+            extra = ["--with-contents"] if noun == "domain" else []
+            running_admin.quick_cli(noun, "remove", item[key], *extra)

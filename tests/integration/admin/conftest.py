@@ -1,5 +1,6 @@
-"""Fixtures of the API's tests."""
+"""Fixtures of the API's and the command line's tests."""
 
 from admin_api import api, clock, parts
+from admin_service import admin, running_admin
 
-__all__ = ["api", "clock", "parts"]
+__all__ = ["admin", "api", "clock", "parts", "running_admin"]

@@ -1,38 +1,15 @@
 """The command line against a running admin-api: what it prints, how it ends, what it never shows."""
 
 import json
-import ssl
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import pytest
 import yaml
 
 from admin_service import RunningAdmin, invoke, run_cli
-from servers import free_port
-from tripost_shared.certificates import make_self_signed
 
 PASSWORD = "correct horse"
-
-
-@pytest.fixture(scope="module")
-def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAdmin]:
-    with RunningAdmin(tmp_path_factory.mktemp("home"), f"nats://127.0.0.1:{free_port()}") as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def empty(admin: RunningAdmin) -> Iterator[None]:
-    """Each test begins with nothing configured."""
-    yield
-    for noun, key in (("domain", "name"), ("route", "domain"), ("relay-network", "network")):
-        for item in admin.quick_cli(noun, "list", "-o", "json").json():
-            extra = ["--with-contents"] if noun == "domain" else []
-            admin.quick_cli(noun, "remove", item[key], *extra)
 
 
 def test_the_commands_of_the_contract_work_in_a_process_of_their_own(admin: RunningAdmin) -> None:
@@ -184,6 +161,9 @@ def test_status_says_what_is_wrong_and_fails(admin: RunningAdmin) -> None:
     result = admin.quick_cli("status")
     assert result.returncode == 1
     assert "NATS is not reachable" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout.startswith("health        1 PROBLEM\n              NATS is not reachable")
+    assert "NATS          NOT CONNECTED" in result.stdout
     assert json.loads(admin.quick_cli("status", "-o", "json").stdout)["nats_connected"] is False
 
 
@@ -202,60 +182,36 @@ def test_the_queue_commands_want_ids_or_all(admin: RunningAdmin) -> None:
     assert admin.quick_cli("queue", "show", "1k3v9q2m8f0abcde.1").returncode == 3
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["domain", "add"], ["domain", "list", "-o", "xml"], ["nonsense"], ["domain", "add", "not a domain"]],
-    ids=["nothing given", "no such form", "no such command", "a name that is none"],
-)
-def test_wrong_arguments_end_with_2(admin: RunningAdmin, arguments: list[str]) -> None:
-    result = admin.quick_cli(*arguments)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr
+def test_options_of_every_command_may_stand_before_and_after_it(admin: RunningAdmin, tmp_path: Path) -> None:
+    for arguments in (["-o", "json", "domain", "list"], ["domain", "--output=json", "list"]):
+        assert admin.quick_cli(*arguments).json() == []
+    token = ["--token-file", str(admin.home / "cli" / "token"), "--url", admin.url]
+    ca = {"TRIPOST_HOME": str(tmp_path), "TRIPOST_API_CA": str(admin.home / "tls" / "admin.crt")}
+    assert invoke("domain", "list", *token, **ca).returncode == 0
+    assert invoke(*token, "domain", "list", **ca).returncode == 0
+    assert invoke("domain", *token, "list", **ca).returncode == 0
 
 
-def test_a_cluster_that_is_not_there_is_said_with_what_to_do(admin: RunningAdmin, tmp_path: Path) -> None:
-    nobody = invoke("--url", f"https://127.0.0.1:{free_port()}", "domain", "list", TRIPOST_HOME=str(admin.home))
-    assert (nobody.returncode, "make run" in nobody.stderr) == (5, True)
-    no_token = invoke("domain", "list", TRIPOST_HOME=str(tmp_path))
-    assert (no_token.returncode, "TRIPOST_HOME" in no_token.stderr) == (6, True)
+def test_a_network_and_a_zone_are_found_however_they_are_typed(admin: RunningAdmin) -> None:
+    assert "192.0.2.7/32 is exempt" in admin.quick_cli("policy", "exempt", "add", "192.0.2.7").stdout
+    assert admin.quick_cli("policy", "exempt", "add", "192.0.2.7/32").returncode == 4
+    assert admin.quick_cli("policy", "exempt", "remove", "192.0.2.7").returncode == 0
+    assert admin.quick_cli("policy", "dnsbl", "add", "BL.example.").returncode == 0
+    assert admin.quick_cli("policy", "dnsbl", "remove", "bl.EXAMPLE").returncode == 0
 
 
-def test_only_the_clusters_own_certificate_is_trusted(admin: RunningAdmin, tmp_path: Path) -> None:
-    other = tmp_path / "other.crt"
-
-    make_self_signed(other, tmp_path / "other.key", ["127.0.0.1"])
-    result = invoke("domain", "list", TRIPOST_HOME=str(admin.home), TRIPOST_API_CA=str(other))
-    assert (result.returncode, "not trusted" in result.stderr) == (5, True)
-    result = invoke("domain", "list", TRIPOST_HOME=str(admin.home), TRIPOST_API_CA="")
-    assert result.returncode == 5
+def test_a_checks_default_policy_is_restored(admin: RunningAdmin) -> None:
+    admin.quick_cli("policy", "check", "dkim", "--disable")
+    assert "check dkim        enabled=no" in admin.quick_cli("policy", "show").stdout
+    assert admin.quick_cli("policy", "check", "dkim", "--default").returncode == 0
+    assert "check dkim        its default policy" in admin.quick_cli("policy", "show").stdout
 
 
-def test_a_server_that_is_not_tripost_is_told_apart(admin: RunningAdmin, tmp_path: Path) -> None:
-    class Other(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(502)
-            self.end_headers()
-            self.wfile.write(b"<html>Bad gateway</html>")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Other)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(admin.home / "tls" / "admin.crt", admin.home / "tls" / "admin.key")
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    result = invoke(
-        "domain",
-        "list",
-        TRIPOST_HOME=str(admin.home),
-        TRIPOST_API_URL=f"https://127.0.0.1:{server.server_port}",
-    )
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    assert (result.returncode, "502" in result.stderr, "<html>" in result.stderr) == (1, True, False)
+def test_a_domain_whose_route_ends_is_added_with_a_remark(admin: RunningAdmin) -> None:
+    admin.quick_cli("route", "add", "local.test", "--host", "127.0.0.1")
+    added = admin.quick_cli("domain", "add", "local.test")
+    assert added.returncode == 0
+    assert "tripost route remove local.test" in added.stderr
 
 
 def test_the_cluster_is_found_from_the_folder_above_its_state(admin: RunningAdmin, tmp_path: Path) -> None:

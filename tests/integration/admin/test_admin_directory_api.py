@@ -1,14 +1,12 @@
 """Domains, mailboxes, aliases, routes and grants through the API, on both databases."""
 
 import json
-from urllib.parse import quote
 
 import pytest
 
 from admin_api import Api
 from tripost_admin_api.configuration.documents import read_all
 from tripost_shared.contracts.config import DIRECTORY_KEY, DirectoryChange
-from tripost_shared.mail.lookup import MAX_DEPTH
 
 V1 = "/api/v1"
 
@@ -33,7 +31,7 @@ async def test_a_domain_with_contents_is_removed_only_when_asked_for_that(api: A
     await api.add("aliases", address="info@local.test", targets=["user@local.test"])
     refused = await api.admin.delete(f"{V1}/domains/local.test")
     assert refused.status_code == 409
-    assert "1 mailboxes and 1 aliases" in refused.json()["detail"]
+    assert "mailboxes (1) or aliases (1)" in refused.json()["detail"]
     assert (await api.admin.delete(f"{V1}/domains/local.test", params={"with_contents": True})).status_code == 204
     assert (await api.reader.get(f"{V1}/mailboxes")).json()["items"] == []
 
@@ -76,105 +74,11 @@ async def test_mailboxes_are_listed_by_domain_in_parts(api: Api) -> None:
         assert (refused.status_code, "not one of your domains" in refused.text) == (422, True)
 
 
-async def test_a_catch_all_is_an_alias_named_by_a_star(api: Api) -> None:
-    await api.add("domains", name="local.test")
-    for name in ("a", "c"):
-        await api.add("mailboxes", address=f"{name}@local.test")
-    made = await api.add("aliases", address="*@local.test", targets=["a@local.test", "b@other.example", "a@local.test"])
-    assert made.json()["targets"] == ["a@local.test", "b@other.example"]
-    changed = await api.admin.put(f"{V1}/aliases/*@local.test", json={"targets": ["c@local.test"]})
-    assert changed.json()["targets"] == ["c@local.test"]
-    assert (await api.reader.get(f"{V1}/aliases/{quote('*@local.test')}")).json()["targets"] == ["c@local.test"]
-    assert (await api.admin.delete(f"{V1}/aliases/*@local.test")).status_code == 204
-
-
-async def directory(api: Api) -> None:
-    """The mailbox ann, ben's that is disabled, and the alias info that leads to ann."""
-    await api.add("domains", name="local.test")
-    await api.add("mailboxes", address="ann@local.test")
-    await api.add("mailboxes", address="ben@local.test", enabled=False)
-    await api.add("aliases", address="info@local.test", targets=["ann@local.test"])
-
-
-@pytest.mark.parametrize(
-    ("address", "targets", "told"),
-    [
-        pytest.param("new@", ["nobody@"], "nobody@local.test is neither a mailbox nor an alias", id="nobody there"),
-        pytest.param("new@", ["ann@", "nobody@"], "nobody@local.test is neither", id="one of two is not there"),
-        pytest.param("*@", ["nobody@"], "nobody@local.test leads back to *@local.test", id="a catch-all into itself"),
-        pytest.param("new@", ["new+tag@"], "new+tag@local.test leads back to new@local.test", id="itself, in detail"),
-        pytest.param("new@", ["ben@"], "every mailbox that it leads to is disabled", id="a disabled mailbox"),
-        pytest.param("ann@", ["x@far.example"], "there is a mailbox ann@local.test", id="over a mailbox"),
-    ],
-)
-async def test_no_alias_is_made_that_leads_to_nobody_or_back_to_itself(
-    api: Api, address: str, targets: list[str], told: str
-) -> None:
-    await directory(api)
-    body = {"address": whole(address), "targets": list(map(whole, targets))}
-    answer = await api.admin.post(f"{V1}/aliases", json=body)
-    assert (answer.status_code, told in answer.json()["detail"]) == (422, True), answer.text
-
-
-def whole(address: str) -> str:
-    return address + "local.test" if address.endswith("@") else address
-
-
-@pytest.mark.parametrize(
-    "target",
-    ["ann@", "ann+news@", "info@", "x@far.example", "x@[192.0.2.1]", "postmaster@", "Abuse@"],
-    ids=["mailbox", "with detail", "alias", "foreign", "address literal", "postmaster", "abuse"],
-)
-async def test_an_alias_may_lead_wherever_mail_is_taken(api: Api, target: str) -> None:
-    await directory(api)
-    await api.add("aliases", address="new@local.test", targets=[whole(target)])
-
-
-async def test_a_loop_through_other_aliases_is_refused_with_the_way_back(api: Api) -> None:
-    await directory(api)
-    await api.add("aliases", address="sales@local.test", targets=["info@local.test"])
-    path = f"{V1}/aliases/info@local.test"
-    refused = await api.admin.put(path, json={"targets": ["ann@local.test", "sales@local.test"]})
-    assert refused.status_code == 422
-    assert refused.json()["detail"] == "targets: sales@local.test leads back to info@local.test"
-    assert (await api.reader.get(path)).json()["targets"] == ["ann@local.test"]
-
-
-async def test_aliases_behind_aliases_end_where_domains_follows_no_further(api: Api) -> None:
-    await directory(api)
-    await api.add("aliases", address="a1@local.test", targets=["ann@local.test"])
-    for number in range(2, MAX_DEPTH + 1):
-        await api.add("aliases", address=f"a{number}@local.test", targets=[f"a{number - 1}@local.test"])
-    body = {"address": "last@local.test", "targets": [f"a{MAX_DEPTH}@local.test"]}
-    refused = await api.admin.post(f"{V1}/aliases", json=body)
-    assert (refused.status_code, "one behind the other" in refused.text) == (422, True)
-
-
-async def test_an_unknown_name_falls_to_the_catch_all(api: Api) -> None:
-    await directory(api)
-    await api.add("aliases", address="*@local.test", targets=["ann@local.test"])
-    await api.add("aliases", address="new@local.test", targets=["anybody@local.test"])
-
-
-async def test_a_mailbox_does_not_hide_an_alias_unasked(api: Api) -> None:
-    await directory(api)
-    refused = await api.admin.post(f"{V1}/mailboxes", json={"address": "info@local.test"})
-    assert (refused.status_code, "there is an alias info@local.test" in refused.text) == (422, True)
-
-
 async def test_no_route_is_made_for_a_domain_of_ours(api: Api) -> None:
     await api.add("domains", name="local.test")
     refused = await api.admin.post(f"{V1}/routes", json={"domain": "Local.test", "host": "mx.example"})
     assert (refused.status_code, "a domain of yours" in refused.text) == (422, True)
     await api.add("routes", domain=".local.test", host="mx.example")
-
-
-async def test_an_alias_may_have_a_quoted_name_with_a_slash(api: Api) -> None:
-    await api.add("domains", name="local.test")
-    address = '"odd/ name"@local.test'
-    await api.add("aliases", address=address, targets=["a@far.example"])
-    path = f"{V1}/aliases/{quote(address, safe='')}"
-    assert (await api.reader.get(path)).json()["address"] == address
 
 
 async def test_a_route_names_a_next_hop(api: Api) -> None:
@@ -257,7 +161,7 @@ async def test_what_exists_already_is_a_conflict(api: Api) -> None:
         pytest.param("aliases", {"address": "a@local.test", "targets": ["nobody"]}, "no mail address", id="bad target"),
         pytest.param("routes", {"domain": "*.example.org"}, "'.example.org'", id="star and dot in a route"),
         pytest.param("routes", {"domain": "example.org", "host": "mail:25"}, "port is given apart", id="port in host"),
-        pytest.param("routes", {"domain": "example.org", "port": 0}, "greater than or equal to 1", id="port 0"),
+        pytest.param("routes", {"domain": "example.org", "port": 0}, "accepted is 1 or more", id="port 0"),
         pytest.param("routes", {"domain": "example.org", "tls": "maybe"}, "'none', 'may' or 'encrypt'", id="bad tls"),
         pytest.param("relay-networks", {"network": "0.0.0.0/0"}, "all of the Internet", id="the Internet may relay"),
         pytest.param("relay-networks", {"network": "192.0.2.1/24"}, "192.0.2.0/24 is the network", id="host bits"),

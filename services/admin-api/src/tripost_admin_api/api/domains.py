@@ -76,8 +76,8 @@ async def remove_domain(name: str, parts: PartsNeeded, actor: ActorNeeded, *, wi
         if (mailboxes or aliases) and not with_contents:
             raise Problem(
                 "conflict",
-                f"{row.name} still has {mailboxes} mailboxes and {aliases} aliases; remove them first, "
-                "or all at once by with_contents=true.",
+                f"{row.name} still has mailboxes ({mailboxes}) or aliases ({aliases}); remove them first, or all at "
+                "once: with_contents=true, on the command line --with-contents.",
             )
         await change.session.delete(row)
         await change.touch_directory()

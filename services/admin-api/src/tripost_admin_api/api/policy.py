@@ -129,7 +129,7 @@ async def change_policy(
         try:
             body = PolicyBody.model_validate(merged)
         except ValidationError as error:
-            errors = error.errors(include_url=False, include_input=False, include_context=False)
+            errors = error.errors(include_url=False, include_input=False)
             raise problem_of_errors(errors, ("body",)) from None
         return await _replace(change, present, body, if_match, response)
 

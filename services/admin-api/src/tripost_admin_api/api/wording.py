@@ -23,6 +23,10 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+BOUNDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {"greater_than_equal": ("ge", "more"), "less_than_equal": ("le", "less")}
+)
+
 
 def problem_of_errors(errors: Iterable[Mapping[str, Any]], above: tuple[str, ...] = ()) -> Problem:
     """Make one problem of pydantic's errors; `above`: the place of what was validated."""
@@ -31,6 +35,10 @@ def problem_of_errors(errors: Iterable[Mapping[str, Any]], above: tuple[str, ...
 
 def in_words(error: Mapping[str, Any]) -> str:
     """Give the message of one error."""
+    bound = BOUNDS.get(error["type"])
+    if bound is not None:
+        name, words = bound
+        return f"accepted is {error['ctx'][name]} or {words}"
     return WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
 
 

@@ -1,11 +1,11 @@
 """`tripost token` and `tripost admin`: who may administer."""
 
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from tripost_admin_api.access.actor import Scope
 from tripost_admin_api.cli.adding import PasswordStdin, read_password
 from tripost_admin_api.cli.client import connect, path
 from tripost_admin_api.cli.output import Form, Output, column, done, facts, line, note, rows, structured, time_column
@@ -14,14 +14,7 @@ token = typer.Typer(help="Tokens for programs.", no_args_is_help=True)
 admin = typer.Typer(help="The operator's own access.", no_args_is_help=True)
 
 
-class Scope(StrEnum):
-    """What a token is good for."""
-
-    READ = "read"
-    ADMIN = "admin"
-
-
-Name = Annotated[str, typer.Argument(help="Such as backup-job.")]
+Name = Annotated[str, typer.Argument(help="Such as backup-job: a-z, 0-9, dot, hyphen, underscore.")]
 
 
 @token.command("list")
@@ -41,8 +34,10 @@ def list_tokens(context: typer.Context, output: Output = Form.TABLE) -> None:
 def add_token(
     context: typer.Context,
     name: Name,
-    scope: Annotated[Scope, typer.Option("--scope", help="read: look only.")] = Scope.READ,
-    days: Annotated[int | None, typer.Option("--days", min=1, help="Good for so many days; else for ever.")] = None,
+    scope: Annotated[Scope, typer.Option("--scope", help="read: look only; admin: everything.")] = Scope.READ,
+    days: Annotated[
+        int | None, typer.Option("--days", min=1, max=36_500, help="Good for so many days; else for ever.")
+    ] = None,
     output: Output = Form.TABLE,
 ) -> None:
     """Make a token, and print it this once."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tripost_admin_api.cli.client import Client
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, done, note
 
@@ -27,17 +28,31 @@ def add(form: Form, what: str, work: Callable[[], dict[str, Any]], *, if_missing
     done(form, f"{what} added.", item)
 
 
+def exists(client: Client, where: str) -> bool:
+    """Tell whether there is such a thing."""
+    try:
+        client.get(where)
+    except CommandFailed as failure:
+        if failure.code is ExitCode.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
 def read_password(what: str, *, from_stdin: bool) -> str:
     """Read a new password: one line of standard input, or twice without echo from a terminal.
 
     It is never an argument, since every user of the machine can see those. Raises CommandFailed.
     """
     if from_stdin:
-        password = sys.stdin.read(10_000).removesuffix("\n").removesuffix("\r")
+        try:
+            password = sys.stdin.read(10_000).removesuffix("\n").removesuffix("\r") if sys.stdin is not None else ""
+        except UnicodeDecodeError:
+            raise CommandFailed("The password on standard input is no UTF-8 text.", ExitCode.USAGE) from None
         if not password:
             raise CommandFailed("There is no password on standard input.", ExitCode.USAGE)
         return password
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise CommandFailed("Give the password on standard input: --password-stdin.", ExitCode.USAGE)
     password = str(typer.prompt(f"Password for {what}", hide_input=True, err=True))
     if password != typer.prompt("The same again", hide_input=True, err=True):

@@ -38,12 +38,13 @@ class Options:
     """What stands before the command on the command line."""
 
     url: str = ""
+    token_file: str = ""
 
 
 def connect(context: typer.Context) -> Client:
     """Make the client for a command; raises CommandFailed."""
     options = context.find_object(Options) or Options()
-    return Client(find(os.environ, options.url))
+    return Client(find(os.environ, options.url, options.token_file))
 
 
 def path(*parts: str) -> str:
@@ -68,7 +69,7 @@ class Client:
 
     def get(self, where: str, **query: Any) -> Any:
         """Read one thing."""
-        return self.ask("GET", where, query=query).json()
+        return self.read(self.ask("GET", where, query=query))
 
     def all(self, where: str, most: int | None = None, **query: Any) -> list[dict[str, Any]]:
         """Read a list, part by part, `most` items at most."""
@@ -81,12 +82,16 @@ class Client:
 
     def post(self, where: str, body: Any = None) -> Any:
         """Add something, or do something with it."""
-        return self.ask("POST", where, body).json()
+        return self.read(self.ask("POST", where, body))
 
     def put(self, where: str, body: Any) -> Any:
         """Replace something."""
         answer = self.ask("PUT", where, body)
-        return answer.json() if answer.content else None
+        return self.read(answer) if answer.content else None
+
+    def patch(self, where: str, body: Any, headers: dict[str, str] | None = None) -> Any:
+        """Change a part of something."""
+        return self.read(self.ask("PATCH", where, body, headers=headers))
 
     def delete(self, where: str, **query: Any) -> None:
         """Remove something."""
@@ -112,6 +117,16 @@ class Client:
             raise CommandFailed(self._explained(answer), EXIT_CODES.get(answer.status_code, ExitCode.FAILED))
         return answer
 
+    def read(self, answer: httpx.Response) -> Any:
+        """Decode a good answer; raises CommandFailed when another server has given it."""
+        try:
+            return answer.json()
+        except ValueError:
+            raise CommandFailed(self._of_another_server(answer)) from None
+
+    def _of_another_server(self, answer: httpx.Response) -> str:
+        return f"{self.place.url} answered {answer.status_code} {answer.reason_phrase}, but not as Tripost does."
+
     def _pages(self, where: str, most: int | None, query: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
         cursor: str | None = ""
         limit = LARGEST_PAGE if most is None else min(most, LARGEST_PAGE)
@@ -129,7 +144,7 @@ class Client:
             )
         return (
             f"No answer from {self.place.url}: {text or type(error).__name__}. Is the cluster running (make run)? "
-            "TRIPOST_API_URL names another address."
+            "--url and TRIPOST_API_URL name another address."
         )
 
     def _explained(self, answer: httpx.Response) -> str:
@@ -137,9 +152,9 @@ class Client:
             problem = answer.json()
             detail = str(problem["detail"])
         except (ValueError, KeyError, TypeError):
-            return f"{self.place.url} answered {answer.status_code} {answer.reason_phrase}, but not as Tripost does."
+            return self._of_another_server(answer)
         further = problem.get("errors", [])[1:]
-        more = [f"\n  {error['field'].partition('.')[2]}: {error['message']}" for error in further]
+        more = [f"; {error['field'].partition('.')[2]}: {error['message']}" for error in further]
         advice = ""
         if answer.status_code == 401:
             advice = f" The token came from {self.place.token_file}."

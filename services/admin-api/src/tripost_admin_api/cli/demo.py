@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from tripost_admin_api.cli.adding import exists
 from tripost_admin_api.cli.client import Client, connect, path
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, Output, line, note, structured
@@ -80,6 +81,8 @@ def demo(
 
     Makes the domain demo.test and two mailboxes with random passwords. It may be run again.
     """
+    for option, listen in (("--mx", mx), ("--submission", submission)):
+        _endpoint(listen, option)
     client = connect(context)
     password = _prepare(client)
     refuses = client.get("policy")["mode"] == "enforce"
@@ -98,25 +101,15 @@ def demo(
 def _prepare(client: Client) -> str:
     """Make domain and mailboxes where they are missing; gives ann's new password."""
     password = secrets.token_urlsafe(12)
-    if _missing(client, path("domains", DOMAIN)):
+    if not exists(client, path("domains", DOMAIN)):
         client.post("domains", {"name": DOMAIN})
     for address in (ANN, BEN):
         given = password if address == ANN else secrets.token_urlsafe(12)
-        if _missing(client, path("mailboxes", address)):
-            client.post("mailboxes", {"address": address, "password": given})
-        else:
+        if exists(client, path("mailboxes", address)):
             client.put(path("mailboxes", address, "password"), {"password": given})
+        else:
+            client.post("mailboxes", {"address": address, "password": given})
     return password
-
-
-def _missing(client: Client, where: str) -> bool:
-    try:
-        client.get(where)
-    except CommandFailed as failure:
-        if failure.code is ExitCode.NOT_FOUND:
-            return True
-        raise
-    return False
 
 
 def _submit(listen: str, password: str, home: Path) -> Sent:
@@ -152,18 +145,27 @@ def _composed(sender: str, subject: str, text: str) -> EmailMessage:
     return message
 
 
-@contextmanager
-def _session(listen: str) -> Iterator[smtplib.SMTP]:
+def _endpoint(listen: str, option: str = "") -> tuple[str, int]:
+    """Give where a listener is reached; raises CommandFailed."""
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (connected to, never bound)
+    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port[:6]) < 65_536:
+        raise CommandFailed(
+            f"{option} {listen!r} is no address with a port; accepted is one like 127.0.0.1:2525.", ExitCode.USAGE
+        )
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), int(port)  # noqa: S104 (never bound)
+
+
+@contextmanager
+def _session(listen: str) -> Iterator[smtplib.SMTP]:
+    host, port = _endpoint(listen)
     try:
-        with smtplib.SMTP(host, int(port), local_hostname="demo.sender.example", timeout=SMTP_SECONDS) as smtp:
+        with smtplib.SMTP(host, port, local_hostname="demo.sender.example", timeout=SMTP_SECONDS) as smtp:
             yield smtp
     except smtplib.SMTPResponseException as error:
         reply = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
         raise CommandFailed(f"{listen} answered {error.smtp_code} {reply}") from None
-    except (OSError, ValueError, smtplib.SMTPException) as error:
+    except (OSError, UnicodeError, smtplib.SMTPException) as error:
         raise CommandFailed(
             f"No mail can be sent to {listen}: {error}. Is the cluster running, and is this its address?",
             ExitCode.UNREACHABLE,

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tripost_admin_api.cli.adding import IfMissing, PasswordStdin, add, read_password
+from tripost_admin_api.cli.adding import IfMissing, PasswordStdin, add, exists, read_password
 from tripost_admin_api.cli.client import connect, path
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, Output, column, done, facts, note, rows, time_column
@@ -28,7 +28,7 @@ def list_domains(context: typer.Context, output: Output = Form.TABLE) -> None:
         column("DOMAIN", "name"),
         column("MAILBOXES", "mailboxes"),
         column("ALIASES", "aliases"),
-        time_column("ADDED", "created_at"),
+        time_column("ADDED (UTC)", "created_at"),
     ]
     rows(output, connect(context).all("domains"), columns, "No domains. Add one: tripost domain add local.test")
 
@@ -38,6 +38,8 @@ def add_domain(context: typer.Context, name: Name, if_missing: IfMissing = False
     """Add a domain."""
     client = connect(context)
     add(output, f"Domain {name}", lambda: client.post("domains", {"name": name}), if_missing=if_missing)
+    if exists(client, path("routes", name)):
+        note(f"The route for {name} applies no more, now that the domain is yours: tripost route remove {name}")
 
 
 @domain.command("show")
@@ -67,7 +69,7 @@ def list_mailboxes(context: typer.Context, of_domain: OfDomain = None, output: O
         column("MAILBOX", "address"),
         column("ENABLED", "enabled"),
         column("PASSWORD", "has_password"),
-        time_column("ADDED", "created_at"),
+        time_column("ADDED (UTC)", "created_at"),
     ]
     items = connect(context).all("mailboxes", domain=of_domain)
     rows(output, items, columns, "No mailboxes. Add one: tripost mailbox add user@local.test")
@@ -83,8 +85,10 @@ def add_mailbox(
     output: Output = Form.TABLE,
 ) -> None:
     """Add a mailbox; asks for its password."""
+    if password_stdin and no_password:
+        raise CommandFailed("--password-stdin and --no-password exclude each other; give one of them.", ExitCode.USAGE)
     client = connect(context)
-    if if_missing and _exists(client, path("mailboxes", address)):
+    if if_missing and exists(client, path("mailboxes", address)):
         note(f"Mailbox {address} exists already; left as it is.")
         return
     body: dict[str, Any] = {"address": address}
@@ -113,14 +117,14 @@ def set_password(
 @mailbox.command("enable")
 def enable_mailbox(context: typer.Context, address: Address, output: Output = Form.TABLE) -> None:
     """Let a mailbox take mail and log in again."""
-    item = connect(context).ask("PATCH", path("mailboxes", address), {"enabled": True}).json()
+    item = connect(context).patch(path("mailboxes", address), {"enabled": True})
     done(output, f"Mailbox {address} enabled.", item)
 
 
 @mailbox.command("disable")
 def disable_mailbox(context: typer.Context, address: Address, output: Output = Form.TABLE) -> None:
     """Let a mailbox take no mail, and nobody log in."""
-    item = connect(context).ask("PATCH", path("mailboxes", address), {"enabled": False}).json()
+    item = connect(context).patch(path("mailboxes", address), {"enabled": False})
     done(output, f"Mailbox {address} disabled.", item)
 
 
@@ -134,7 +138,7 @@ def remove_mailbox(context: typer.Context, address: Address, output: Output = Fo
 @alias.command("list")
 def list_aliases(context: typer.Context, of_domain: OfDomain = None, output: Output = Form.TABLE) -> None:
     """List the aliases."""
-    columns = [column("ALIAS", "address"), column("LEADS TO", "targets"), time_column("ADDED", "created_at")]
+    columns = [column("ALIAS", "address"), column("LEADS TO", "targets"), time_column("ADDED (UTC)", "created_at")]
     items = connect(context).all("aliases", domain=of_domain)
     rows(output, items, columns, "No aliases. Add one: tripost alias add info@local.test user@local.test")
 
@@ -176,7 +180,7 @@ def remove_alias(context: typer.Context, address: Address, output: Output = Form
 @grant.command("list")
 def list_grants(context: typer.Context, address: Address, output: Output = Form.TABLE) -> None:
     """List what a mailbox may send as, beside its own addresses."""
-    columns = [column("MAY SEND AS", "pattern"), time_column("ADDED", "created_at")]
+    columns = [column("MAY SEND AS", "pattern"), time_column("ADDED (UTC)", "created_at")]
     rows(output, connect(context).all(path("mailboxes", address, "grants")), columns, f"{address} has no grants.")
 
 
@@ -205,13 +209,3 @@ def remove_grant(context: typer.Context, address: Address, pattern: Pattern, out
     """Take a grant back."""
     connect(context).delete(path("mailboxes", address, "grants", pattern))
     done(output, f"{address} may no longer send as {pattern}.", {"removed": pattern})
-
-
-def _exists(client: Any, where: str) -> bool:
-    try:
-        client.get(where)
-    except CommandFailed as failure:
-        if failure.code is ExitCode.NOT_FOUND:
-            return False
-        raise
-    return True

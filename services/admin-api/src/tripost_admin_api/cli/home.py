@@ -1,15 +1,18 @@
 """Where the command line finds the cluster: its address, its certificate, the token."""
 
 import json
+import re
 import ssl
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 
 DEFAULT_URL = "https://127.0.0.1:8443"
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +25,11 @@ class Place:
     home: Path
 
 
-def find(environment: Mapping[str, str], url: str = "") -> Place:
-    """Find the cluster: by the environment, else by what it has written under `$TRIPOST_HOME/cli`."""
+def find(environment: Mapping[str, str], url: str = "", token_file: str = "") -> Place:
+    """Find the cluster: by what is given, the environment, or what it has written under `$TRIPOST_HOME/cli`.
+
+    Raises CommandFailed when that is no address.
+    """
     home = find_home(environment)
     written = _written(home / "cli" / "config")
     listen = environment.get("TRIPOST_ADMIN_LISTEN", "")
@@ -34,15 +40,17 @@ def find(environment: Mapping[str, str], url: str = "") -> Place:
         ca = None
     if own_ca is not None:
         ca = Path(own_ca) if own_ca else None
-    token_file = environment.get("TRIPOST_TOKEN_FILE") or environment.get("TRIPOST_ADMIN_CLI_TOKEN_FILE")
+    token_file = (
+        token_file or environment.get("TRIPOST_TOKEN_FILE") or environment.get("TRIPOST_ADMIN_CLI_TOKEN_FILE", "")
+    )
     return Place(
-        url=(
+        url=_checked(
             url
             or environment.get("TRIPOST_API_URL")
             or written.get("url")
             or (f"https://{listen}" if listen else "")
             or DEFAULT_URL
-        ).rstrip("/"),
+        ),
         ca=ca,
         token_file=Path(token_file) if token_file else home / "cli" / "token",
         home=home,
@@ -58,22 +66,45 @@ def find_home(environment: Mapping[str, str]) -> Path:
     return of_the_checkout if not (here / "cli").is_dir() and of_the_checkout.is_dir() else here
 
 
-def read_token(place: Place) -> str:
-    """Read the token; raises CommandFailed."""
+def _checked(url: str) -> str:
+    """Require HTTPS, since a token is sent there."""
     try:
-        return place.token_file.read_text().strip()
+        parts = urlsplit(url)
+        good = parts.scheme == "https" and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:  # a malformed IPv6 address, a port that is none
+        good = False
+    if not good:
+        raise CommandFailed(
+            f"{url!r} is no address of the API; accepted is one like {DEFAULT_URL} (--url, TRIPOST_API_URL).",
+            ExitCode.USAGE,
+        )
+    return url.rstrip("/")
+
+
+def read_token(place: Place) -> str:
+    """Read the token; raises CommandFailed, which never shows what is in the file."""
+    try:
+        token = place.token_file.read_text().strip()
+        if not _TOKEN.fullmatch(token):
+            raise ValueError("not one word of a token's characters")
+    except ValueError:
+        raise CommandFailed(
+            f"The file {place.token_file} holds no token; accepted is one line, as tripost token add prints it.",
+            ExitCode.NOT_AUTHORISED,
+        ) from None
     except FileNotFoundError:
         raise CommandFailed(
             f"There is no token at {place.token_file}. Start the cluster once (make run), or set TRIPOST_HOME to its "
-            "folder, or TRIPOST_TOKEN_FILE to a file with a token.",
+            "folder, or name a file with a token: --token-file, TRIPOST_TOKEN_FILE.",
             ExitCode.NOT_AUTHORISED,
         ) from None
     except OSError as error:
         raise CommandFailed(
             f"The token at {place.token_file} cannot be read: {error.strerror}. Run this as the user who started the "
-            "cluster, or set TRIPOST_TOKEN_FILE to a token of your own.",
+            "cluster, or name a token of your own: --token-file, TRIPOST_TOKEN_FILE.",
             ExitCode.NOT_AUTHORISED,
         ) from None
+    return token
 
 
 def tls_context(place: Place) -> ssl.SSLContext:

@@ -7,6 +7,8 @@ import typer
 from tripost_admin_api.cli.client import connect, path
 from tripost_admin_api.cli.output import Form, Output, column, line, rows, structured, time_column
 from tripost_admin_api.cli.timeline import timeline
+from tripost_shared.contracts.events import Fact
+from tripost_shared.contracts.spool import Direction
 
 message = typer.Typer(help="What became of a message.", no_args_is_help=True)
 
@@ -21,13 +23,14 @@ def list_messages(
         str | None, typer.Option("--sender", help="The reverse-path; @domain; <> for the null one.")
     ] = None,
     recipient: Annotated[str | None, typer.Option("--recipient", help="An address, or @domain.")] = None,
-    status: Annotated[
-        str | None, typer.Option("--status", help="Such as delivered, refused, deferred, bounced.")
-    ] = None,
+    status: Annotated[Fact | None, typer.Option("--status", help="The newest fact that settles something.")] = None,
     client: Annotated[str | None, typer.Option("--client", help="The client's IP address.")] = None,
-    direction: Annotated[str | None, typer.Option("--direction", help="inbound, outbound or bounce.")] = None,
-    since: Annotated[str | None, typer.Option("--since", help="Such as 2026-01-31T12:00:00Z.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Such as 2026-01-31T12:00:00Z.")] = None,
+    direction: Annotated[Direction | None, typer.Option("--direction", help="Where it goes.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="First seen then or later: a date, or 2026-01-31T12:00:00Z; UTC."),
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="First seen before; as --since.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Most messages.")] = 50,
     output: Output = Form.TABLE,
 ) -> None:

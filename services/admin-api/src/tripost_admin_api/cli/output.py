@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tripost_shared.mail.header import printable
+from tripost_shared.mail.header import is_printable, printable
 
 WIDE = 100_000  # columns: what goes to a file or a pipe is not folded
 
@@ -72,17 +72,40 @@ def done(form: Form, sentence: str, item: dict[str, Any]) -> None:
 
 def structured(form: Form, value: Any) -> None:
     """Print JSON or YAML."""
-    if form is Form.JSON:
-        line(json.dumps(value, indent=2, ensure_ascii=False), as_is=True)
-        return
+    typer.echo(as_json(value) if form is Form.JSON else as_yaml(value))
+
+
+def as_json(value: Any) -> str:
+    """Write JSON in which what a terminal would obey is escaped; other text is readable as it is."""
+    return _escaped(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def as_yaml(value: Any) -> str:
+    """Write YAML likewise: texts that hold such characters are quoted, and these escaped."""
     import yaml  # noqa: PLC0415 (slow to import, and seldom needed)
 
-    line(yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip("\n"), as_is=True)
+    class Dumper(yaml.SafeDumper):
+        """With its own way to write texts."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if is_printable(value) else '"')
+
+    Dumper.add_representer(str, text)
+    return _escaped(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True).rstrip("\n"))
 
 
-def line(text: str, *, as_is: bool = False) -> None:
+def _escaped(text: str) -> str:
+    """Write what only a quoted text can hold as the escape sequence that JSON and YAML share."""
+    if is_printable(text.replace("\n", "")):
+        return text
+    return "".join(
+        character if character == "\n" or is_printable(character) else f"\\u{ord(character):04x}" for character in text
+    )
+
+
+def line(text: str) -> None:
     """Print a line of the result; control characters, which mail may hold, never reach the terminal."""
-    typer.echo(text if as_is else "\n".join(printable(part) for part in text.split("\n")))
+    typer.echo("\n".join(printable(part) for part in text.split("\n")))
 
 
 def note(text: str) -> None:

@@ -1,14 +1,15 @@
 """`tripost policy`: how mail is judged."""
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from tripost_admin_api.api import names
 from tripost_admin_api.cli.client import Client, connect
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, Output, cell, column, done, line, rows, structured
+from tripost_shared.contracts.config import DEFAULT_CHECKS, OnError, PolicyMode
 
 policy = typer.Typer(help="How mail is judged.", no_args_is_help=True)
 dnsbl = typer.Typer(help="DNS block lists.", no_args_is_help=True)
@@ -19,24 +20,16 @@ policy.add_typer(exempt, name="exempt")
 TRIES = 3  # others may change the policy at the same moment
 
 
-class Mode(StrEnum):
-    """Whether verdicts act."""
-
-    ENFORCE = "enforce"
-    MONITOR = "monitor"
-
-
-class OnError(StrEnum):
-    """What it means when a check cannot do its work."""
-
-    ACCEPT = "accept"
-    TEMPFAIL = "tempfail"
-    SCORE = "score"
+def _score(given: float | None) -> float | None:
+    try:
+        return None if given is None else names.score(given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 Zone = Annotated[str, typer.Argument(help="Such as zen.example.")]
 Network = Annotated[str, typer.Argument(help="Such as 192.0.2.0/24.")]
-Score = Annotated[float | None, typer.Option("--score", help="What a listing adds to the score.")]
+Score = Annotated[float | None, typer.Option("--score", callback=_score, help="What a listing adds to the score.")]
 Edit = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -51,27 +44,31 @@ def show_policy(context: typer.Context, output: Output = Form.TABLE) -> None:
     for name, value in present.items():
         line(f"{name.replace('_', ' '):<18}{cell(value)}")
     line(f"{'dnsbl zones':<18}{cell([zone['zone'] for zone in zones])}")
-    for name, check in checks.items():
-        line(f"check {name:<12}{cell(check)}")
+    for name in dict.fromkeys((*DEFAULT_CHECKS, *checks)):
+        line(f"check {name:<12}{cell(checks[name]) if name in checks else 'its default policy'}")
 
 
 @policy.command("mode")
 def set_mode(
     context: typer.Context,
-    mode: Annotated[Mode, typer.Argument(help="monitor: judge and tag everything, refuse nothing.")],
+    mode: Annotated[PolicyMode, typer.Argument(help="monitor: judge and tag everything, refuse nothing.")],
     output: Output = Form.TABLE,
 ) -> None:
     """Let verdicts act, or only be noted."""
     changed = change(connect(context), lambda _: {"mode": mode})
-    meaning = "nothing is refused or greylisted" if mode is Mode.MONITOR else "verdicts act"
+    meaning = "nothing is refused or greylisted" if mode is PolicyMode.MONITOR else "verdicts act"
     done(output, f"Policy mode is {mode}: {meaning}.", changed)
 
 
 @policy.command("set")
 def set_values(
     context: typer.Context,
-    reject_score: Annotated[float | None, typer.Option("--reject-score", help="Refuse from this score on.")] = None,
-    tag_score: Annotated[float | None, typer.Option("--tag-score", help="Mark as spam from this score on.")] = None,
+    reject_score: Annotated[
+        float | None, typer.Option("--reject-score", callback=_score, help="Refuse from this score on.")
+    ] = None,
+    tag_score: Annotated[
+        float | None, typer.Option("--tag-score", callback=_score, help="Mark as spam from this score on.")
+    ] = None,
     spf_reject_fail: Annotated[
         bool | None, typer.Option("--spf-reject-fail/--no-spf-reject-fail", help="Refuse when SPF says fail.")
     ] = None,
@@ -105,17 +102,22 @@ def set_greylist(
 @policy.command("check")
 def set_check(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Such as spf, dkim, dnsbl, greylist.")],
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(DEFAULT_CHECKS)}.")],
     enabled: Annotated[bool | None, typer.Option("--enable/--disable", help="Whether it is asked.")] = None,
     on_error: Annotated[OnError | None, typer.Option("--on-error", help="When it cannot do its work.")] = None,
-    error_score: Annotated[float | None, typer.Option("--error-score", help="For --on-error score.")] = None,
+    error_score: Annotated[
+        float | None, typer.Option("--error-score", callback=_score, help="For --on-error score.")
+    ] = None,
     budget: Annotated[int | None, typer.Option("--budget", help="Milliseconds that it may take.")] = None,
+    default: Annotated[bool, typer.Option("--default", help="Its default policy again, whatever was set.")] = False,
     output: Output = Form.TABLE,
 ) -> None:
-    """Set a check's failure policy."""
+    """Set a check's failure policy; what is not given stays."""
     given = {"enabled": enabled, "on_error": on_error, "error_score": error_score, "time_budget_ms": budget}
     given = {key: value for key, value in given.items() if value is not None}
-    _apply(context, output, {"checks": {name: given}} if given else {})
+    if default and given:
+        raise CommandFailed("--default goes alone: it leaves nothing to set.", ExitCode.USAGE)
+    _apply(context, output, {"checks": {name: None if default else given}} if given or default else {})
 
 
 @dnsbl.command("list")
@@ -134,10 +136,11 @@ def add_zone(
     output: Output = Form.TABLE,
 ) -> None:
     """Ask a block list."""
+    zone = _canonical(names.domain, zone)
     entry: dict[str, Any] = {"zone": zone, "refuse": refuse} | ({} if score is None else {"score": score})
 
     def edit(present: dict[str, Any]) -> dict[str, Any]:
-        if zone.lower() in {known["zone"] for known in present["dnsbl_zones"]}:
+        if zone in {known["zone"] for known in present["dnsbl_zones"]}:
             raise CommandFailed(f"The block list {zone} is asked already.", ExitCode.CONFLICT)
         return {"dnsbl_zones": [*present["dnsbl_zones"], entry]}
 
@@ -147,9 +150,10 @@ def add_zone(
 @dnsbl.command("remove")
 def remove_zone(context: typer.Context, zone: Zone, output: Output = Form.TABLE) -> None:
     """Ask a block list no more."""
+    zone = _canonical(names.domain, zone)
 
     def edit(present: dict[str, Any]) -> dict[str, Any]:
-        left = [known for known in present["dnsbl_zones"] if known["zone"] != zone.lower()]
+        left = [known for known in present["dnsbl_zones"] if known["zone"] != zone]
         if len(left) == len(present["dnsbl_zones"]):
             raise CommandFailed(f"The block list {zone} is not asked.", ExitCode.NOT_FOUND)
         return {"dnsbl_zones": left}
@@ -167,6 +171,7 @@ def list_exempt(context: typer.Context, output: Output = Form.TABLE) -> None:
 @exempt.command("add")
 def add_exempt(context: typer.Context, network: Network, output: Output = Form.TABLE) -> None:
     """Exempt a network."""
+    network = _canonical(names.network, network)
 
     def edit(present: dict[str, Any]) -> dict[str, Any]:
         if network in present["exempt_networks"]:
@@ -179,6 +184,7 @@ def add_exempt(context: typer.Context, network: Network, output: Output = Form.T
 @exempt.command("remove")
 def remove_exempt(context: typer.Context, network: Network, output: Output = Form.TABLE) -> None:
     """Exempt a network no more."""
+    network = _canonical(names.network, network)
 
     def edit(present: dict[str, Any]) -> dict[str, Any]:
         if network not in present["exempt_networks"]:
@@ -192,17 +198,23 @@ def change(client: Client, edit: Edit) -> dict[str, Any]:
     """Read, edit, write; from the start again when someone else was faster. Raises CommandFailed."""
     for tries in range(1, TRIES + 1):
         answer = client.ask("GET", "policy")
-        patch = edit(answer.json())
+        patch = edit(client.read(answer))
         try:
-            changed: dict[str, Any] = client.ask(
-                "PATCH", "policy", patch, headers={"If-Match": answer.headers["etag"]}
-            ).json()
+            changed: dict[str, Any] = client.patch("policy", patch, {"If-Match": answer.headers["etag"]})
         except CommandFailed as failure:
             if failure.code is not ExitCode.CONFLICT or tries == TRIES:
                 raise
         else:
             return changed
     raise AssertionError("the loop returns or raises")
+
+
+def _canonical(form: Callable[[str], str], text: str) -> str:
+    """Give a name as the policy has it, so that it is found however it was typed."""
+    try:
+        return form(text)
+    except ValueError as error:
+        raise CommandFailed(str(error), ExitCode.USAGE) from None
 
 
 def _apply(context: typer.Context, form: Form, patch: dict[str, Any]) -> None:

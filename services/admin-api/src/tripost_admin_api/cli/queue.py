@@ -8,6 +8,7 @@ import typer
 from tripost_admin_api.cli.client import Client, connect, path
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, Output, column, facts, line, moment, note, rows, structured, table
+from tripost_shared.contracts.queue import DeliveryState
 
 queue = typer.Typer(help="Mail that waits for its next attempt.", no_args_is_help=True)
 
@@ -15,12 +16,16 @@ Ids = Annotated[list[str] | None, typer.Argument(help="Message ids, as `tripost 
 All = Annotated[bool, typer.Option("--all", help="All messages in the queue.")]
 Recipients = Annotated[list[str] | None, typer.Option("--recipient", help="This recipient only; may be repeated.")]
 
+DROP = "drop"  # never all at once: the senders are not told
 DELIVERY_COLUMNS = [
     column("RECIPIENT", "recipient"),
     column("STATE", "state"),
     column("NEXT HOP", "next_hop"),
     column("TRIES", "attempts"),
-    ("NEXT TRY (UTC)", lambda item: moment(item["next_attempt_at"]) if item["state"] == "deferred" else "-"),
+    (
+        "NEXT TRY (UTC)",
+        lambda item: moment(item["next_attempt_at"]) if item["state"] == DeliveryState.DEFERRED else "-",
+    ),
     column("LAST REPLY", "last_reply"),
 ]
 
@@ -28,9 +33,11 @@ DELIVERY_COLUMNS = [
 @queue.command("list")
 def list_queue(
     context: typer.Context,
-    state: Annotated[str | None, typer.Option("--state", help="deferred, held or attempting.")] = None,
-    sender: Annotated[str | None, typer.Option("--sender", help="The reverse-path; <> for the null one.")] = None,
-    recipient: Annotated[str | None, typer.Option("--recipient", help="The whole address.")] = None,
+    state: Annotated[DeliveryState | None, typer.Option("--state", help="Where its delivery is.")] = None,
+    sender: Annotated[
+        str | None, typer.Option("--sender", help="The reverse-path; @domain; <> for the null one.")
+    ] = None,
+    recipient: Annotated[str | None, typer.Option("--recipient", help="An address, or @domain.")] = None,
     domain: Annotated[str | None, typer.Option("--domain", help="A recipient's domain.")] = None,
     next_hop: Annotated[str | None, typer.Option("--next-hop", help="As shown in the list.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Most messages.")] = 1000,
@@ -79,43 +86,26 @@ def show_message(
     table(deliveries, DELIVERY_COLUMNS)
 
 
-@queue.command("retry")
-def retry(
-    context: typer.Context,
-    ids: Ids = None,
-    every: All = False,
-    recipients: Recipients = None,
-    output: Output = Form.TABLE,
-) -> None:
-    """Try again now."""
-    _operate(context, "retry", "to be tried now", ids, recipients, output, every=every)
+def _operation(operation: str, help_text: str, participle: str) -> None:
+    """Add a command that does one thing to messages, or to all of them."""
+
+    @queue.command(operation, help=help_text)
+    def run(
+        context: typer.Context,
+        ids: Ids = None,
+        every: All = False,
+        recipients: Recipients = None,
+        output: Output = Form.TABLE,
+    ) -> None:
+        _operate(context, operation, participle, ids, recipients, output, every=every)
 
 
-@queue.command("hold")
-def hold(
-    context: typer.Context,
-    ids: Ids = None,
-    every: All = False,
-    recipients: Recipients = None,
-    output: Output = Form.TABLE,
-) -> None:
-    """Hold: make no attempt until it is released."""
-    _operate(context, "hold", "held", ids, recipients, output, every=every)
+_operation("retry", "Try again now.", "to be tried now")
+_operation("hold", "Hold: make no attempt until it is released.", "held")
+_operation("release", "Release what is held, and try it now.", "released")
 
 
-@queue.command("release")
-def release(
-    context: typer.Context,
-    ids: Ids = None,
-    every: All = False,
-    recipients: Recipients = None,
-    output: Output = Form.TABLE,
-) -> None:
-    """Release what is held, and try it now."""
-    _operate(context, "release", "released", ids, recipients, output, every=every)
-
-
-@queue.command("drop")
+@queue.command(DROP)
 def drop(
     context: typer.Context,
     ids: Ids = None,
@@ -123,7 +113,7 @@ def drop(
     output: Output = Form.TABLE,
 ) -> None:
     """Remove for good; the sender is not told."""
-    _operate(context, "drop", "dropped", ids, recipients, output, every=False)
+    _operate(context, DROP, "dropped", ids, recipients, output, every=False)
 
 
 def _operate(
@@ -136,9 +126,10 @@ def _operate(
     *,
     every: bool,
 ) -> None:
-    client = connect(context)
     if bool(ids) == every:
-        raise CommandFailed("Name messages by their ids, or all by --all.", ExitCode.USAGE)
+        or_all = "" if operation == DROP else ", or all by --all"
+        raise CommandFailed(f"Name messages by their ids{or_all}; tripost queue list shows them.", ExitCode.USAGE)
+    client = connect(context)
     wanted = list(ids or [message["id"] for message in client.all("queue/messages")])
     tried = [_one(client, operation, message_id, recipients, tolerant=every) for message_id in wanted]
     outcomes = [outcome for outcome in tried if outcome is not None]

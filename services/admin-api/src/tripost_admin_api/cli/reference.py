@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args, get_type_hints
 
 import typer
 
+from tripost_admin_api.cli.examples import EXAMPLES
 from tripost_admin_api.cli.main import app
 from tripost_admin_api.generated_page import write_or_compare
 
@@ -24,20 +26,35 @@ This page is generated from the commands themselves (`python -m tripost_admin_ap
 | what | where, the first that is there |
 |---|---|
 | the state's folder | `TRIPOST_HOME`; `./var`; the `var` of the checkout that the command was installed from |
-| the API | `--url`; `TRIPOST_API_URL`; that folder's `cli/config`, written by the cluster; `https://127.0.0.1:8443` |
-| the token | the file `TRIPOST_TOKEN_FILE`; that folder's `cli/token` |
+| the API (HTTPS) | `--url`; `TRIPOST_API_URL`; that folder's `cli/config`; `https://127.0.0.1:8443` |
+| the token | the file `--token-file`; the file `TRIPOST_TOKEN_FILE`; that folder's `cli/token` |
 | the certificate | the file `TRIPOST_API_CA` (empty: the system's); that folder's `tls/admin.crt`; the system's |
+
+## Options of every command
+
+These may stand anywhere, before or after the command: `tripost -o json domain list` is `tripost domain list -o json`.
+
+| option | what | accepted |
+|---|---|---|
+| `-o`, `--output` | how the result is printed | `table` (the default), `json`, `yaml` |
+| `--url` | the API's address | such as `https://127.0.0.1:8443` |
+| `--token-file` | the file with the token | a path |
+| `-h`, `--help` | what the command takes, with an example | |
+| `--version` | the version; without a command | |
+
+What follows `--` is no option, whatever it looks like.
 
 ## What it prints
 
-Results go to standard output, remarks and errors to standard error. Every command takes `-o table` (the default),
-`-o json` or `-o yaml`; lists are JSON lists, also when they are empty. Passwords are read from a terminal or, with
-`--password-stdin`, from standard input, and are never arguments. Times are UTC.
+Results go to standard output, remarks to standard error. An error is one line there that begins with `tripost:`, and
+nothing on standard output (but for `status`, `demo`). Lists are JSON lists, also when they are empty. Characters that
+a terminal would obey, which mail may hold, are `?` in tables and escaped in JSON and YAML. Passwords are read from a
+terminal or, with `--password-stdin`, from standard input, and are never arguments. Times are UTC.
 
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | failed; `status`: something is wrong; `demo`: something did not go as it should |
+| 1 | failed; `status`: something is wrong, which it says on top; `demo`: something did not go as it should |
 | 2 | wrong arguments, those that the API refuses among them |
 | 3 | not found |
 | 4 | conflict: it exists already (`--if-missing` makes that no error), or its state does not allow this |
@@ -76,11 +93,14 @@ def _command(name: str, command: Any) -> Iterator[str]:
     yield f"\n**`{usage}`**: {_escaped(command.help)}"
     if arguments or options:
         yield ""
+    kinds = get_type_hints(command.callback)
     for argument in arguments:
-        yield f"- `{_placeholder(argument)}`: {_escaped(argument.help)}"
+        accepted = _accepted(argument, kinds[argument.name])
+        yield f"- `{_placeholder(argument)}`: {_escaped(argument.help)}{accepted}"
     for option in options:
         names = ", ".join(f"`{own}`" for own in (*option.opts, *option.secondary_opts))
-        yield f"- {names}: {_escaped(option.help)}{_default(option)}"
+        yield f"- {names}: {_escaped(option.help)}{_accepted(option, kinds[option.name])}{_default(option)}"
+    yield f"\nExample: `tripost {EXAMPLES[name.partition(' ')[2]]}`"
 
 
 def _escaped(text: str) -> str:
@@ -94,6 +114,23 @@ def _placeholder(argument: Any) -> str:
 def _usage(argument: Any) -> str:
     text = _placeholder(argument) + ("…" if argument.nargs == -1 else "")
     return text if argument.required else f"[{text}]"
+
+
+def _accepted(parameter: Any, kind: Any) -> str:
+    """Say which values are accepted, where that is not any text."""
+    kinds = {kind, *get_args(kind)} - {type(None)}
+    for one in kinds:
+        if isinstance(one, type) and issubclass(one, Enum):
+            return f" Accepted: {', '.join(f'`{member.value}`' for member in one)}."
+    if int in kinds:
+        return f" A whole number{_bounds(parameter)}."
+    return " A number." if float in kinds else ""
+
+
+def _bounds(parameter: Any) -> str:
+    if parameter.min is not None and parameter.max is not None:
+        return f" from {parameter.min} to {parameter.max}"
+    return f", {parameter.min} or more" if parameter.min is not None else ""
 
 
 def _default(option: Any) -> str:

@@ -24,7 +24,7 @@ class Tls(StrEnum):
 Domain = Annotated[str, typer.Argument(help="Such as example.org; .example.org is all below it, * any.")]
 Host = Annotated[str | None, typer.Option("--host", help="The next hop's name or address; else by MX records.")]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="The next hop's port.")]
-TlsOption = Annotated[Tls, typer.Option("--tls", help="may: when it is offered; encrypt: never without.")]
+TlsOption = Annotated[Tls, typer.Option("--tls", help="none: never; may: when it is offered; encrypt: never without.")]
 FromAnyone = Annotated[bool, typer.Option("--accept-from-anyone", help="Take mail for it from any client, as its MX.")]
 Network = Annotated[str, typer.Argument(help="Such as 192.0.2.0/24.")]
 
@@ -38,7 +38,7 @@ def list_routes(context: typer.Context, output: Output = Form.TABLE) -> None:
         column("PORT", "port"),
         column("TLS", "tls"),
         column("FROM ANYONE", "accepts_from_anyone"),
-        time_column("ADDED", "created_at"),
+        time_column("ADDED (UTC)", "created_at"),
     ]
     rows(output, connect(context).all("routes"), columns, "No routes: mail goes where MX records say.")
 

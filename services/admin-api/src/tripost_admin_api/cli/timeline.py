@@ -42,8 +42,7 @@ def _summary(trace: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 def _fact(fact: dict[str, Any], identifier: str) -> Iterator[str]:
     stage = f"{fact['service']}/{fact['stage']}" if fact["stage"] else fact["service"]
-    leads_to = cell(fact["recipients"]) if fact["fact"] == "expanded" and fact["recipients"] else fact["next_hop"]
-    subject = " → ".join(part for part in (fact["recipient"], leads_to) if part)
+    subject = " → ".join(part for part in (fact["recipient"], fact["next_hop"]) if part)
     words = [f"{fact['fact']:<10}", f"{stage:<18}", subject]
     if fact["message_id"] != identifier:
         words.append(f"[{fact['message_id']}]")
