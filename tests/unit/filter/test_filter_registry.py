@@ -3,12 +3,10 @@
 import pytest
 
 from tripost_filter.checks.greylist import KnownTriplets
-from tripost_filter.metrics import MAX_RESULTS, CheckMetrics
 from tripost_filter.registry import CHECKS, Surroundings, build_checks
 from tripost_filter.settings import FilterSettings
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.config import DEFAULT_CHECKS, CheckPolicy, FilterConfig, OnError
-from tripost_shared.contracts.filter import Finding
 from tripost_shared.kv.memory import MemoryBucket
 from unit.filter.mails import CachedTable
 
@@ -39,13 +37,6 @@ def test_admin_api_knows_exactly_the_checks_there_are() -> None:
 def test_a_network_that_cannot_be_read_exempts_nobody_and_breaks_nothing(around: Surroundings) -> None:
     config = FilterConfig(exempt_networks=("nonsense", "192.0.2.1/24"))
     assert len(build_checks(config, around)) == len(CHECKS)
-
-
-def test_the_number_of_results_that_are_counted_apart_is_bounded() -> None:
-    metrics = CheckMetrics("bounded")
-    for number in range(MAX_RESULTS + 10):
-        metrics.count(Finding("bounded", f"result {number}"), 0.001)
-    assert len(metrics._results) == MAX_RESULTS
 
 
 def test_an_empty_health_address_switches_health_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -31,7 +30,7 @@ from tripost_shared.contracts.filter import (
 log = structlog.get_logger()
 
 # All look-ups of a stage. A little under the 2 s after which the answer must be there.
-LOOK_UPS_WITHIN: Final = timedelta(seconds=1.8)
+LOOK_UPS_WITHIN_SECONDS: Final = 1.8
 
 
 class Judge:
@@ -106,15 +105,17 @@ class Judge:
         verdict = decide(findings, config, earlier=question.findings, is_final=True)
         if not verdict.action.refuses:
             verdict = self._with_fields(verdict, question, config)
-        log.log(
-            logging.DEBUG if verdict.action is Action.ACCEPT else logging.INFO,
-            "message judged",
-            message_id=question.message_id,
-            action=verdict.action,
-            rule=verdict.rule,
-            score=verdict.score,
-            findings=" ".join(f"{finding.check}={finding.result}" for finding in mail.findings),
-        )
+        level = logging.DEBUG if verdict.action is Action.ACCEPT else logging.INFO
+        if log.is_enabled_for(level):
+            log.log(
+                level,
+                "message judged",
+                message_id=question.message_id,
+                action=verdict.action,
+                rule=verdict.rule,
+                score=verdict.score,
+                findings=" ".join(f"{finding.check}={finding.result}" for finding in mail.findings),
+            )
         return _counted("message", verdict)
 
     def _with_fields(self, verdict: Verdict, question: MessageQuestion, config: FilterConfig) -> Verdict:
@@ -125,7 +126,7 @@ class Judge:
         return msgspec.structs.replace(verdict, header_fields=fields)
 
     def _deadline(self) -> float:
-        return self._around.clock.monotonic() + LOOK_UPS_WITHIN.total_seconds()
+        return self._around.clock.monotonic() + LOOK_UPS_WITHIN_SECONDS
 
 
 def _counted(question: str, verdict: Verdict) -> Verdict:

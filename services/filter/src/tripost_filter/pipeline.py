@@ -11,7 +11,7 @@ import structlog
 
 from tripost_filter.check import Check, MustWait, Stage
 from tripost_filter.mail import Mail
-from tripost_filter.metrics import CheckMetrics, Degradation
+from tripost_filter.metrics import CheckMetrics, Degradation, metrics_of
 from tripost_filter.scoring import under_failure_policy
 from tripost_shared.contracts.config import CheckPolicy
 from tripost_shared.contracts.filter import Finding
@@ -36,7 +36,7 @@ class Pipeline:
     def __init__(self, checks: Iterable[tuple[Check, CheckPolicy]], degradation: Degradation) -> None:
         self._degradation = degradation
         entries = [
-            _Entry(check, policy, CheckMetrics(check.name), getattr(check, "examine_at_once", None))
+            _Entry(check, policy, metrics_of(check.name), getattr(check, "examine_at_once", None))
             for check, policy in checks
         ]
         self._by_stage = {stage: [entry for entry in entries if stage in entry.check.stages] for stage in Stage}
@@ -47,6 +47,8 @@ class Pipeline:
         What can be answered from memory is, in this task; a task each is made only for those that must wait.
         """
         entries = self._by_stage[stage]
+        if not entries:
+            return ()
         findings: list[Finding | None] = [None] * len(entries)
         waiting: list[int] = []
         for place, entry in enumerate(entries):

@@ -38,7 +38,10 @@ def decide(
     monitor mode only, to tag what would have been refused. Only the final stage tags, since before it there is nothing
     to tag.
     """
-    score = round(sum(finding.score for finding in findings) + sum(finding.score for finding in earlier), 2)
+    score = 0.0
+    for finding in (*findings, *earlier):
+        score += finding.score
+    score = round(score, 2)
     refusing = _first_refusal(findings)
     monitoring = config.mode is PolicyMode.MONITOR
     if refusing is None and monitoring:
@@ -60,9 +63,13 @@ def decide(
 
 
 def _first_refusal(findings: Sequence[Finding]) -> Finding | None:
-    refusals = [finding for finding in findings if finding.refuse_with is not None]
-    permanent = (finding for finding in refusals if finding.refuse_with and finding.refuse_with.is_permanent)
-    return next(permanent, refusals[0] if refusals else None)
+    first: Finding | None = None
+    for finding in findings:
+        if finding.refuse_with is not None:
+            if finding.refuse_with.is_permanent:
+                return finding
+            first = first or finding
+    return first
 
 
 def _verdict(
