@@ -64,6 +64,8 @@ def printable(text: str) -> str:
 
     Controls, line separators, marks of writing direction and surrogates become `?`.
     """
+    if text.isascii() and text.isprintable():  # nearly always, and quicker than a search
+        return text
     return _UNSAFE.sub("?", text)
 
 

@@ -173,11 +173,11 @@ def _usable_key(signature: Signature, key: DnsAnswer) -> KeyRecord:
 
 def signed_header(mail: Mail, signature: Signature) -> bytes:
     """Give the octets that a signature signs (§3.7): the named fields, bottom up, and the signature field itself."""
-    form = signature.header_form
+    form, by_name = signature.header_form, mail.fields_by_name
     taken: dict[str, int] = {}
     signed: list[bytes] = []
     for name in signature.signed_fields:
-        fields = mail.fields_of(name.encode())
+        fields = by_name.get(name.encode(), ())
         taken[name] = count = taken.get(name, 0) + 1
         if count <= len(fields):
             signed.append(canonical_field(fields[-count].raw, form))
