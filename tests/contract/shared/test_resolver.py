@@ -144,6 +144,39 @@ async def test_another_server_is_asked_when_the_first_is_silent_and_the_first_is
         assert silent.questions["b.example", "A"] == 0
 
 
+async def test_a_server_that_was_silent_is_tried_by_one_question_at_a_time(
+    resolver_of: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every look-up of the moment would wait for it once more."""
+    monkeypatch.setattr(exchange, "DEAD_SECONDS", 0.0)
+    names = [f"n{number}.example" for number in range(20)]
+    silent_records = (f"{name} A TIMEOUT" for name in ("a.example", *names))
+    healthy_records = (f"{name} A 192.0.2.1" for name in ("a.example", *names))
+    async with DnsServer(*silent_records) as silent, DnsServer(*healthy_records) as healthy:
+        asking = resolver_of(silent, healthy)
+        await asking.resolve(*ASKED)
+        silent.questions.clear()
+        answers = await asyncio.gather(*(asking.resolve(name, "A") for name in names))
+        assert {answer.status for answer in answers} == {Status.FOUND}
+        assert silent.questions.total() == 1
+
+
+async def test_a_server_without_tcp_is_alive(resolver_of: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or whoever publishes a long record would have it passed over for everybody's names."""
+
+    async def refused(*_: object) -> None:
+        raise exchange.NoReply("refused")
+
+    monkeypatch.setattr(exchange._Server, "_ask_by_tcp", refused)
+    async with (
+        DnsServer("long.example TXT " + "x" * 20_000, "a.example A 192.0.2.1") as first,
+        DnsServer("long.example TXT short", "a.example A 192.0.2.2") as second,
+    ):
+        asking = resolver_of(first, second)
+        assert (await asking.resolve("long.example", "TXT")).records == ("short",)
+        assert (await asking.resolve(*ASKED)).records == ("192.0.2.1",)
+
+
 @pytest.mark.parametrize("trouble", ["SERVFAIL", "REFUSED", "GARBAGE"])
 async def test_another_server_is_asked_when_the_first_cannot_say(resolver_of: Maker, trouble: str) -> None:
     async with DnsServer(f"a.example A {trouble}") as broken, DnsServer("a.example A 192.0.2.1") as healthy:
@@ -193,10 +226,14 @@ async def test_an_alias_that_leads_out_of_the_answer_is_asked_for(resolver_of: M
 async def test_source_ports_change(resolver_of: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever would forge answers has ports to guess, too (RFC 5452 §4.5)."""
     monkeypatch.setattr(exchange, "QUESTIONS_A_SOCKET", 3)
+    ports: set[int] = set()
     async with DnsServer(ttl_seconds=0, negative_ttl_seconds=0) as server:
         asking = resolver_of(server)
         for number in range(60):
             assert (await asking.resolve(f"n{number}.example", "A")).status is Status.NO_NAME
+            channels = asking._exchange._servers[0]._channels
+            ports |= {channel._socket.getsockname()[1] for channel in channels if channel is not None}
+    assert len(ports) > exchange.SOCKETS_A_SERVER
 
 
 async def test_the_cache_is_bounded_and_the_least_used_go(resolver_of: Maker, monkeypatch: pytest.MonkeyPatch) -> None:

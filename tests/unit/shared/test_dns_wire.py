@@ -132,6 +132,20 @@ def test_names_that_point_at_themselves_are_malformed() -> None:
         read(query, header + query.question + loop + b"\0\1\0\1\0\0\0\1\0\4\xc0\0\2\1")
 
 
+def test_more_records_than_any_look_up_needs_are_malformed() -> None:
+    """By TCP there can be thousands, and their names are long if someone wants them to be."""
+    query = Query.of("a.example", "A")
+    record = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4\xc0\0\2\1"
+
+    def answer_of(count: int) -> DnsAnswer:
+        header = b"\x07\x07\x81\x80\0\1" + count.to_bytes(2) + b"\0\0\0\0"
+        return read(query, header + query.question + record * count).answer
+
+    assert answer_of(256).records == ("192.0.2.1",) * 256
+    with pytest.raises(Malformed, match="more than 256"):
+        answer_of(257)
+
+
 def test_the_truncated_flag_is_seen() -> None:
     message = bytearray(response_to("a.example", "A"))
     assert not is_truncated(bytes(message))

@@ -83,22 +83,30 @@ class _Server:
 
     async def ask(self, query: Query, within_seconds: float) -> Reading:
         """Ask by UDP, then by TCP if the answer is truncated; raises NoReply."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + within_seconds
-        try:
-            answer = await self._channel().ask(query, within_seconds, edns=True)
-            if rcode_of(answer) in {FORMERR, NOTIMP}:  # RFC 6891 §7: a server that knows no EDNS
-                answer = await self._channel().ask(query, end - loop.time(), edns=False)
-            if is_truncated(answer):
-                answer = await self._ask_by_tcp(query, end - loop.time())
-        except (NoReply, OSError, TimeoutError) as error:
-            self._dead_until = loop.time() + DEAD_SECONDS
-            raise NoReply(f"no answer in time from {self._host}" if not str(error) else str(error)) from error
-        self._dead_until = 0.0
+        end = asyncio.get_running_loop().time() + within_seconds
+        answer = await self._ask_by_udp(query, end)
+        if is_truncated(answer):
+            answer = await self._ask_by_tcp(query, end)
         try:
             return read(query, answer)
         except Malformed as error:
             return Reading(DnsAnswer(Status.FAILED, because=f"malformed answer from {self._host}: {error}"))
+
+    async def _ask_by_udp(self, query: Query, end: float) -> bytes:
+        """Ask, and note whether the server is alive."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if 0 < self._dead_until <= now:
+            self._dead_until = now + TRY_SECONDS  # this question tries it; others go elsewhere until its end
+        try:
+            answer = await self._channel().ask(query, end - now, edns=True)
+            if rcode_of(answer) in {FORMERR, NOTIMP}:  # RFC 6891 §7: a server that knows no EDNS
+                answer = await self._channel().ask(query, end - loop.time(), edns=False)
+        except (NoReply, OSError) as error:
+            self._dead_until = loop.time() + DEAD_SECONDS
+            raise NoReply(str(error)) from error
+        self._dead_until = 0.0
+        return answer
 
     def close(self) -> None:
         """Close all sockets."""
@@ -115,18 +123,20 @@ class _Server:
             channel = self._channels[number] = _Channel(self._host, self._port)
         return channel
 
-    async def _ask_by_tcp(self, query: Query, within_seconds: float) -> bytes:
-        """Ask once by a connection of its own (RFC 7766)."""
+    async def _ask_by_tcp(self, query: Query, end: float) -> bytes:
+        """Ask once by a connection of its own (RFC 7766); says nothing on whether the server is alive."""
         writer: asyncio.StreamWriter | None = None
         try:
-            async with asyncio.timeout(max(0.0, within_seconds)):
+            async with asyncio.timeout_at(end):
                 reader, writer = await asyncio.open_connection(self._host, self._port)
                 message = query.octets(secrets.randbits(16))
                 writer.write(struct.pack("!H", len(message)) + message)
                 (length,) = struct.unpack("!H", await reader.readexactly(2))
                 answer = await reader.readexactly(length)
-        except asyncio.IncompleteReadError as error:
-            raise NoReply(f"{self._host} ended the TCP connection") from error
+        except TimeoutError as error:
+            raise NoReply(f"no answer by TCP in time from {self._host}") from error
+        except (OSError, asyncio.IncompleteReadError) as error:
+            raise NoReply(f"{self._host} ended the TCP connection, or takes none") from error
         finally:
             if writer is not None:
                 writer.close()

@@ -21,6 +21,7 @@ _OPT: Final = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"  # EDNS(0), 1232 octets of UDP pay
 _RECORD: Final = struct.Struct("!HHIH")
 _MOST_JUMPS: Final = 64
 _MOST_CNAMES: Final = 8
+_MOST_RECORDS: Final = 256  # of a section: thousands with names of 126 labels, by TCP, cost a quarter of a second
 
 NOERROR: Final = 0
 FORMERR: Final = 1
@@ -138,6 +139,8 @@ def _follow(owner: str, record_type: str, message: bytes, records: list[_Record]
 
 def _records(message: bytes, position: int, count: int) -> tuple[list[_Record], int]:
     """Read a section of class IN records; gives where it ends."""
+    if count > _MOST_RECORDS:
+        raise Malformed(f"more than {_MOST_RECORDS} records")
     records: list[_Record] = []
     for _ in range(count):
         owner, position = _name(message, position)
@@ -198,14 +201,14 @@ def _text(record_type: str, message: bytes, record: _Record) -> str:
 def _strings(octets: bytes) -> str:
     """Join the strings of a TXT record."""
     position = 0
-    joined = b""
+    strings: list[bytes] = []
     while position < len(octets):
         end = position + 1 + octets[position]
         if end > len(octets):
             raise Malformed("TXT is cut short")
-        joined += octets[position + 1 : end]
+        strings.append(octets[position + 1 : end])
         position = end
-    return joined.decode("latin-1")
+    return b"".join(strings).decode("latin-1")
 
 
 def _host(message: bytes, position: int) -> str:
