@@ -12,7 +12,7 @@ from tripost_domains.tracking.recorder import Rhythm, TrackingRecorder
 from tripost_domains.tracking.retention import AT_ONCE, Retention
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.events import Event, Fact
-from tripost_shared.spool.memory import MemoryEventLog, MemoryEventReader
+from tripost_shared.spool.memory import MemoryEventBatch, MemoryEventLog, MemoryEventReader
 
 QUICK = Rhythm(timedelta(), timedelta(milliseconds=2), timedelta(milliseconds=5))
 
@@ -126,3 +126,27 @@ async def test_what_is_older_than_the_retention_is_purged_in_small_batches() -> 
     store.old = AT_ONCE * 2 + 1
     assert await Retention(store, clock, timedelta(days=30)).purge() == AT_ONCE * 2 + 1
     assert store.purges == [(clock.now() - timedelta(days=30), AT_ONCE)] * 3
+
+
+class EndlessReader:
+    """A reader to whom no fact comes, however long it waits."""
+
+    def __init__(self) -> None:
+        self.is_asked = asyncio.Event()
+
+    async def fetch(self, at_most: int, wait: timedelta) -> Sequence[MemoryEventBatch]:
+        self.is_asked.set()
+        await asyncio.Event().wait()
+        return []
+
+    async def wait_until_done(self, within: timedelta) -> bool:
+        return True
+
+
+async def test_draining_waits_for_no_fact_that_may_still_come() -> None:
+    reader = EndlessReader()
+    recorder = TrackingRecorder(reader, MemoryTracking(), QUICK)
+    recorder.start()
+    await reader.is_asked.wait()
+    async with asyncio.timeout(5):
+        await recorder.drain()

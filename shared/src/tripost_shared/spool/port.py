@@ -69,7 +69,7 @@ class SpoolReader(Protocol):
     async def fetch(self, at_most: int, wait: timedelta) -> Sequence[SpoolDelivery]:
         """Take up to so many messages from any partition; an empty list when none came in the time.
 
-        Raises SpoolUnavailable.
+        Raises SpoolUnavailable. When it is cancelled it has taken nothing.
         """
         ...
 
@@ -118,7 +118,7 @@ class EventReader(Protocol):
     """Where the tracking takes facts from."""
 
     async def fetch(self, at_most: int, wait: timedelta) -> Sequence[EventBatchDelivery]:
-        """Take up to so many batches; raises SpoolUnavailable."""
+        """Take up to so many batches; raises SpoolUnavailable. When it is cancelled it has taken nothing."""
         ...
 
     async def wait_until_done(self, within: timedelta) -> bool:

@@ -57,7 +57,6 @@ class Intake:
         self._acknowledger = Acknowledger(events, self._release)
         self._loops: list[asyncio.Task[None]] = []
         self._fetching: asyncio.Task[None] | None = None
-        self._is_draining = False
 
     @property
     def messages_at_hand(self) -> int:
@@ -71,11 +70,9 @@ class Intake:
 
     async def drain(self) -> None:
         """Take no more, and finish what is at hand, for as long as that takes."""
-        self._is_draining = True
-        self._has_room.set()
-        if self._fetching is not None:  # cut in the middle, it would leave messages that are nobody's for a while
-            await asyncio.wait({self._fetching}, timeout=2 * FETCH_WAIT.total_seconds())
+        if self._fetching is not None:
             self._fetching.cancel()
+            await asyncio.wait({self._fetching})
         while self._at_hand:
             self._has_room.clear()
             await self._has_room.wait()
@@ -91,7 +88,7 @@ class Intake:
             await self._put_back(held, timedelta(0))
 
     async def _fetch(self) -> None:
-        while not self._is_draining:
+        while True:
             room = self._room.messages - len(self._at_hand)
             if room <= 0 or self._octets >= self._room.octets:
                 self._has_room.clear()

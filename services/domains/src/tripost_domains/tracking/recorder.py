@@ -39,6 +39,7 @@ class TrackingRecorder:
         self._draining = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._trouble = ""
+        self._is_fetching = False
 
     @property
     def trouble(self) -> str:
@@ -53,6 +54,8 @@ class TrackingRecorder:
         """Finish what was fetched, as long as the database takes it."""
         self._draining.set()
         if self._task is not None:
+            if self._is_fetching:
+                self._task.cancel()
             await asyncio.wait({self._task})
 
     async def stop(self) -> None:
@@ -66,7 +69,7 @@ class TrackingRecorder:
         wait = self._rhythm.first_wait
         while not self._draining.is_set():
             try:
-                batches = await self._reader.fetch(BATCHES_AT_ONCE, FETCH_WAIT)
+                batches = await self._fetch()
                 count = await self._write_all(batches)
             except SpoolUnavailable as failure:
                 self._note_trouble("the event log does not answer", failure)
@@ -81,6 +84,13 @@ class TrackingRecorder:
                 continue
             await self._pause(wait)
             wait = min(wait * 2, self._rhythm.longest_wait)
+
+    async def _fetch(self) -> Sequence[EventBatchDelivery]:
+        self._is_fetching = True
+        try:
+            return await self._reader.fetch(BATCHES_AT_ONCE, FETCH_WAIT)
+        finally:
+            self._is_fetching = False
 
     async def _write_all(self, batches: Sequence[EventBatchDelivery]) -> int:
         events = [event for batch in batches for event in batch.events]
