@@ -88,6 +88,9 @@ async def test_an_unsigned_field_may_change() -> None:
         pytest.param({"l": -1}, "neutral", "malformed l=", id="negative l="),
         pytest.param({"d": "[192.0.2.7]"}, "neutral", "address literal for a domain", id="literal for a domain"),
         pytest.param({"zz": "unknown"}, "pass", "", id="unknown tag"),
+        pytest.param({"zz": ";" * 200_000}, "neutral", "too many tags", id="a list without end"),
+        pytest.param({"h": "from:" * 1000 + "from"}, "neutral", "too many names in h=", id="h= without end"),
+        pytest.param({"d": "\u00fc" * 2000}, "neutral", "domain is too long", id="a domain that IDNA would chew on"),
     ],
 )
 async def test_tags(tags: dict[str, Any], result: str, because: str) -> None:
@@ -99,8 +102,10 @@ async def test_a_tag_that_occurs_twice_spoils_the_signature() -> None:
     assert await report_on(octets) == ("neutral", "v= occurs twice")
 
 
-WEAK = RSAPublicNumbers(65537, (1 << 767) | 1).public_key()
-WEAK_RECORD = f"p={base64.b64encode(WEAK.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()}"
+def odd_record(bits: int, exponent: int) -> str:
+    """Give the record of an RSA key that nobody has."""
+    key = RSAPublicNumbers(exponent, (1 << (bits - 1)) | 1).public_key()
+    return f"p={base64.b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()}"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +125,10 @@ WEAK_RECORD = f"p={base64.b64encode(WEAK.public_bytes(Encoding.DER, PublicFormat
         pytest.param(f"n={'x' * 4096}; p=AAAA", "permerror", "key record is too long", id="too long"),
         pytest.param("k=dsa; p=AAAA", "permerror", "unknown key type", id="key type"),
         pytest.param(key_record(ed25519_key()), "permerror", "key is not for this algorithm", id="other algorithm"),
-        pytest.param(WEAK_RECORD, "policy", "key is too short", id="768 bits (RFC 8301)"),
+        pytest.param(odd_record(768, 65537), "policy", "key is too short", id="768 bits (RFC 8301)"),
+        pytest.param(odd_record(4097, 65537), "policy", "key is too large", id="4097 bits"),
+        pytest.param(odd_record(16_384, 65537), "policy", "key is too large", id="a giant"),
+        pytest.param(odd_record(2048, (1 << 64) + 1), "policy", "key is too large", id="exponent that takes time"),
         pytest.param("NXDOMAIN", "permerror", "no key for signature", id="no such name"),
         pytest.param("NODATA", "permerror", "no key for signature", id="no record"),
         pytest.param("SERVFAIL", "temperror", "key look-up failed: SERVFAIL", id="DNS failure"),
@@ -205,7 +213,7 @@ async def test_a_message_with_more_fields_than_are_read_is_neutral() -> None:
     assert (await report_on(signed(b"X: y\r\n" * 1000 + LETTER)))[0] == "neutral"
 
 
-async def test_a_large_message_is_verified_off_the_loop() -> None:
+async def test_a_large_message_is_verified_chunk_by_chunk() -> None:
     octets = signed(LETTER + b"x" * 70 + b"\r\n" * 200_000 + b"end\r\n")
     records = published(key_record(rsa_key()))
     with pytest.raises(MustWait):

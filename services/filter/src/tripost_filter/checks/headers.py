@@ -33,9 +33,9 @@ class Headers:
 
     def examine_at_once(self, mail: Mail) -> Finding | None:
         """Count the fields."""
-        if len(mail.header) > MAX_HEADER_OCTETS or len(mail.fields) > MAX_FIELDS:
-            evidence = {"size_octets": str(len(mail.header))}
-            return Finding(self.name, "too large", refuse_with=HEADER_TOO_LARGE, evidence=evidence)
+        beyond = _beyond_bounds(mail)
+        if beyond:
+            return Finding(self.name, "too large", refuse_with=HEADER_TOO_LARGE, evidence={"header": beyond})
         if mail.client.is_trusted:
             return None
         by_name = mail.fields_by_name
@@ -58,3 +58,12 @@ class Headers:
     async def examine(self, mail: Mail) -> Finding | None:
         """As `examine_at_once`."""
         return self.examine_at_once(mail)
+
+
+def _beyond_bounds(mail: Mail) -> str:
+    """Tell by what the header is more than checks look at; "" if it is not."""
+    if len(mail.header) > MAX_HEADER_OCTETS:
+        return f"more than {MAX_HEADER_OCTETS} octets"
+    if len(mail.fields) > MAX_FIELDS:
+        return f"more than {MAX_FIELDS} fields"
+    return ""

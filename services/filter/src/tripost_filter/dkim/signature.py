@@ -14,6 +14,7 @@ from tripost_shared.mail.address import InvalidAddress, normalise_domain
 _REQUIRED: Final = ("v", "a", "b", "bh", "d", "h", "s")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _FORMS: Final = {f"{header}/{body}": (header, body) for header in Form for body in Form}
+MAX_SIGNED_FIELDS: Final = 1000  # as many as are read of a message
 _LONGEST_DOMAIN: Final = 1024  # characters: 253 octets in any spelling; IDNA takes its time with what is longer
 _NUMBER: Final = re.compile(r"[0-9]{1,76}")  # RFC 6376 §3.5 on l=
 
@@ -69,6 +70,8 @@ def read_signature(raw: bytes, tags: dict[str, str]) -> Signature:
         raise InvalidTags("unknown version")
     if "q" in tags and "dns/txt" not in colon_separated(tags["q"]):
         raise InvalidTags("unknown query method")
+    if tags["h"].count(":") >= MAX_SIGNED_FIELDS:
+        raise InvalidTags("too many names in h=")
     domain = _domain(tags["d"])
     header_form, body_form = _forms(tags.get("c", "simple/simple"))
     value_text = without_white_space(tags["b"])

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+MAX_TAGS: Final = 64  # of a list; there are 14 for signatures and 8 for keys
 _WHITE_SPACE: Final = " \t\r\n"
 
 
@@ -14,7 +15,10 @@ class InvalidTags(ValueError):
 def parse_tags(text: str) -> dict[str, str]:
     """Read `name=value; …`; white space around names and values is dropped. Raises InvalidTags."""
     tags: dict[str, str] = {}
-    for part in text.split(";"):
+    parts = text.split(";", MAX_TAGS)
+    if len(parts) > MAX_TAGS:
+        raise InvalidTags("too many tags")
+    for part in parts:
         name, equals, value = part.partition("=")
         name = name.strip(_WHITE_SPACE)
         if not name and not equals:
