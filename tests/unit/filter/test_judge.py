@@ -1,7 +1,6 @@
 """The three questions of edge, by all checks of the registry together."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -11,12 +10,10 @@ from tripost_filter.checks.patterns import EICAR
 from tripost_filter.mail import Mail
 from tripost_shared.content.port import ContentDamaged, ContentMissing, ContentUnavailable
 from tripost_shared.contracts.config import CheckPolicy, DnsblZone, FilterConfig, GreylistPolicy, OnError, PolicyMode
-from tripost_shared.contracts.filter import (
-    Action,
-    Finding,
-)
+from tripost_shared.contracts.filter import Action, Finding
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.content import Content
+from tripost_shared.mail.envelope import Envelope, Recipient
 from unit.filter.court import CONFIG, Court, results
 from unit.filter.mails import LETTER, LOGGED_IN, SilentResolver
 from unit.filter.signing import signed
@@ -185,20 +182,42 @@ async def test_all_look_ups_of_a_stage_share_one_deadline() -> None:
     assert resolver.waited
 
 
-async def test_checks_of_the_conclusion_see_the_findings_of_the_message(
-    court: Court, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Weighing:
-        name = "weighing"
-        stages = frozenset({Stage.CONCLUSION})
+class Recording:
+    """A check at every stage that notes what it is given."""
 
-        async def examine(self, mail: Mail) -> Finding:
-            return Finding("weighing", ",".join(finding.check for finding in mail.findings))
+    name = "recording"
+    stages = frozenset(Stage)
 
-    def build(*_: Any) -> Weighing:
-        return Weighing()
+    def __init__(self) -> None:
+        self.mails: list[Mail] = []
 
-    checks = {**registry.CHECKS, "weighing": registry.Registration(build, CheckPolicy())}
+    async def examine(self, mail: Mail) -> Finding | None:
+        self.mails.append(mail)
+        return None
+
+
+@pytest.fixture
+def recording(court: Court, monkeypatch: pytest.MonkeyPatch) -> Recording:
+    check = Recording()
+    checks = {**registry.CHECKS, check.name: registry.Registration(lambda *_: check, CheckPolicy())}
     monkeypatch.setattr(registry, "CHECKS", checks)
     court.watched.replace(FilterConfig())
-    assert results(await court.message())["weighing"] == "spf,patterns,dkim,headers"
+    return check
+
+
+async def test_checks_of_the_conclusion_see_the_findings_of_the_message(court: Court, recording: Recording) -> None:
+    await court.message()
+    _, conclusion = recording.mails
+    assert [finding.check for finding in conclusion.findings] == ["spf", "patterns", "dkim", "headers"]
+
+
+async def test_checks_know_of_which_mail_it_is_and_to_whom(court: Court, recording: Recording) -> None:
+    await court.connection()
+    await court.recipients("bob@dest.example", "carol@dest.example")
+    await court.message()
+    ids = [mail.message_id for mail in recording.mails]
+    assert ids == ["1", "1.1", "1.1", "1.1", "1.1", "1.1"]
+    assert [mail.recipient for mail in recording.mails] == ["", "", "bob@dest.example", "carol@dest.example", "", ""]
+    envelopes = [mail.envelope for mail in recording.mails]
+    assert envelopes[:4] == [None] * 4
+    assert envelopes[4] == envelopes[5] == Envelope("ann@sender.example", (Recipient("bob@dest.example"),))

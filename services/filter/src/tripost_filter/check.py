@@ -26,7 +26,10 @@ class Check(Protocol):
 
     A check says what it found and asks for a refusal where its standard or its own settings call for one. What happens
     when it raises or takes too long is not its business but that of its `CheckPolicy`. A check that knows that it could
-    not do its work returns a finding with `degraded`, and the same policy applies.
+    not do its work returns a finding with `degraded`, and the same policy applies. What it waits for must be
+    asynchronous; its work between two waits should take a millisecond at most, so a large message is gone through by
+    `mail.chunks()`. One check object serves all mail under one configuration: what must outlive that, such as
+    connections and memories, belongs to the registry's `Surroundings`.
     """
 
     @property

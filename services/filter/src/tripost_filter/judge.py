@@ -58,7 +58,7 @@ class Judge:
     async def connection(self, question: ConnectionQuestion) -> Verdict:
         """Judge a client by its address."""
         config = self._config
-        mail = Mail(question.client, look_up_until=self._deadline())
+        mail = Mail(question.client, message_id=question.session_id, look_up_until=self._deadline())
         verdict = decide(await self._pipeline.run(Stage.CONNECTION, mail), config)
         return _counted("connection", verdict)
 
@@ -66,15 +66,23 @@ class Judge:
         """Judge the sender once, and then each recipient; the sender's findings are in each recipient's verdict."""
         config, pipeline = self._config, self._pipeline
         until = self._deadline()
-        mail = Mail(question.client, reverse_path=question.reverse_path, look_up_until=until)
-        sender = await pipeline.run(Stage.SENDER, mail)
+
+        def mail_to(recipient: str) -> Mail:
+            return Mail(
+                question.client,
+                message_id=question.message_id,
+                reverse_path=question.reverse_path,
+                recipient=recipient,
+                look_up_until=until,
+            )
+
+        sender = await pipeline.run(Stage.SENDER, mail_to(""))
         verdict = decide(sender, config)
         if verdict.action.refuses:
             return RecipientsAnswer((_counted("recipient", verdict),) * len(question.recipients))
 
         async def judge(recipient: str) -> Verdict:
-            mail = Mail(question.client, reverse_path=question.reverse_path, recipient=recipient, look_up_until=until)
-            findings = await pipeline.run(Stage.RECIPIENT, mail)
+            findings = await pipeline.run(Stage.RECIPIENT, mail_to(recipient))
             return _counted("recipient", decide((*sender, *findings), config))
 
         if len(question.recipients) == 1:
@@ -92,7 +100,9 @@ class Judge:
         config, pipeline = self._config, self._pipeline
         mail = Mail(
             question.client,
+            message_id=question.message_id,
             reverse_path=question.envelope.reverse_path,
+            envelope=question.envelope,
             octets=octets,
             stored=stored,
             is_complete=stored is None or stored.is_complete,

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Protocol
 from tripost_shared.contracts.filter import Finding
 from tripost_shared.mail.address import Address, InvalidAddress, parse_path
 from tripost_shared.mail.client import Client
+from tripost_shared.mail.envelope import Envelope
 from tripost_shared.mail.header import split_message
 
 LARGE_OCTETS: Final = 256 * 1024  # above it, work on the octets (1 ms and more) is done chunk by chunk
@@ -42,19 +43,22 @@ class StoredOctets(Protocol):
 class Mail:
     """What is known of a client, an envelope and a message at some stage.
 
-    `reverse_path` is None until MAIL, and "" for the null one. `recipient` is the one asked about at the recipient
-    stage, else "". `octets` is empty until the content is there; then it holds all of it, or, if it is `stored`
-    elsewhere, the beginning with the header. `is_complete` tells whether checks can see all of it, in one way or the
-    other. `findings` are those of earlier stages. `look_up_until` is the time of the monotonic clock at which every
-    look-up of the stage must have ended.
+    `message_id` is the id by which logs and traces name it; before MAIL that of the session. `reverse_path` is None
+    until MAIL, and "" for the null one. `recipient` is the one asked about at the recipient stage, else ""; `envelope`
+    has all of them once the content is there, and is None before. `octets` is empty until the content is there; then it
+    holds all of it, or, if it is `stored` elsewhere, the beginning with the header. `is_complete` tells whether checks
+    can see all of it, in one way or the other. `findings` are those of earlier stages. `look_up_until` is the time of
+    the monotonic clock at which every look-up of the stage must have ended.
     """
 
     def __init__(
         self,
         client: Client,
         *,
+        message_id: str = "",
         reverse_path: str | None = None,
         recipient: str = "",
+        envelope: Envelope | None = None,
         octets: bytes = b"",
         stored: StoredOctets | None = None,
         is_complete: bool = True,
@@ -62,8 +66,10 @@ class Mail:
         look_up_until: float = math.inf,
     ) -> None:
         self.client = client
+        self.message_id = message_id
         self.reverse_path = reverse_path
         self.recipient = recipient
+        self.envelope = envelope
         self.octets = octets
         self._stored = stored
         self._is_complete = is_complete
