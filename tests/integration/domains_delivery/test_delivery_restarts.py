@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from delivery_world import BOB, QUICK, Delivery, give_again, make_message, queued, route, until_queued
 from next_hop import NextHop
 from tripost_domains.tracking.recorder import TrackingRecorder
 from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import writing
 from tripost_shared.mail.content import Content
@@ -51,6 +52,24 @@ async def test_a_claim_of_a_stopped_process_is_due_at_once(delivery: Delivery) -
         hop.silent_at.clear()
         await delivery.restart()
         await hop.wait_until(lambda hop: len(hop.taken) == 1, within=5)
+
+
+async def test_a_queued_delivery_that_was_made_before_a_crash_is_not_made_again(delivery: Delivery) -> None:
+    """Its fact was in the event log, and its row was still there."""
+    delivery.settings.retry_first_seconds = 3600
+    await delivery.restart()
+    async with NextHop(replies={"RCPT": ["450 4.2.1 Busy", "450 4.2.1 Busy", "250 Ok"]}) as hop:
+        route(delivery, hop)
+        message = make_message(BOB, "eve@other.example")
+        await delivery.spool.publish(message)
+        await until_queued(delivery, BOB, "eve@other.example")
+        await delivery.until_settled()
+        delivery.events.record(Event("made", message.id, datetime.now(UTC), Fact.RELAYED, "domains", recipient=BOB))
+        async with writing(delivery.engine) as connection:
+            ours = {"state": DeliveryState.ATTEMPTING, "claimed_by": "test", "claimed_until": datetime.now(UTC)}
+            await connection.execute(update(QueuedDelivery).values(**ours))
+        await until_queued(delivery)
+        assert [taken.recipients for taken in hop.taken] == [["eve@other.example"]]
 
 
 async def test_a_large_message_that_was_settled_before_is_only_acknowledged(delivery: Delivery) -> None:

@@ -82,7 +82,7 @@ class DeliveryService:
         holding = Holding(queue, self._contents, events, lifetime, clock)
         attempt = FirstAttempt(dispatcher, settlement, holding, queue, history, self._contents, events, clock)
         self._intake = Intake(reader, attempt, events, clock, room)
-        self._scheduler = Scheduler(queue, dispatcher, settlement, self._contents, events, clock, pace)
+        self._scheduler = Scheduler(queue, dispatcher, settlement, history, self._contents, events, clock, pace)
         self._loops: list[asyncio.Task[None]] = []
 
     @property

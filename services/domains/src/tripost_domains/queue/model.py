@@ -38,10 +38,15 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedMessage:
-    """A queued message with those of its deliveries that were claimed together."""
+    """A queued message with those of its deliveries that were claimed together.
+
+    `may_be_settled`: a claim of theirs ran out before, so a crash may have come between an attempt that went well and
+    the deletion of its row.
+    """
 
     message: SpooledMessage
     claims: tuple[Claim, ...]
+    may_be_settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

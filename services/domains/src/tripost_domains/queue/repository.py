@@ -76,6 +76,8 @@ class QueueRepository:
         Deliveries whose message cannot be read are held, so that they show, and stop no other.
         """
         async with writing(self._engine) as connection:
+            run_out = and_(QueuedDelivery.state == DeliveryState.ATTEMPTING, QueuedDelivery.claimed_until <= now)
+            abandoned = (await connection.scalars(select(QueuedDelivery.id).where(run_out))).all()
             ids = await connection.scalars(self._claim(now, lease, share))
             claimed = ids.all()
             if not claimed:
@@ -86,7 +88,7 @@ class QueueRepository:
                 .where(QueuedDelivery.id.in_(claimed))
                 .order_by(QueuedDelivery.next_attempt_at, QueuedDelivery.id)
             )
-            messages, unreadable = claimed_messages(rows.mappings().all())
+            messages, unreadable = claimed_messages(rows.mappings().all(), frozenset(abandoned))
             if unreadable:
                 await _hold(connection, unreadable)
             return messages

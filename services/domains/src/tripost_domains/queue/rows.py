@@ -1,7 +1,7 @@
 """The deferred queue's rows: from values and back."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
@@ -79,8 +79,13 @@ def put_off_row(row: int, deferral: Deferral, now: datetime) -> dict[str, Any]:
     }
 
 
-def claimed_messages(rows: Sequence[Any]) -> tuple[list[ClaimedMessage], list[Unreadable]]:
-    """Put rows of one message and next hop together: they share a transaction; and name what cannot be read."""
+def claimed_messages(
+    rows: Sequence[Any], abandoned: Collection[int] = ()
+) -> tuple[list[ClaimedMessage], list[Unreadable]]:
+    """Put rows of one message and next hop together: they share a transaction; and name what cannot be read.
+
+    `abandoned` are the rows whose former claim ran out.
+    """
     together: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for row in rows:
         together[row["message_id"], row["next_hop"]].append(row)
@@ -92,7 +97,8 @@ def claimed_messages(rows: Sequence[Any]) -> tuple[list[ClaimedMessage], list[Un
         except msgspec.DecodeError as error:
             unreadable.append(Unreadable(message_id, tuple(row["id"] for row in group), str(error)))
             continue
-        claimed.append(ClaimedMessage(message, tuple(map(_claim_of, group))))
+        claims = tuple(map(_claim_of, group))
+        claimed.append(ClaimedMessage(message, claims, any(claim.id in abandoned for claim in claims)))
     return claimed, unreadable
 
 

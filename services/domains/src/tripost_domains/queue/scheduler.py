@@ -8,7 +8,7 @@ renews what it is still working on.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -22,6 +22,7 @@ from tripost_domains.delivery.outcome import Trial
 from tripost_domains.delivery.patience import until_done
 from tripost_domains.delivery.plan import Plan
 from tripost_domains.delivery.settlement import Settlement
+from tripost_domains.ports import History, TrackingUnavailable
 from tripost_domains.queue.model import ClaimedMessage, Share
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.clock import Clock
@@ -59,12 +60,14 @@ class Scheduler:
         queue: QueueRepository,
         dispatcher: Dispatcher,
         settlement: Settlement,
+        history: History,
         contents: Contents,
         events: EventLog,
         clock: Clock,
         pace: Pace,
     ) -> None:
         self._queue = queue
+        self._history = history
         self._dispatcher = dispatcher
         self._settlement = settlement
         self._contents = contents
@@ -150,6 +153,10 @@ class Scheduler:
         del self._working[task]
 
     async def _work(self, claimed: ClaimedMessage, began_at: float) -> None:
+        if claimed.may_be_settled:
+            claimed = await self._without_settled(claimed)
+            if not claimed.claims:
+                return
         todo = await self._plan(claimed)
         if todo is None:
             return
@@ -158,6 +165,24 @@ class Scheduler:
         except Exception:
             log.exception("queued message broke the scheduler", message_id=claimed.message.id)
             self._set_aside(claimed)
+
+    async def _without_settled(self, claimed: ClaimedMessage) -> ClaimedMessage:
+        """Delete the rows of deliveries that were made before a crash; their facts come before their deletion."""
+        message = claimed.message
+        past = await until_done(lambda: self._history.past_of(message.id), (TrackingUnavailable,), "read the tracking")
+        settled = past.settled(())
+        done = [claim.id for claim in claimed.claims if claim.recipient.address in settled]
+        if not done:
+            return claimed
+        log.info("queued deliveries were made before", message_id=message.id, rows=len(done))
+        gone = await until_done(
+            lambda: self._queue.settle(message.id, done, (), (), self._clock.now()),
+            (DatabaseUnavailable,),
+            "settle queued deliveries",
+        )
+        if gone is not None:
+            self._contents.forget_later(gone)
+        return replace(claimed, claims=tuple(claim for claim in claimed.claims if claim.id not in done))
 
     async def _plan(self, claimed: ClaimedMessage) -> Plan | None:
         """Ask where the recipients lead; None: not now. Nothing was attempted, so a claim may just run out."""
