@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from tripost_shared.bus.encoding import encode
 from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.content import Content
@@ -18,3 +19,8 @@ def spooled_message(number: int, size_octets: int = 4000) -> SpooledMessage:
         envelope=Envelope("", (Recipient("bob@b.example"),)),
         content=Content.of(b"x" * size_octets),
     )
+
+
+def damaged_message(number: int) -> bytes:
+    """Give the octets of the n-th message with one damaged: MessagePack still, but a text in it is no UTF-8."""
+    return encode(spooled_message(number)).replace(b"bob@b.example", b"\xffob@b.example")

@@ -130,7 +130,9 @@ async def test_a_change_reaches_all_watchers(parts: Parts) -> None:
         assert (first.current, second.current) == (EdgeConfig(revision), EdgeConfig(revision))
 
 
-@pytest.mark.parametrize("garbage", [b"{", b'{"revision": "x"}', b"", b"\xff"])
+@pytest.mark.parametrize(
+    "garbage", [b"{", b'{"revision": "x"}', b"", b"\xff", b'{"relay_networks": ["\xff"]}', b"[" * 100_000]
+)
 async def test_garbage_leaves_the_last_good_snapshot(parts: Parts, garbage: bytes) -> None:
     source, publisher, put_octets = parts
     await publisher.put(EDGE_KEY, EdgeConfig(1))

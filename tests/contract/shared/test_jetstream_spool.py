@@ -8,12 +8,13 @@ import pytest
 
 from links import PARTITIONS, SMALL, provisioned_link, settings_for, until
 from servers import NatsServer
-from spooled import spooled_message
+from spooled import damaged_message, spooled_message
 from tripost_shared.bus import jetstream
+from tripost_shared.bus.encoding import encode
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.bus.port import NoAnswer
-from tripost_shared.contracts.events import EVENTS_SUBJECT, Event, Fact
+from tripost_shared.contracts.events import EVENTS_SUBJECT, Event, EventBatch, Fact
 from tripost_shared.contracts.spool import SPOOL_SUBJECT
 from tripost_shared.contracts.subject import Subject
 from tripost_shared.provision import Sizes
@@ -29,6 +30,14 @@ from tripost_shared.spool.jetstream import (
 )
 from tripost_shared.spool.port import MessageTooLarge, SpoolFull
 
+FACT = Event("e", "m", datetime(2026, 1, 1, tzinfo=UTC), Fact.ACCEPTED, "edge")
+UNREADABLE = pytest.mark.parametrize(
+    "unreadable",
+    [
+        pytest.param(b"garbage", id="another form"),
+        pytest.param(damaged_message(2), id="text that is not UTF-8"),
+    ],
+)
 WAIT = timedelta(seconds=5)
 NOT_LONG = timedelta(seconds=0.3)
 
@@ -76,9 +85,10 @@ async def test_a_message_that_nats_will_never_take_is_refused_at_once(link: Nats
         await JetStreamSpool(link, PARTITIONS).publish(spooled_message(1, size_octets=link.max_payload_octets))
 
 
-async def test_a_message_that_cannot_be_read_is_parked_and_the_others_come(link: NatsLink) -> None:
+@UNREADABLE
+async def test_a_message_that_cannot_be_read_is_parked_and_the_others_come(link: NatsLink, unreadable: bytes) -> None:
     reader = JetStreamSpoolReader(link, PARTITIONS)
-    await jetstream.publish(link, f"{SPOOL_SUBJECT}.0", b"garbage")
+    await jetstream.publish(link, f"{SPOOL_SUBJECT}.0", unreadable)
     await JetStreamSpool(link, PARTITIONS).publish(spooled_message(1))
     (delivery,) = await reader.fetch(64, WAIT)
     await delivery.done()
@@ -87,7 +97,7 @@ async def test_a_message_that_cannot_be_read_is_parked_and_the_others_come(link:
     await until_there_are(link, 0, "SPOOL_0")
     parked = await jetstream.last_message(link, UNREADABLE_STREAM, UNREADABLE_SUBJECT)
     assert parked is not None
-    assert parked.data == b"garbage"
+    assert parked.data == unreadable
     assert await reader.oldest_at() is not None
     await reader.close()
 
@@ -145,9 +155,16 @@ async def test_two_readers_share_the_messages_and_one_that_closes_gives_its_own_
     await other_link.close()
 
 
-async def test_facts_that_cannot_be_read_are_dropped(link: NatsLink) -> None:
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        pytest.param(b"garbage", id="another form"),
+        pytest.param(encode(EventBatch((FACT,))).replace(b"edge", b"\xffdge"), id="text that is not UTF-8"),
+    ],
+)
+async def test_facts_that_cannot_be_read_are_dropped(link: NatsLink, unreadable: bytes) -> None:
     reader = JetStreamEventReader(link)
-    await jetstream.publish(link, f"{EVENTS_SUBJECT}.edge", b"garbage")
+    await jetstream.publish(link, f"{EVENTS_SUBJECT}.edge", unreadable)
     assert await reader.fetch(16, NOT_LONG) == []
     await until_there_are(link, 0, "EVENTS")
     await reader.close()

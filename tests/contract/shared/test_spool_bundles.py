@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from links import PARTITIONS, settings_for
 from servers import NatsServer
-from spooled import spooled_message
+from spooled import damaged_message, spooled_message
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.encoding import encode
 from tripost_shared.bus.nats_link import NatsLink
@@ -134,14 +134,34 @@ async def test_another_reader_gets_all_of_it_as_possibly_repeated(
     await other_link.close()
 
 
-async def test_of_a_bundle_only_what_cannot_be_read_is_parked(link: NatsLink, reader: JetStreamSpoolReader) -> None:
-    parts = [msgspec.Raw(encode(spooled_message(1))), msgspec.Raw(msgspec.msgpack.encode({"id": 7}))]
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        pytest.param(msgspec.msgpack.encode({"id": 7}), id="another form"),
+        pytest.param(damaged_message(2), id="text that is not UTF-8"),
+    ],
+)
+async def test_of_a_bundle_only_what_cannot_be_read_is_parked(
+    link: NatsLink, reader: JetStreamSpoolReader, unreadable: bytes
+) -> None:
+    parts = [msgspec.Raw(encode(spooled_message(1))), msgspec.Raw(unreadable)]
     await jetstream.publish(link, f"{SPOOL_SUBJECT}.0", msgspec.msgpack.encode(parts))
     (delivery,) = await fetch_all(reader, 1)
     await delivery.done()
     assert await reader.fetch(64, NOT_LONG) == []
     parked = await jetstream.call(link, f"STREAM.INFO.{UNREADABLE_STREAM}")
     assert parked["state"]["messages"] == 1
+    assert await unanswered(link) == 0
+
+
+async def test_a_message_as_releases_before_bundles_stored_it_is_delivered(
+    link: NatsLink, reader: JetStreamSpoolReader
+) -> None:
+    await jetstream.publish(link, f"{SPOOL_SUBJECT}.0", encode(spooled_message(1)))
+    (delivery,) = await fetch_all(reader, 1)
+    assert delivery.message == spooled_message(1)
+    await delivery.done()
+    assert await reader.fetch(64, NOT_LONG) == []
     assert await unanswered(link) == 0
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from delivery_world import TOP, make_message
+from spooled import damaged_message
 from tripost_domains.queue.model import Claim, ClaimedMessage, Deferral, Share
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.contracts.queue import DeliveryState
@@ -296,15 +297,20 @@ async def test_what_comes_in_held_is_not_attempted(queue: QueueRepository) -> No
     assert (await queue.state()).counts[DeliveryState.HELD] == 1
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        pytest.param(b"\xc1 no MessagePack", id="another form"),
+        pytest.param(damaged_message(1), id="text that is not UTF-8"),
+    ],
+)
 async def test_a_message_that_cannot_be_read_is_held_and_stops_no_other(
-    queue: QueueRepository, database: AsyncEngine
+    queue: QueueRepository, database: AsyncEngine, damaged: bytes
 ) -> None:
     broken = await add(queue, a_deferral("broken@other.example"))
     await add(queue, a_deferral())
     async with writing(database) as connection:
-        await connection.execute(
-            update(QueuedMessage).where(QueuedMessage.id == broken.id).values(spooled=b"\xc1 no MessagePack")
-        )
+        await connection.execute(update(QueuedMessage).where(QueuedMessage.id == broken.id).values(spooled=damaged))
     assert await claim(queue) == [BOB]
     async with reading(database) as connection:
         of_broken = select(QueuedDelivery.state, QueuedDelivery.last_reply, QueuedDelivery.claimed_by)

@@ -41,6 +41,11 @@ def test_a_line_that_only_looks_like_json_is_told_as_it_is() -> None:
     assert as_json.startswith(b'{"event":"{not json"')
 
 
+def test_a_line_in_which_an_octet_is_no_text_is_told_all_the_same() -> None:
+    event, _ = as_event("edge", b'{"event": "caf\xe9"}')
+    assert event["event"] == '{"event": "caf\ufffd"}'
+
+
 def test_levels_of_nats_server_are_understood() -> None:
     event, _ = as_event("nats-server", b"[12] 2026/01/01 10:20:30.000001 [WRN] Something is odd")
     assert (event["event"], event["level"]) == ("Something is odd", "warning")

@@ -144,6 +144,24 @@ async def test_two_replicas_that_see_a_triplet_first_at_once_agree(setting: Sett
     assert await setting.result(greylist) == "early"
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        pytest.param(b"\xc1", id="no MessagePack"),
+        pytest.param(b"\x92\xa1\xff\x01", id="another form"),
+    ],
+)
+async def test_a_triplet_that_cannot_be_read_begins_anew(setting: Setting, damaged: bytes) -> None:
+    await setting.result()
+    (key,) = await setting.bucket.keys()
+    entry = await setting.bucket.get(key)
+    assert entry is not None
+    await setting.bucket.update(key, damaged, entry.revision, timedelta(days=1))
+    assert await setting.result() == "new"
+    setting.clock.advance(timedelta(seconds=300))
+    assert await setting.result() == "passed"
+
+
 @pytest.mark.parametrize("client", [LOGGED_IN, Client("192.0.2.7", relay_permitted=True), Client("127.0.0.1")])
 async def test_our_own_and_exempt_clients_leave_no_trace(setting: Setting, client: Client) -> None:
     assert await setting.greylist.examine(a_mail(client)) is None

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from tripost_embedded.terminal import Terminal
+from tripost_shared.bus.encoding import decode_json
 
 KEPT_FILES: Final = 3
 LONGEST_LINE: Final = 1 << 20  # octets; more without a line end is cut
@@ -124,7 +125,7 @@ def _decoded(line: bytes) -> dict[str, Any] | None:
     if not line.startswith(b"{"):
         return None
     try:
-        return msgspec.json.decode(line, type=dict[str, Any])
+        return decode_json(line, dict[str, Any])
     except msgspec.DecodeError:
         return None
 

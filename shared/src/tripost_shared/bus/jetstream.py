@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from tripost_shared.bus.encoding import decode_json
 from tripost_shared.bus.nats_client import Incoming
 from tripost_shared.bus.nats_link import LinkDown, NatsLink, TooLarge
 
@@ -55,9 +56,6 @@ class StoredMessage(NamedTuple):
     stored_at: datetime
 
 
-_acknowledgement = msgspec.json.Decoder(_Acknowledgement)
-
-
 def header(fields: Mapping[str, str]) -> bytes:
     """Give a header block; names and values come from us, never from mail."""
     return b"NATS/1.0\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode() + b"\r\n"
@@ -81,7 +79,7 @@ async def publish(
     """
     message = await _request(link, subject, payload, within_seconds, fields)
     try:
-        answer = _acknowledgement.decode(message.data)
+        answer = decode_json(message.data, _Acknowledgement)
     except msgspec.DecodeError as error:
         raise JetStreamUnavailable(f"{subject}: the acknowledgement cannot be read") from error
     if answer.error is not None:
@@ -96,15 +94,15 @@ async def call(
     payload = b"" if body is None else msgspec.json.encode(body)
     message = await _request(link, f"{API}.{endpoint}", payload, within_seconds, b"")
     try:
-        answer: dict[str, Any] = msgspec.json.decode(message.data, type=dict[str, Any])
+        answer = decode_json(message.data, dict[str, Any])
+        refusal = msgspec.convert(answer["error"], _Error) if "error" in answer else None
     except msgspec.DecodeError as error:
         raise JetStreamUnavailable(f"{endpoint}: the answer cannot be read") from error
-    if "error" in answer:
-        error_code = msgspec.convert(answer["error"], _Error)
-        if error_code.code == 503:
-            raise JetStreamUnavailable(f"{endpoint}: {error_code.description}")
-        raise JetStreamRefused(error_code.err_code, error_code.description)
-    return answer
+    if refusal is None:
+        return answer
+    if refusal.code == 503:
+        raise JetStreamUnavailable(f"{endpoint}: {refusal.description}")
+    raise JetStreamRefused(refusal.err_code, refusal.description)
 
 
 async def last_message(link: NatsLink, stream: str, subject: str) -> StoredMessage | None:

@@ -3,6 +3,7 @@
 import msgspec
 import structlog
 
+from tripost_shared.bus.encoding import decode_json
 from tripost_shared.config.port import Snapshot, Watched
 
 log = structlog.get_logger()
@@ -11,7 +12,7 @@ log = structlog.get_logger()
 def read_into(watched: Watched[Snapshot], key: str, value: bytes) -> bool:
     """Put the JSON value in force; tells whether it could be read. What a listener cannot use is logged too."""
     try:
-        snapshot = msgspec.json.decode(value, type=type(watched.current))
+        snapshot = decode_json(value, type(watched.current))
     except msgspec.DecodeError as error:
         log.warning("configuration cannot be read, the last one stays in force", key=key, because=str(error))
         return False

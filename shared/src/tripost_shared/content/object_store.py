@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from tripost_shared.bus import jetstream
+from tripost_shared.bus.encoding import decode_json
 from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable, StoredMessage
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.content.port import ContentDamaged, ContentMissing, ContentUnavailable, StoredObject
@@ -155,7 +156,7 @@ class ObjectContentStore:
 def _read_meta(message: StoredMessage) -> ObjectMeta | None:
     """Read a meta message; None for a deleted object, and for garbage, which is logged."""
     try:
-        meta = msgspec.json.decode(message.data, type=ObjectMeta)
+        meta = decode_json(message.data, ObjectMeta)
     except msgspec.DecodeError as error:
         log.warning("object's meta message cannot be read", bucket=BUCKET, subject=message.subject, because=str(error))
         return None

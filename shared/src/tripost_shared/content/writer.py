@@ -11,6 +11,7 @@ import structlog
 from nats.nuid import NUID
 
 from tripost_shared.bus import jetstream
+from tripost_shared.bus.encoding import decode_json
 from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.content.port import ContentUnavailable
@@ -142,7 +143,7 @@ class ObjectWriter:
         if former is None:
             return
         try:
-            nuid = msgspec.json.decode(former, type=ObjectMeta).nuid
+            nuid = decode_json(former, ObjectMeta).nuid
             await jetstream.purge(self._link, STREAM, CHUNKS + nuid)
         except (msgspec.DecodeError, JetStreamRefused, JetStreamUnavailable) as error:
             log.info("chunks of a replaced object stay behind", name=self._name, because=str(error))

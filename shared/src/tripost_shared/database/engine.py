@@ -59,7 +59,7 @@ def _open_postgresql(url: URL) -> AsyncEngine:
         pool_pre_ping=True,  # a restarted server costs a new connection, not a failed statement
         pool_recycle=1800,
         json_serializer=_json_text,
-        json_deserializer=msgspec.json.decode,
+        json_deserializer=msgspec.json.decode,  # noqa: TID251 (text that the database holds to be UTF-8)
         connect_args={
             "timeout": CONNECT_WITHIN.total_seconds(),
             "command_timeout": STATEMENT_WITHIN.total_seconds() + 2,  # the server's own limit speaks first
@@ -78,7 +78,7 @@ def _open_sqlite(url: URL) -> AsyncEngine:
         url,
         hide_parameters=True,
         json_serializer=_json_text,
-        json_deserializer=msgspec.json.decode,
+        json_deserializer=msgspec.json.decode,  # noqa: TID251 (text that the database holds to be UTF-8)
         # isolation_level None: the driver begins no transaction by itself, _begin does
         connect_args={"timeout": LOCK_WITHIN.total_seconds(), "isolation_level": None},
     )

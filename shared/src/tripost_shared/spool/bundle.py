@@ -3,7 +3,8 @@
 JetStream makes an fsync for each message that it stores, 170–210 µs of CPU. While one bundle is on its way the messages
 that are accepted meanwhile gather for the next one: on a quiet system each goes alone, at once.
 
-On the wire a bundle is a MessagePack array of SpooledMessages.
+On the wire a bundle is a MessagePack array of SpooledMessages. A SpooledMessage by itself, as releases before bundles
+stored it, is read as a bundle of one.
 """
 
 import asyncio
@@ -19,7 +20,6 @@ from tripost_shared.contracts.spool import SpooledMessage
 MAX_MESSAGES: Final = 15  # MessagePack's short form of an array, whose first octet tells the count
 MAX_OCTETS: Final = 256 * 1024
 _SHORT_ARRAY: Final = 0x90
-_parts = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 def count_of(payload: bytes) -> int:
@@ -30,13 +30,13 @@ def count_of(payload: bytes) -> int:
 def opened(payload: bytes) -> list[SpooledMessage | bytes]:
     """Give a bundle's messages, or their octets where they cannot be read; all of it as one if it is no bundle."""
     try:
-        parts = _parts.decode(payload)
+        parts = decode(payload, list[msgspec.Raw])
     except msgspec.DecodeError:
-        return [payload]
+        return [_read(payload)]
     return [_read(part) for part in parts] or [payload]
 
 
-def _read(part: msgspec.Raw) -> SpooledMessage | bytes:
+def _read(part: msgspec.Raw | bytes) -> SpooledMessage | bytes:
     octets = bytes(part)
     try:
         return decode(octets, SpooledMessage)

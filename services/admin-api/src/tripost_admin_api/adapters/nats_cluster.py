@@ -11,6 +11,7 @@ import structlog
 
 from tripost_admin_api.ports import ClusterUnavailable, SpoolNumbers
 from tripost_shared.bus import jetstream
+from tripost_shared.bus.encoding import decode_json
 from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
@@ -185,7 +186,7 @@ async def _present(link: NatsLink, key: str) -> tuple[int, int]:
     if is_deleted(message):
         return message.sequence, 0
     try:
-        return message.sequence, msgspec.json.decode(message.data, type=_Stamp).revision
+        return message.sequence, decode_json(message.data, _Stamp).revision
     except msgspec.DecodeError as error:
         log.warning("configuration in force cannot be read, replacing it", key=key, because=str(error))
         return message.sequence, 0

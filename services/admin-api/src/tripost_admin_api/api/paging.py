@@ -12,6 +12,7 @@ from pydantic import Field
 
 from tripost_admin_api.api.models import Incoming
 from tripost_admin_api.api.problems import invalid
+from tripost_shared.bus.encoding import decode_json
 
 Row = TypeVar("Row")
 
@@ -38,7 +39,7 @@ def decode(cursor: str, kind: type[Row]) -> Row | None:
     if not cursor:
         return None
     try:
-        position = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
+        position = decode_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), kind)
         for value in position:  # type: ignore[attr-defined]  # kind is a tuple type
             _require_possible(value)
     except (binascii.Error, msgspec.DecodeError, ValueError, OverflowError):

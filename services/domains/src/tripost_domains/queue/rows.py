@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from tripost_domains.queue.model import Claim, ClaimedMessage, Deferral
+from tripost_shared.bus.encoding import decode, encode
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.mail.content import Content
@@ -45,7 +46,7 @@ def message_row(message: SpooledMessage, content: Content) -> dict[str, Any]:
         "size_octets": content.size_octets,
         "received_at": message.received_at,
         "content": content.stored,
-        "spooled": msgspec.msgpack.encode(msgspec.structs.replace(message, content=content)),
+        "spooled": encode(msgspec.structs.replace(message, content=content)),
     }
 
 
@@ -93,7 +94,7 @@ def claimed_messages(
     unreadable: list[Unreadable] = []
     for (message_id, _), group in together.items():
         try:
-            message = msgspec.msgpack.decode(group[0]["spooled"], type=SpooledMessage)
+            message = decode(group[0]["spooled"], SpooledMessage)
         except msgspec.DecodeError as error:
             unreadable.append(Unreadable(message_id, tuple(row["id"] for row in group), str(error)))
             continue

@@ -8,15 +8,19 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Final
 
 import msgspec
+import structlog
 
 from tripost_filter.check import MustWait, Stage
 from tripost_filter.exemptions import Exemptions, address_of
 from tripost_filter.mail import Mail
+from tripost_shared.bus.encoding import decode, encode
 from tripost_shared.clock import Clock
 from tripost_shared.contracts.config import GreylistPolicy
 from tripost_shared.contracts.filter import Finding
 from tripost_shared.kv.port import Bucket, BucketUnavailable, Conflict, Entry
 from tripost_shared.mail.reply import SmtpReply
+
+log = structlog.get_logger()
 
 COME_BACK_LATER: Final = SmtpReply(451, "4.7.1", "Greylisted, please try again later")
 PREFIX_LENGTHS: Final = {4: 24, 6: 64}  # large senders retry from a neighbour
@@ -93,24 +97,37 @@ class Greylist:
             entry = await self._note_first_sight(key)
             if entry is None:
                 return self._deferred("new", self._policy.delay_seconds)
-        return await self._judge(key, entry)
+        try:
+            triplet = decode(entry.value, Triplet)
+        except msgspec.DecodeError as error:
+            log.warning("triplet cannot be read, it begins anew", key=key, because=str(error))
+            await self._begin_anew(key, entry)
+            return self._deferred("new", self._policy.delay_seconds)
+        return await self._judge(key, entry, triplet)
 
     def _applies(self, mail: Mail) -> bool:
         return self._policy.enabled and mail.reverse_path is not None and not self._exemptions.cover(mail.client)
 
     async def _note_first_sight(self, key: str) -> Entry | None:
         """Write a waiting triplet; give the entry instead if another replica was quicker."""
-        triplet = Triplet(passed=False, since=self._now())
         try:
-            await self._triplets.create(
-                key, msgspec.msgpack.encode(triplet), timedelta(seconds=self._policy.retry_window_seconds)
-            )
+            await self._triplets.create(key, self._waiting(), timedelta(seconds=self._policy.retry_window_seconds))
         except Conflict:
             return await self._triplets.get(key)
         return None
 
-    async def _judge(self, key: str, entry: Entry) -> Finding:
-        triplet = msgspec.msgpack.decode(entry.value, type=Triplet)
+    async def _begin_anew(self, key: str, entry: Entry) -> None:
+        """Write a waiting triplet over an entry."""
+        window = timedelta(seconds=self._policy.retry_window_seconds)
+        try:
+            await self._triplets.update(key, self._waiting(), entry.revision, window)
+        except Conflict:
+            return  # another replica has just done it
+
+    def _waiting(self) -> bytes:
+        return encode(Triplet(passed=False, since=self._now()))
+
+    async def _judge(self, key: str, entry: Entry, triplet: Triplet) -> Finding:
         age = self._now() - triplet.since
         if not triplet.passed and age < self._policy.delay_seconds:
             return self._deferred("early", self._policy.delay_seconds - age)
@@ -120,7 +137,7 @@ class Greylist:
         return Finding(self.name, "known" if triplet.passed else "passed", evidence={"age_seconds": str(age)})
 
     async def _remember(self, key: str, entry: Entry) -> None:
-        value = msgspec.msgpack.encode(Triplet(passed=True, since=self._now()))
+        value = encode(Triplet(passed=True, since=self._now()))
         try:
             await self._triplets.update(key, value, entry.revision, timedelta(seconds=self._policy.remember_seconds))
         except Conflict:
