@@ -30,7 +30,7 @@ async def test_nothing_is_taken_over_before_the_database_was_there_for_a_lease(c
     """After an outage others renew their claims first."""
     queue = EmptyQueue()
     nothing = cast("Any", None)
-    scheduler = Scheduler(cast("Any", queue), nothing, nothing, nothing, nothing, clock, Pace())
+    scheduler = Scheduler(cast("Any", queue), nothing, nothing, nothing, nothing, nothing, clock, Pace())
 
     async def takes_over() -> bool:
         await scheduler.claim()
