@@ -1,5 +1,6 @@
 """Tracking through the API: found by any of its marks, shown with every fact."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,7 +8,7 @@ import msgspec
 import pytest
 
 from admin_api import Api
-from tripost_admin_api.api.trace import CAUSAL_ORDER
+from tripost_admin_api.api.trace import CAUSAL_ORDER, MOST_FACTS, MOST_FACTS_IN_LIST
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.filter import Finding
 from tripost_shared.database.models import TrackedEvent, TrackedMessage
@@ -42,28 +43,30 @@ class Tracking:
             )
 
     async def fact(self, identifier: str, fact: Fact, at: datetime | None = None, **members: Any) -> None:
-        self._facts += 1
-        event = Event(
-            id=f"fact-{self._facts}",
-            message_id=identifier,
-            at=at or self._api.clock.now(),
-            fact=fact,
-            service=members.pop("service", "edge"),
-            **members,
-        )
-        body = {key: value for key, value in msgspec.to_builtins(event).items() if key not in COLUMNS}
         async with self._api.parts.database.writing() as session:
-            session.add(
-                TrackedEvent(
-                    id=event.id,
-                    message_id=event.message_id,
-                    at=event.at,
-                    fact=event.fact.value,
-                    service=event.service,
-                    recipient=event.recipient,
-                    body=body,
-                )
-            )
+            session.add(self._row(identifier, fact, at or self._api.clock.now(), members))
+
+    async def refused(self, identifier: str, recipients: Iterable[str]) -> None:
+        """Each a second after the one before."""
+        async with self._api.parts.database.writing() as session:
+            for place, recipient in enumerate(recipients):
+                at = self._api.clock.now() + timedelta(seconds=place)
+                session.add(self._row(identifier, Fact.REFUSED, at, {"stage": "rcpt", "recipient": recipient}))
+
+    def _row(self, identifier: str, fact: Fact, at: datetime, members: dict[str, Any]) -> TrackedEvent:
+        self._facts += 1
+        service = members.pop("service", "edge")
+        event = Event(id=f"fact-{self._facts}", message_id=identifier, at=at, fact=fact, service=service, **members)
+        body = {key: value for key, value in msgspec.to_builtins(event).items() if key not in COLUMNS}
+        return TrackedEvent(
+            id=event.id,
+            message_id=event.message_id,
+            at=event.at,
+            fact=event.fact.value,
+            service=event.service,
+            recipient=event.recipient,
+            body=body,
+        )
 
 
 @pytest.fixture
@@ -231,6 +234,31 @@ async def test_messages_are_found_by_any_of_their_marks(api: Api, tracking: Trac
     assert await found(api, until=half_an_hour_ago, recipient="nobody@local.test") == []
     shown = (await api.reader.get(f"{V1}/messages", params={"id": mine})).json()["items"][0]
     assert shown["recipients"] == ["Bob@Local.test", "x@local.test"]
+
+
+async def test_messages_with_many_facts_take_no_recipients_from_the_others(api: Api, tracking: Tracking) -> None:
+    refused = [f"no{number:03}@local.test" for number in range(MOST_FACTS_IN_LIST + 1)]
+    identifiers = [tracking.new_id() for _ in range(MOST_FACTS // MOST_FACTS_IN_LIST + 2)]
+    for identifier in identifiers:
+        api.clock.advance(timedelta(seconds=1))
+        await tracking.message(identifier, Fact.REFUSED)
+        await tracking.refused(identifier, refused)
+    listed = (await api.reader.get(f"{V1}/messages")).json()["items"]
+    assert [item["id"] for item in listed] == identifiers[::-1]
+    for item in listed:
+        assert (item["recipients"], item["recipients_truncated"]) == (refused[:MOST_FACTS_IN_LIST], True)
+
+
+async def test_the_recipients_that_were_accepted_are_listed_before_all_that_were_refused(
+    api: Api, tracking: Tracking
+) -> None:
+    identifier = tracking.new_id()
+    refused = [f"no{number:03}@local.test" for number in range(MOST_FACTS_IN_LIST)]
+    await tracking.message(identifier, Fact.ACCEPTED)
+    await tracking.refused(identifier, refused)
+    await tracking.fact(identifier, Fact.ACCEPTED, api.clock.now() + timedelta(hours=1), recipients=("bob@local.test",))
+    item = (await api.reader.get(f"{V1}/messages")).json()["items"][0]
+    assert item["recipients"] == ["bob@local.test", *refused[:-1]]
 
 
 async def test_messages_of_one_moment_are_each_listed_once(api: Api, tracking: Tracking) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Text, case, cast, select
+from sqlalchemy import Select, Text, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.api.models import Outgoing
@@ -29,6 +29,8 @@ CAUSAL_ORDER: Final = (
     Fact.DISCARDED,
 )
 MOST_FACTS = 2000
+MOST_FACTS_IN_LIST = 100  # of each message
+NAMES_RECIPIENTS: Final = frozenset({Fact.ACCEPTED.value, Fact.REFUSED.value})  # facts about the envelope
 DSN_IS_MADE_WITHIN = timedelta(minutes=10)  # of the fact that tells of it
 
 
@@ -44,6 +46,7 @@ class MessageOut(Outgoing):
     login: str
     reverse_path: str | None = Field(description="Empty for the null one; null when none was given.")
     recipients: list[str]
+    recipients_truncated: bool = Field(description="There may be more recipients than are shown.")
     subject: str
     size_octets: int
 
@@ -129,14 +132,36 @@ _RANK: Final = case(
 
 async def summaries(session: AsyncSession, rows: Sequence[TrackedMessage]) -> list[MessageOut]:
     """Show messages with their envelopes' recipients."""
-    recipients: dict[str, dict[str, None]] = {row.id: {} for row in rows}
-    wanted = select(TrackedEvent).where(
-        TrackedEvent.message_id.in_(recipients),
-        TrackedEvent.fact.in_([Fact.ACCEPTED.value, Fact.REFUSED.value]),
+    facts: dict[str, list[Any]] = {row.id: [] for row in rows}
+    for fact in await session.execute(_recipients_of(list(facts))):
+        facts[fact.message_id].append(fact)
+    items = []
+    for row in rows:
+        shown = facts[row.id][:MOST_FACTS_IN_LIST]
+        recipients = dict.fromkeys(recipient for fact in shown for recipient in _named(fact.recipients, fact.recipient))
+        items.append(_summary(row, list(recipients), truncated=len(facts[row.id]) > MOST_FACTS_IN_LIST))
+    return items
+
+
+def _recipients_of(identifiers: list[str]) -> Select[Any]:
+    """Select whom the first facts of each message name, so that one with many facts does not use up the others' share.
+
+    One fact more than is shown tells that there are more. What was accepted comes first: it names the whole envelope.
+    """
+    is_accepted = case((TrackedEvent.fact == Fact.ACCEPTED.value, 0), else_=1)
+    order = (is_accepted, TrackedEvent.at, TrackedEvent.id)
+    place = func.row_number().over(partition_by=TrackedEvent.message_id, order_by=order)
+    numbered = (
+        select(
+            TrackedEvent.message_id,
+            TrackedEvent.recipient,
+            TrackedEvent.body["recipients"].label("recipients"),
+            place.label("place"),
+        )
+        .where(TrackedEvent.message_id.in_(identifiers), TrackedEvent.fact.in_(NAMES_RECIPIENTS))
+        .subquery()
     )
-    for event in await session.scalars(wanted.order_by(TrackedEvent.at).limit(MOST_FACTS)):
-        recipients[event.message_id].update(dict.fromkeys(_recipients(event)))
-    return [_summary(row, list(recipients[row.id])) for row in rows]
+    return select(numbered).where(numbered.c.place <= MOST_FACTS_IN_LIST + 1).order_by(numbered.c.place)
 
 
 async def read_trace(session: AsyncSession, identifier: str) -> TraceOut | None:
@@ -159,11 +184,12 @@ async def read_trace(session: AsyncSession, identifier: str) -> TraceOut | None:
         return None
     shown = [fact_out(fact) for fact in facts[:MOST_FACTS]]
     recipients = dict.fromkeys(recipient for fact in facts for recipient in _recipients(fact))
-    summary = _summary(row, list(recipients)).model_dump() | {"id": identifier}
+    truncated = len(facts) > MOST_FACTS
+    summary = _summary(row, list(recipients), truncated=truncated).model_dump() | {"id": identifier}
     return TraceOut(
         **summary,
         events=shown,
-        truncated=len(facts) > MOST_FACTS,
+        truncated=truncated,
         session_messages=[key for key in known if key not in {identifier, session_id}],
         related=await _related(session, row, shown),
     )
@@ -191,14 +217,18 @@ async def _related(session: AsyncSession, row: TrackedMessage, facts: Iterable[F
     return [RelatedOut(id=key, relation=relation, status=statuses.get(key)) for key, relation in relations.items()]
 
 
-def _recipients(event: TrackedEvent) -> list[str]:
-    if event.fact not in {Fact.ACCEPTED, Fact.REFUSED}:
-        return []
-    listed = event.body.get("recipients") or ()
-    return [*listed, *([event.recipient] if event.recipient else [])]
+def _recipients(event: TrackedEvent) -> Sequence[str]:
+    if event.fact not in NAMES_RECIPIENTS:
+        return ()
+    return _named(event.body.get("recipients"), event.recipient)
 
 
-def _summary(row: TrackedMessage, recipients: list[str]) -> MessageOut:
+def _named(listed: Sequence[str] | None, one: str) -> Sequence[str]:
+    """Give whom a fact names: the envelope's recipients, and the one that it is about."""
+    return (*(listed or ()), *((one,) if one else ()))
+
+
+def _summary(row: TrackedMessage, recipients: list[str], *, truncated: bool) -> MessageOut:
     return MessageOut(
         id=row.id,
         session_id=row.session_id,
@@ -209,6 +239,7 @@ def _summary(row: TrackedMessage, recipients: list[str]) -> MessageOut:
         login=row.login,
         reverse_path=row.reverse_path,
         recipients=recipients,
+        recipients_truncated=truncated,
         subject=row.subject,
         size_octets=row.size_octets,
     )

@@ -51,7 +51,7 @@ def list_messages(
         time_column("TIME (UTC)", "first_at"),
         column("STATUS", "status"),
         ("SENDER", lambda item: "<>" if item["reverse_path"] == "" else item["reverse_path"]),
-        column("RECIPIENTS", "recipients"),
+        ("RECIPIENTS", lambda item: [*item["recipients"], *(["…"] if item["recipients_truncated"] else [])]),
         column("CLIENT", "client"),
         column("SUBJECT", "subject"),
     ]
