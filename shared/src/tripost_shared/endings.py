@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 BROKEN: Final = 1  # start it again
-WRONG_SETTING: Final = 2  # nothing but its operator can mend that: never start it again
+WRONG_SETTING: Final = 2  # nothing but its operator can mend that, unless it has worked with these settings before
 
 DRAIN_WITHIN: Final = timedelta(seconds=15)
 STOP_WITHIN: Final = timedelta(seconds=5)

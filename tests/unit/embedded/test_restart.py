@@ -37,9 +37,20 @@ def test_a_stable_minute_makes_the_next_delay_short_again() -> None:
 
 
 def test_a_service_that_refuses_its_settings_is_not_started_again() -> None:
-    life = Life().after(event_of_exit(2))
+    life = Life().after(event_of_exit(2, may_refuse=True))
     assert life.phase is Phase.REFUSED
     assert not [event for phase, event in NEXT_PHASE if phase is Phase.REFUSED]
+
+
+def test_the_same_code_of_a_program_that_means_nothing_by_it_is_a_death() -> None:
+    """A panic in Go is exit code 2."""
+    assert event_of_exit(2, may_refuse=False) is Event.DIED
+
+
+def test_that_it_was_ready_is_remembered_over_its_deaths() -> None:
+    life = Life()
+    assert not died(life, YOUNG).has_been_ready
+    assert died(died(life.after(Event.ANSWERED), YOUNG), YOUNG).has_been_ready
 
 
 def test_a_service_that_waits_for_its_next_start_is_stopped_at_once() -> None:
@@ -48,10 +59,10 @@ def test_a_service_that_waits_for_its_next_start_is_stopped_at_once() -> None:
 
 @pytest.mark.parametrize("code", [0, 1, 137, -9])
 def test_every_other_exit_is_a_death(code: int) -> None:
-    assert event_of_exit(code) is Event.DIED
+    assert event_of_exit(code, may_refuse=True) is Event.DIED
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, -9])
 def test_any_exit_ends_a_service_that_is_stopping(code: int) -> None:
-    life = Life(Phase.READY).after(Event.STOP).after(event_of_exit(code))
+    life = Life(Phase.STARTING).after(Event.STOP).after(event_of_exit(code, may_refuse=True))
     assert life.phase is Phase.STOPPED

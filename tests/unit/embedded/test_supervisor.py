@@ -29,6 +29,10 @@ signal.signal(signal.SIGTERM, end)
 while True: signal.pause()
 """
 DEAF = OBEDIENT.replace("signal.signal(signal.SIGTERM, end)", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+# Refuses once while there is a file that stands for what is taken.
+REFUSING_WHILE_TAKEN = OBEDIENT.replace(
+    "def end", "if (folder / 'taken').exists():\n    (folder / 'taken').unlink()\n    sys.exit(2)\ndef end"
+)
 REFUSING = "import sys; print('TRIPOST_EDGE_WORKERS: too many', file=sys.stderr); sys.exit(2)"
 
 
@@ -82,6 +86,7 @@ class Stage:
             probe,
             timedelta(seconds=1),
             self.folder / f"{name}.pid",
+            tells_wrong_setting=name != "nats-server",
         )
         log = ServiceLog(name, LogFile(self.folder / f"{name}.log", 1 << 20), self.terminal)
         return Keeper(plan, log, self.said.append)
@@ -136,6 +141,27 @@ async def test_a_service_that_refuses_its_settings_ends_the_cluster(stage: Stage
     assert await stage.ended() == "edge"
     assert "TRIPOST_EDGE_WORKERS: too many" in (stage.folder / "edge.log").read_text()
     assert not stage.all_ready.is_set()
+
+
+async def test_a_service_that_refuses_what_it_took_before_is_started_again_and_said_so(stage: Stage) -> None:
+    """As when another program takes its port between two starts."""
+    stage.start(edge=REFUSING_WHILE_TAKEN)
+    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    (stage.folder / "taken").touch()
+    (stage.folder / "edge.ready").unlink()
+    os.kill(stage.pid("edge"), signal.SIGKILL)
+    await stage.until(lambda: "edge is ready again" in stage.said)
+    assert any(text.startswith("edge refused settings that it had taken before (exit code 2;") for text in stage.said)
+
+
+async def test_a_nats_server_that_panics_is_started_again(stage: Stage) -> None:
+    """Go ends such a program with 2."""
+    stage.start(**{"nats-server": REFUSING_WHILE_TAKEN, "edge": OBEDIENT})
+    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    (stage.folder / "taken").touch()
+    os.kill(stage.pid("nats-server"), signal.SIGKILL)
+    await stage.until(lambda: any(text.startswith("nats-server ended (exit code 2)") for text in stage.said))
+    await stage.until(lambda: "nats-server is ready again" in stage.said)
 
 
 async def test_a_service_that_does_not_end_in_time_is_killed_and_said_so(stage: Stage) -> None:

@@ -102,6 +102,7 @@ def _service_plan(cluster: Cluster, name: str, ours: Mapping[str, str]) -> Servi
         _health_probe(name, cluster.operators),
         KILL_AFTER,
         cluster.home.pid_file(name),
+        tells_wrong_setting=True,
     )
 
 
@@ -126,7 +127,7 @@ def _nats_plan(cluster: Cluster, port: int, passwords: Mapping[str, str]) -> Ser
         drops_to=cluster.user,
     )
     probe = nats_probe(Listen(f"127.0.0.1:{port}"))
-    return ServicePlan(NATS, program, probe, NATS_KILL_AFTER, cluster.home.pid_file(NATS))
+    return ServicePlan(NATS, program, probe, NATS_KILL_AFTER, cluster.home.pid_file(NATS), tells_wrong_setting=False)
 
 
 def nats_program() -> Path:

@@ -1,7 +1,8 @@
 """When a service that has ended is started again. Pure.
 
 A service that dies is started again, quickly at first, then with growing delays. One that exits for a wrong setting is
-not: nothing but its operator can mend that.
+not: nothing but its operator can mend that. That is so until it was ready for the first time. What it refuses later it
+has taken before (a port that somebody holds for a moment, a disk that is full), so that is a death like others.
 """
 
 from dataclasses import dataclass
@@ -45,7 +46,6 @@ NEXT_PHASE: Final = MappingProxyType(
         (Phase.STARTING, Event.REFUSED): Phase.REFUSED,
         (Phase.STARTING, Event.STOP): Phase.STOPPING,
         (Phase.READY, Event.DIED): Phase.WAITING,
-        (Phase.READY, Event.REFUSED): Phase.REFUSED,
         (Phase.READY, Event.STOP): Phase.STOPPING,
         (Phase.WAITING, Event.DUE): Phase.STARTING,
         (Phase.WAITING, Event.STOP): Phase.STOPPED,
@@ -57,17 +57,19 @@ NEXT_PHASE: Final = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """A service's phase, and how often in a row it has died young."""
+    """A service's phase, how often in a row it has died young, and whether it was ever ready."""
 
     phase: Phase = Phase.STARTING
     deaths: int = 0
+    has_been_ready: bool = False
 
     def after(self, event: Event, lived: timedelta = timedelta()) -> "Life":
         """Give the life after the event; `lived` is how long the process that died was up. KeyError: cannot happen."""
         phase = NEXT_PHASE[self.phase, event]
+        has_been_ready = self.has_been_ready or phase is Phase.READY
         if event is not Event.DIED:
-            return Life(phase, self.deaths)
-        return Life(phase, 1 if lived >= STABLE_AFTER else self.deaths + 1)
+            return Life(phase, self.deaths, has_been_ready)
+        return Life(phase, 1 if lived >= STABLE_AFTER else self.deaths + 1, has_been_ready)
 
     @property
     def delay(self) -> timedelta:
@@ -76,6 +78,6 @@ class Life:
         return min(FIRST_DELAY * (1 << doublings), LONGEST_DELAY)
 
 
-def event_of_exit(code: int) -> Event:
-    """Tell what an exit code means; negative ones are signals."""
-    return Event.REFUSED if code == WRONG_SETTING else Event.DIED
+def event_of_exit(code: int, *, may_refuse: bool) -> Event:
+    """Tell what an exit code means; negative ones are signals. `may_refuse`: whether its code can tell of a setting."""
+    return Event.REFUSED if may_refuse and code == WRONG_SETTING else Event.DIED

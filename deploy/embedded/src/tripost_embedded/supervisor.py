@@ -14,6 +14,7 @@ from tripost_embedded.output import ServiceLog
 from tripost_embedded.process import GATHER_SECONDS, Process, Program
 from tripost_embedded.readiness import Probe, wait_ready
 from tripost_embedded.restart import Event, Life, Phase, event_of_exit
+from tripost_shared.endings import WRONG_SETTING
 
 SLOW_START: Final = timedelta(seconds=20)
 Say = Callable[[str], None]
@@ -21,13 +22,18 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
-    """A service of the cluster. `kill_after`: how long it may take to end once it was asked to."""
+    """A service of the cluster. `kill_after`: how long it may take to end once it was asked to.
+
+    `tells_wrong_setting`: whether its exit code 2 says that a setting is wrong, as it does for the services of ours. A
+    program in Go ends with 2 when it panics.
+    """
 
     name: str
     program: Program
     probe: Probe
     kill_after: timedelta
     pid_file: Path
+    tells_wrong_setting: bool
 
 
 class Keeper:
@@ -74,7 +80,8 @@ class Keeper:
             watching.cancel()
             self._process = None
             self.ready.clear()
-        return event_of_exit(code), _ending(code)
+        may_refuse = self.plan.tells_wrong_setting and not self.life.has_been_ready
+        return event_of_exit(code, may_refuse=may_refuse), _ending(code, self.plan)
 
     async def _watch(self) -> None:
         await wait_ready(self.plan.probe)
@@ -168,5 +175,9 @@ class Supervisor:
         when_ready()
 
 
-def _ending(code: int) -> str:
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended (exit code {code})"
+def _ending(code: int, plan: ServicePlan) -> str:
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    if code == WRONG_SETTING and plan.tells_wrong_setting:
+        return f"refused settings that it had taken before (exit code {code}; its own words are above)"
+    return f"ended (exit code {code})"
