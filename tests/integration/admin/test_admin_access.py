@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from admin_api import EXPIRED_TOKEN, ONE_TIME_PASSWORD, Api
-from tripost_admin_api.api.application import build_api
+from tripost_admin_api.api.application import build_api, build_application
 from tripost_shared.database.models import ApiToken, Operator
 
 V1 = "/api/v1"
@@ -233,6 +233,39 @@ async def test_failed_logins_make_the_next_one_wait(api: Api) -> None:
     assert throttled.headers["retry-after"] == "1"
     api.clock.advance(timedelta(seconds=1))
     assert_problem(await api.nobody.post(f"{V1}/session", headers=basic(ONE_TIME_PASSWORD)), 403)
+
+
+async def test_logins_that_fail_elsewhere_keep_no_operator_out(api: Api) -> None:
+    application = build_application(api.parts)
+
+    async def log_in(address: str, password: str) -> int:
+        transport = httpx.ASGITransport(application, client=(address, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="https://admin.example") as client:
+            return (await client.post(f"{V1}/session", headers=basic(password))).status_code
+
+    await api.admin.put(f"{V1}/operators/admin/password", json={"password": "correct horse"})
+    assert [await log_in(f"192.0.2.{host}", "wrong") for host in range(6)] == [401] * 5 + [429]
+    for network in range(10):
+        assert await log_in(f"198.51.{network}.1", "wrong") == 401
+    assert await log_in("203.0.113.1", "correct horse") == 201
+
+
+async def test_an_operators_new_password_ends_the_sessions_of_no_other(api: Api) -> None:
+    """Neither of one whose name a pattern would match, nor of one whose name begins alike."""
+    others = ["axb", "A_B", "a_b c"]
+    async with api.parts.database.writing() as session:
+        hashed = await api.parts.passwords.hash("correct horse")
+        for name in ("a_b", *others):
+            session.add(Operator(name=name, password_hash=hashed, created_at=api.clock.now()))
+    tokens = {}
+    for name in ("a_b", *others):
+        begun = await api.nobody.post(f"{V1}/session", headers=basic("correct horse", name))
+        tokens[name] = {"Authorization": f"Bearer {begun.json()['token']}"}
+    assert (await api.admin.put(f"{V1}/operators/a_b/password", json={"password": "battery staple"})).is_success
+    assert_problem(await api.nobody.get(f"{V1}/session", headers=tokens["a_b"]), 401)
+    for name in others:
+        answer = await api.nobody.get(f"{V1}/session", headers=tokens[name])
+        assert answer.json()["actor"] == f"operator {name}"
 
 
 async def test_an_unknown_operator_looks_like_a_wrong_password(api: Api) -> None:

@@ -1,13 +1,15 @@
 """The pure parts of admin-api: who may what, who waits, what a name is."""
 
+import asyncio
+import threading
 from datetime import timedelta
 
 import pytest
 from argon2 import PasswordHasher
 
 from tripost_admin_api.access.actor import Actor, Permission, Scope, permission, takes_password
-from tripost_admin_api.access.passwords import Passwords, complaint_about, one_time_password
-from tripost_admin_api.access.throttle import MOST_KEPT, LoginThrottle
+from tripost_admin_api.access.passwords import AT_A_TIME, Passwords, complaint_about, one_time_password
+from tripost_admin_api.access.throttle import MOST_KEPT, LoginThrottle, keys_of
 from tripost_admin_api.access.tokens import digest_of, new_token
 from tripost_admin_api.api import names, paging
 from tripost_admin_api.api.problems import Problem
@@ -64,12 +66,48 @@ def test_the_wait_doubles_from_the_sixth_failure_and_ends_at_a_minute() -> None:
     assert waits == [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60]
 
 
-def test_accounts_and_addresses_wait_each_by_itself() -> None:
+def test_a_network_waits_whatever_the_account() -> None:
     throttle = LoginThrottle(FrozenClock())
     for number in range(5):
-        assert not throttle.attempt("address 192.0.2.1", f"account {number}")
-    assert throttle.attempt("address 192.0.2.1", "account other") > timedelta(0)
-    assert not throttle.attempt("address 192.0.2.2", "account other")
+        assert not throttle.attempt(*keys_of(f"192.0.2.{number}", f"account {number}"))
+    assert throttle.attempt(*keys_of("192.0.2.200", "other")) > timedelta(0)
+    assert not throttle.attempt(*keys_of("198.51.100.1", "account 1"))
+
+
+def test_a_login_of_another_account_from_the_same_network_is_no_pardon() -> None:
+    throttle = LoginThrottle(FrozenClock())
+    for _ in range(5):
+        throttle.attempt(*keys_of("192.0.2.1", "admin"))
+        throttle.succeeded(*keys_of("192.0.2.1", "other"))
+    assert throttle.attempt(*keys_of("192.0.2.1", "admin")) > timedelta(0)
+    assert not throttle.attempt(*keys_of("192.0.2.1", "other"))
+
+
+def test_an_attack_from_everywhere_keeps_no_operator_out() -> None:
+    clock = FrozenClock()
+    throttle = LoginThrottle(clock)
+    for attacker in range(1000):
+        throttle.attempt(*keys_of(f"10.{attacker // 250}.{attacker % 250}.1", "admin"))
+        operator = keys_of("192.0.2.1", "admin")
+        assert not throttle.attempt(*operator)
+        throttle.succeeded(*operator)
+        clock.advance(timedelta(milliseconds=100))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are_one"),
+    [
+        ("192.0.2.1", "192.0.2.254", True),
+        ("192.0.2.1", "::ffff:192.0.2.9", True),
+        ("192.0.2.1", "192.0.3.1", False),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("", "", True),
+    ],
+)
+def test_a_client_commands_a_whole_network(one: str, other: str, are_one: bool) -> None:
+    assert (keys_of(one, "admin") == keys_of(other, "admin")) is are_one
 
 
 def test_attempts_side_by_side_count_before_their_outcome_is_known() -> None:
@@ -112,6 +150,31 @@ async def test_passwords_are_verified_against_their_hash_alone() -> None:
     assert not await passwords.verify("battery staple", hashed)
     assert not await passwords.verify("correct horse", None)
     assert not await passwords.verify("correct horse", "no hash at all")
+
+
+class SlowHashes(PasswordHashes):
+    """Counts how many are at work at once; none ends before it is released."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.begun = 0
+
+    def match(self, _password: str, _password_hash: str | None) -> bool:
+        self.begun += 1
+        return self.released.wait(10)
+
+
+async def test_however_many_log_in_at_once_few_passwords_are_verified_at_a_time() -> None:
+    hashes = SlowHashes()
+    passwords = Passwords(hashes)
+    logins = [asyncio.create_task(passwords.verify("x", None)) for _ in range(20)]
+    async with asyncio.timeout(10):
+        while hashes.begun < AT_A_TIME:  # noqa: ASYNC110 (nothing tells when)
+            await asyncio.sleep(0.001)
+    begun = hashes.begun
+    hashes.released.set()
+    assert all(await asyncio.gather(*logins))
+    assert (begun, hashes.begun) == (AT_A_TIME, 20)
 
 
 def test_a_one_time_password_is_one_that_would_be_accepted() -> None:

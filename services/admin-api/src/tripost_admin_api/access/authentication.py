@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tripost_admin_api.access import tokens
 from tripost_admin_api.access.actor import Actor, Scope
 from tripost_admin_api.access.passwords import LONGEST_OCTETS, Passwords
-from tripost_admin_api.access.throttle import LoginThrottle
+from tripost_admin_api.access.throttle import LoginThrottle, keys_of
 from tripost_admin_api.configuration.changes import Database
 from tripost_shared.clock import Clock
 from tripost_shared.database.models import ApiToken, Operator
@@ -71,8 +72,8 @@ class Authenticator:
             raise unknown
         if row.last_used_at is None or now - row.last_used_at >= NOTE_USE_EVERY:
             await self._note_use(row.id, now)
-        if row.name.startswith(SESSION_NAME):
-            operator = row.name.removeprefix(SESSION_NAME).rpartition(" ")[0]
+        operator = _operator_of(row.name)
+        if operator:
             return Actor(f"operator {operator}", Scope(row.scope), operator, proof=row.token_sha256)
         return Actor(f"token {row.name}", Scope(row.scope), proof=row.token_sha256)
 
@@ -83,7 +84,7 @@ class Authenticator:
             raise NotAuthenticated("The Basic credentials cannot be read (RFC 7617).") from None
         if not colon or len(password.encode()) > LONGEST_OCTETS or len(name) > 100:
             raise NotAuthenticated("The Basic credentials cannot be read (RFC 7617).")
-        keys = (f"address {client_address}", f"account {name}")
+        keys = keys_of(client_address, name)
         wait = self._throttle.attempt(*keys)
         if wait:
             log.warning("login put off", operator=printable(name), client=client_address, seconds=wait.total_seconds())
@@ -117,13 +118,22 @@ async def confirm(session: AsyncSession, actor: Actor) -> None:
         raise NotAuthenticated("What you logged in with has just been changed or revoked; nothing was done.")
 
 
-def session_tokens_of(operator: str) -> str:
-    """Give the beginning of the names of an operator's session tokens."""
-    return f"{SESSION_NAME}{operator} "
+def session_token_name(operator: str) -> str:
+    """Name a new session's token."""
+    return f"{SESSION_NAME}{operator} {secrets.token_hex(6)}"
 
 
-async def end_sessions(session: AsyncSession, operator: str) -> None:
-    """Forget the operator's session tokens."""
-    rows = await session.scalars(select(ApiToken).where(ApiToken.name.startswith(session_tokens_of(operator))))
-    for row in rows:
-        await session.delete(row)
+async def end_sessions(session: AsyncSession, operator: str, expired_before: datetime | None = None) -> None:
+    """Forget the operator's session tokens; those that expired before then, if a time is given."""
+    named = select(ApiToken).where(ApiToken.name.startswith(f"{SESSION_NAME}{operator} ", autoescape=True))
+    if expired_before is not None:
+        named = named.where(ApiToken.expires_at < expired_before)
+    for row in await session.scalars(named):
+        # SQLite's LIKE takes upper and lower case for the same, and another operator's name may begin with this one.
+        if _operator_of(row.name) == operator:
+            await session.delete(row)
+
+
+def _operator_of(token_name: str) -> str:
+    """Give whose session a token is; "" for a token that is no session's."""
+    return token_name.removeprefix(SESSION_NAME).rpartition(" ")[0] if token_name.startswith(SESSION_NAME) else ""

@@ -1,6 +1,7 @@
 """Passwords: what is accepted as one; hashed and verified in threads, so that nothing else waits."""
 
 import asyncio
+import os
 import secrets
 from typing import Final
 
@@ -8,7 +9,8 @@ from tripost_shared.database.password_hashes import PasswordHashes
 
 SHORTEST: Final = 8  # characters; NIST SP 800-63B §5.1.1.2
 LONGEST_OCTETS: Final = 512
-AT_A_TIME: Final = 2  # each costs 19 MiB and about 26 ms of a core
+# Each costs 19 MiB and about 26 ms of a core; half of the cores is left to mail, however many log in at once.
+AT_A_TIME: Final = max(1, min(2, (os.cpu_count() or 1) // 2))
 
 _ONE_TIME_ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"  # what nobody mistakes when copying from a screen
 
@@ -30,7 +32,10 @@ def complaint_about(password: str) -> str:
 
 
 class Passwords:
-    """Hashes and verifies, a bounded number at a time."""
+    """Hashes and verifies, AT_A_TIME; the others wait in the order in which they came.
+
+    The waiting are as many as connections at most, so that a flood of logins delays one by seconds and refuses none.
+    """
 
     def __init__(self, hashes: PasswordHashes | None = None) -> None:
         self._hashes = hashes or PasswordHashes()

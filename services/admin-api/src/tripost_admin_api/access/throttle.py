@@ -1,22 +1,38 @@
-"""Failed logins make the next one wait, by client address and by account; pure but for the clock."""
+"""Failed logins make the next one wait, by the client's network; pure but for the clock.
+
+An account is never made to wait by itself: whoever knows its name could keep its operator out, from anywhere.
+"""
 
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address, ip_network
+from types import MappingProxyType
 from typing import Final
 
 from tripost_shared.clock import Clock
 
 FREE_FAILURES: Final = 5  # a person who mistypes meets no wait
-LONGEST_WAIT: Final = timedelta(minutes=1)  # so that nobody can lock an operator out for long
+LONGEST_WAIT: Final = timedelta(minutes=1)  # a network that was abused is soon good again once that ends
 FORGET_AFTER: Final = timedelta(minutes=15)
 MOST_KEPT: Final = 10_000
+NETWORK_PREFIXES: Final = MappingProxyType({4: 24, 6: 64})  # what one client commands, as the greylist has it
 
 
 @dataclass(slots=True)
 class _Failures:
     count: int
     last_at: float  # seconds of the clock's `monotonic`
+
+
+def keys_of(client_address: str, account: str) -> tuple[str, str]:
+    """Give what an attempt counts against: the client's network, and the account as it is tried from there.
+
+    The first bounds what a network may try with many accounts; the second stays when the first is forgotten because
+    another account has logged in from that network.
+    """
+    network = _network_of(client_address)
+    return f"network {network}", f"account {account} from {network}"
 
 
 class LoginThrottle:
@@ -54,3 +70,13 @@ class LoginThrottle:
             return 0.0
         doubled = 2.0 ** min(known.count - FREE_FAILURES, 10)
         return float(known.last_at + min(doubled, LONGEST_WAIT.total_seconds()) - now)
+
+
+def _network_of(client_address: str) -> str:
+    """Give the network that counts as one client: `192.0.2.0/24`, `2001:db8::/64`; a name without an address itself."""
+    try:
+        address = ip_address(client_address)
+    except ValueError:
+        return client_address
+    address = getattr(address, "ipv4_mapped", None) or address
+    return str(ip_network((address.packed, NETWORK_PREFIXES[address.version]), strict=False))

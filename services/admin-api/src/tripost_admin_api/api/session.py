@@ -1,16 +1,15 @@
 """Operators: from a password to a session's token, and to another password."""
 
-import secrets
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 from pydantic import Field, SecretStr
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.access.actor import Scope
-from tripost_admin_api.access.authentication import end_sessions, session_tokens_of
+from tripost_admin_api.access.authentication import end_sessions, session_token_name
 from tripost_admin_api.access.passwords import complaint_about
 from tripost_admin_api.access.tokens import digest_of, new_token
 from tripost_admin_api.api.models import Incoming, Outgoing
@@ -54,13 +53,9 @@ async def begin_session(parts: PartsNeeded, actor: ActorNeeded) -> SessionMade:
     now = parts.clock.now()
     expires_at = now + parts.session_lifetime
     async with parts.changing(actor) as change:
-        await change.session.execute(
-            delete(ApiToken).where(
-                ApiToken.name.startswith(session_tokens_of(actor.operator)), ApiToken.expires_at < now
-            )
-        )
+        await end_sessions(change.session, actor.operator, expired_before=now)
         row = ApiToken(
-            name=session_tokens_of(actor.operator) + secrets.token_hex(6),
+            name=session_token_name(actor.operator),
             scope=Scope.ADMIN.value,
             token_sha256=digest_of(token),
             created_at=now,
