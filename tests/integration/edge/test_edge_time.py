@@ -7,6 +7,7 @@ import pytest
 
 from dialog import Dialog
 from edge_world import EdgeWorld
+from tripost_shared.contracts.filter import MESSAGE, MessageQuestion, Verdict
 
 Start = Callable[..., Awaitable[EdgeWorld]]
 UP_TO_DATA = "C: MAIL FROM:<>\nC: RCPT TO:<ann@dest.example>\nC: DATA\nS: 250 *\nS: 250 *\nS: 354 *"
@@ -57,14 +58,12 @@ async def test_time_that_a_tier_takes_is_not_the_clients(running: Start) -> None
     answer = asyncio.Event()
     judge = world.tiers._message
 
-    async def slow(question: object) -> object:
+    async def slow(question: MessageQuestion) -> Verdict:
         await answer.wait()
-        return await judge(question)  # type: ignore[arg-type] # the bus gives the right kind
+        return await judge(question)
 
-    world.bus._replicas["filter.v1.message"].clear()
-    from tripost_shared.contracts.filter import MESSAGE  # noqa: PLC0415 (one test needs it)
-
-    await world.bus.serve(MESSAGE, slow)  # type: ignore[arg-type] # see above
+    world.bus.forsake(MESSAGE)
+    await world.bus.serve(MESSAGE, slow)
     async with await world.greeted() as client:
         await client(UP_TO_DATA + "\nC: .")
         asyncio.get_running_loop().call_later(0.3, answer.set)

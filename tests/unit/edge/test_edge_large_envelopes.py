@@ -4,6 +4,7 @@ import ssl
 
 import pytest
 
+from contents import read_all
 from edge_world import EdgeWorld, a_session
 from tripost_edge.session.session import Session, Transaction
 from tripost_shared.clock import FrozenClock
@@ -48,7 +49,7 @@ async def test_a_question_that_is_too_large_is_asked_with_the_content_by_referen
     (question,) = world.tiers.questions(MessageQuestion)
     (message,) = world.spooled
     assert question.content == message.content
-    assert await world.store.read(message.content) == CONTENT
+    assert await read_all(world.store, message.content) == CONTENT
 
 
 async def test_a_message_that_is_too_large_for_the_spool_goes_by_reference(world: EdgeWorld) -> None:
@@ -56,7 +57,7 @@ async def test_a_message_that_is_too_large_for_the_spool_goes_by_reference(world
     world.spool.most_octets = 300_000
     assert (await sent(world, a_session())).code == 250
     (message,) = world.spooled
-    assert await world.store.read(message.content) == CONTENT
+    assert await read_all(world.store, message.content) == CONTENT
 
 
 @pytest.mark.parametrize("bound", ["bus", "spool"])

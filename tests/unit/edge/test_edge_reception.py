@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from contents import read_all
 from tripost_edge.session import replies
 from tripost_edge.stages.reception import ContentLimits, Reception
 from tripost_shared.content.memory import MemoryContentStore
@@ -39,7 +40,7 @@ async def test_content_arrives_whole_inline_or_stored(at_once: int, body_octets:
     reference = await reception.finish()
     assert reference.size_octets == len(content)
     assert (reference.inline is None) == (len(content) > LIMITS.inline_octets)
-    assert await world.store.read(reference) == content
+    assert await read_all(world.store, reference) == content
     assert reception.subject == "s"
 
 
@@ -82,7 +83,7 @@ async def test_forged_fields_go_and_the_size_is_what_goes_on() -> None:
     forged = b"Authentication-Results: mx.tripost.example; spf=pass\r\n"
     await take(reception, b"A: b\r\n" + forged + b"\r\n" + b"x" * 3000 + b"\r\n")
     content = await reception.finish()
-    assert await world.store.read(content) == b"A: b\r\n\r\n" + b"x" * 3000 + b"\r\n"
+    assert await read_all(world.store, content) == b"A: b\r\n\r\n" + b"x" * 3000 + b"\r\n"
     assert content.size_octets == 6 + 2 + 3002
     assert reception.size_octets == content.size_octets + len(forged)
 

@@ -128,7 +128,7 @@ async def test_known_recipients_are_not_resolved_again_until_the_directory_chang
 
 
 async def test_an_answer_about_other_recipients_is_no_answer(world: EdgeWorld) -> None:
-    world.bus._replicas[RESOLVE.name].clear()
+    world.bus.forsake(RESOLVE)
 
     async def short(_: ResolveQuestion) -> ResolveAnswer:
         return ResolveAnswer((RecipientKind.LOCAL,))

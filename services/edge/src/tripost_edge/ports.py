@@ -2,14 +2,12 @@
 
 from tripost_shared.bus.port import Bus, NoAnswer, QuestionTooLarge
 from tripost_shared.clock import Clock
-from tripost_shared.config.port import ConfigSource, Watched
 from tripost_shared.content.port import ContentStore, ContentUnavailable, ContentWriter
 from tripost_shared.spool.port import EventLog, MessageTooLarge, Spool, SpoolFull, SpoolUnavailable
 
 __all__ = [
     "Bus",
     "Clock",
-    "ConfigSource",
     "ContentStore",
     "ContentUnavailable",
     "ContentWriter",
@@ -20,5 +18,4 @@ __all__ = [
     "Spool",
     "SpoolFull",
     "SpoolUnavailable",
-    "Watched",
 ]

@@ -75,6 +75,10 @@ class MemoryBus:
 
         self._replicas[subject.name].append(replica)
 
+    def forsake(self, subject: Subject[Question, Answer]) -> None:
+        """Let nobody answer the subject any more, as when all its replicas have died."""
+        self._replicas.pop(subject.name, None)
+
     async def gather(self, name: str, answer: type[Answer], within: timedelta) -> list[Answer]:
         """Give what all instances answer, at once."""
         return [decode(encode(handler()), answer) for handler in self._instances.get(name, [])]

@@ -26,7 +26,6 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "NOOP": Event.OTHER,
         "HELP": Event.OTHER,
         "VRFY": Event.OTHER,
-        "EXPN": Event.OTHER,
     }
 )
 NOT_IMPLEMENTED: Final = frozenset({"EXPN", "BDAT", "TURN", "ETRN", "ATRN", "SEND", "SOML", "SAML"})
@@ -37,6 +36,7 @@ _PATH: Final = r':[ \t]*<((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>((?:[ \t].*)?)'
 _FROM: Final = re.compile("FROM" + _PATH, re.IGNORECASE)
 _TO: Final = re.compile("TO" + _PATH, re.IGNORECASE)
 _KEYWORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_BETWEEN_PARAMETERS: Final = re.compile("[ \t]+")  # and no other white space: a value may hold that
 
 
 class Command(NamedTuple):
@@ -89,7 +89,7 @@ def parse_rcpt(argument: str) -> PathArgument:
 
 def _parameters(text: str) -> dict[str, str | None]:
     parameters: dict[str, str | None] = {}
-    for word in text.split():
+    for word in filter(None, _BETWEEN_PARAMETERS.split(text)):
         keyword, equals, value = word.partition("=")
         if not _KEYWORD.fullmatch(keyword) or (equals and not value):
             raise PermanentFailure(replies.BAD_PARAMETER, because="malformed parameter")

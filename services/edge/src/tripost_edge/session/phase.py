@@ -31,7 +31,7 @@ class Event(StrEnum):
     DATA = "data"
     CONTENT = "content"  # the whole content has arrived, whatever became of it
     RSET = "rset"
-    OTHER = "other"  # NOOP, HELP, VRFY, EXPN: at any time, changing nothing
+    OTHER = "other"  # NOOP, HELP, VRFY: at any time, changing nothing
     QUIT = "quit"
 
 

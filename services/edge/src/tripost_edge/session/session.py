@@ -34,7 +34,7 @@ class Transaction:
         )
 
     def add_findings(self, findings: tuple[Finding, ...]) -> None:
-        """Keep what a stage found; what says the same for many recipients (SPF) is kept once."""
+        """Keep what a stage found; what says the same for many recipients (SPF), or again, is kept once."""
         for finding in findings:
             key = (finding.check, finding.result, finding.because)
             if key not in self.found:
@@ -77,15 +77,3 @@ class Session:
     def subject_id(self) -> str:
         """What a reply or a fact is about: the transaction at hand, else the session."""
         return self.transaction.id if self.transaction is not None else self.id
-
-
-def merged(known: list[Finding], more: tuple[Finding, ...]) -> list[Finding]:
-    """Add findings to known ones, each result of a check once."""
-    seen = {(finding.check, finding.result, finding.because) for finding in known}
-    both = list(known)
-    for finding in more:
-        key = (finding.check, finding.result, finding.because)
-        if key not in seen:
-            seen.add(key)
-            both.append(finding)
-    return both

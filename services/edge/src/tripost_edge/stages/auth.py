@@ -46,7 +46,7 @@ class Auth:
         if mechanism is None:
             return replies.AUTH_UNKNOWN_MECHANISM if name else replies.ARGUMENT_NEEDED
         try:
-            credentials = await _exchange(mechanism(), initial.strip(), converse)
+            credentials = await _exchange(mechanism(), initial.strip(" \t"), converse)
         except PermanentFailure as failure:
             if failure.reply.code == replies.AUTH_INVALID.code:
                 return await self._failed(session, name.upper(), "", failure.because)

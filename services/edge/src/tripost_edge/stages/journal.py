@@ -7,7 +7,7 @@ import structlog
 
 from tripost_edge import metrics
 from tripost_edge.ports import Clock, EventLog
-from tripost_edge.session.session import Session, Transaction, merged
+from tripost_edge.session.session import Session, Transaction
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.filter import Finding, Verdict
 from tripost_shared.contracts.spool import Direction
@@ -67,7 +67,8 @@ class Journal:
         subject: str,
     ) -> None:
         """Record a message that was answered with 250: ACCEPTED, or DISCARDED by the verdict."""
-        findings = tuple(merged(transaction.findings, verdict.findings))
+        transaction.add_findings(verdict.findings)
+        findings = tuple(transaction.findings)
         metrics.messages[fact.value].inc()
         metrics.octets_received.inc(size_octets)
         self._record(
@@ -103,7 +104,8 @@ class Journal:
         verdict: Verdict | None = None,
     ) -> SmtpReply:
         """Record a message that was refused after its content had come; gives the reply with its id."""
-        findings = tuple(merged(transaction.findings, verdict.findings if verdict else ()))
+        transaction.add_findings(verdict.findings if verdict else ())
+        findings = tuple(transaction.findings)
         metrics.messages["deferred" if reply.is_transient else "refused"].inc()
         metrics.refusals["data"].inc()
         self._record(

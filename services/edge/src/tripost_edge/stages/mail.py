@@ -96,7 +96,7 @@ class Mail:
         if not path:
             return ""
         if not smtputf8 and not path.isascii():
-            raise PermanentFailure(replies.SENDER_NEEDS_SMTPUTF8, because="reverse-path is not ASCII")
+            raise PermanentFailure(replies.NEEDS_SMTPUTF8, because="reverse-path is not ASCII")
         try:
             if len(path.encode()) + 2 > MAX_PATH_OCTETS:
                 raise InvalidAddress("path too long")

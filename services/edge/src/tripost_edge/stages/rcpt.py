@@ -153,7 +153,7 @@ class Rcpt:
             if given.parameters:
                 return replies.UNKNOWN_PARAMETER
             if not transaction.smtputf8 and not given.path.isascii():
-                return replies.RECIPIENT_NEEDS_SMTPUTF8
+                return replies.NEEDS_SMTPUTF8
             if len(given.path.encode()) + 2 > MAX_PATH_OCTETS:
                 return replies.BAD_RECIPIENT
             address = parse_path(given.path)
