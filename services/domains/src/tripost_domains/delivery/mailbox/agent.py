@@ -56,7 +56,7 @@ class MailboxAgent:
         try:
             if trial.may_be_repeated:
                 beginning = stem(message.received_at, message.id)
-                found = await self._workers.run(partial(self._maildirs.find, folder, beginning))
+                found = await self._workers.run(partial(self._maildirs.find, folder, name, beginning))
                 if found:
                     return delivered(MAILBOX, "Delivered", f"found in {found}/ from an earlier attempt")
             if whole is not None:
