@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import nats
 import pytest
 
+from contents import read_all
 from links import provisioned_link
 from servers import NatsServer
 from tripost_shared.bus import jetstream
@@ -48,17 +49,17 @@ async def write(store: ContentStore, name: str, octets: bytes, piece: int = 30_0
 async def test_what_is_committed_is_read_back(store: ContentStore, octets: bytes) -> None:
     content = await write(store, "1k3v9q2m8f0abcde.1", octets)
     assert content == Content(size_octets=len(octets), stored="1k3v9q2m8f0abcde.1")
-    assert await store.read(content) == octets
+    assert await read_all(store, content) == octets
 
 
 async def test_inline_content_needs_no_object(store: ContentStore) -> None:
-    assert await store.read(Content.of(b"Hello")) == b"Hello"
+    assert await read_all(store, Content.of(b"Hello")) == b"Hello"
 
 
 async def test_what_is_not_committed_is_missing(store: ContentStore) -> None:
     await store.writer("a").write(SOME_MIB)
     with pytest.raises(ContentMissing):
-        await store.read(Content(size_octets=len(SOME_MIB), stored="a"))
+        await read_all(store, Content(size_octets=len(SOME_MIB), stored="a"))
     assert await store.list() == []
 
 
@@ -72,13 +73,13 @@ async def test_what_is_aborted_is_gone(store: ContentStore) -> None:
 async def test_an_object_of_another_size_is_missing(store: ContentStore) -> None:
     await write(store, "a", b"Hello")
     with pytest.raises(ContentMissing):
-        await store.read(Content(size_octets=6, stored="a"))
+        await read_all(store, Content(size_octets=6, stored="a"))
 
 
 async def test_a_second_commit_replaces_the_first(store: ContentStore) -> None:
     await write(store, "a", SOME_MIB)
     content = await write(store, "a", b"new")
-    assert await store.read(content) == b"new"
+    assert await read_all(store, content) == b"new"
     assert [stored.size_octets for stored in await store.list()] == [3]
 
 
@@ -88,7 +89,7 @@ async def test_deleting_removes_and_may_be_repeated(store: ContentStore) -> None
     await store.delete("a")
     await store.delete("a")
     with pytest.raises(ContentMissing):
-        await store.read(content)
+        await read_all(store, content)
     assert [stored.name for stored in await store.list()] == ["b"]
 
 
@@ -97,7 +98,7 @@ async def test_what_was_committed_later_than_the_one_to_delete_stays(store: Cont
     (former,) = await store.list()
     content = await write(store, "a", b"new")
     await store.delete("a", committed_by=former.stored_at)
-    assert await store.read(content) == b"new"
+    assert await read_all(store, content) == b"new"
     (new,) = await store.list()
     await store.delete("a", committed_by=new.stored_at)
     assert await store.list() == []
@@ -120,7 +121,7 @@ async def test_other_clients_read_our_objects_and_we_theirs(link: NatsLink, nats
     assert theirs.data == SOME_MIB
     assert theirs.info.size == ours.size_octets
     await bucket.put("theirs", SOME_MIB)
-    assert await ObjectContentStore(link).read(Content(size_octets=len(SOME_MIB), stored="theirs")) == SOME_MIB
+    assert await read_all(ObjectContentStore(link), Content(size_octets=len(SOME_MIB), stored="theirs")) == SOME_MIB
     await bucket.delete("theirs")
     assert [stored.name for stored in await ObjectContentStore(link).list()] == ["ours"]
     await client.close()
@@ -150,7 +151,7 @@ async def test_what_is_committed_while_the_former_object_is_deleted_stays(
 
     monkeypatch.setattr(jetstream, "last_message", look_up_then_commit)
     await store.delete("a")
-    assert await store.read(Content(size_octets=len(SOME_MIB), stored="a")) == SOME_MIB
+    assert await read_all(store, Content(size_octets=len(SOME_MIB), stored="a")) == SOME_MIB
     assert await messages_in(link) == 6 + 1
 
 
@@ -160,7 +161,7 @@ async def test_a_missing_chunk_is_noticed(link: NatsLink, monkeypatch: pytest.Mo
     content = await write(store, "a", SOME_MIB)
     await jetstream.call(link, f"STREAM.MSG.DELETE.{STREAM}", {"seq": 3})
     with pytest.raises(ContentMissing, match="damaged"):
-        await store.read(content)
+        await read_all(store, content)
 
 
 async def test_chunks_in_a_wrong_order_are_noticed(link: NatsLink) -> None:
@@ -171,7 +172,7 @@ async def test_chunks_in_a_wrong_order_are_noticed(link: NatsLink) -> None:
     await jetstream.publish(link, first.subject, first.data)
     await jetstream.call(link, f"STREAM.MSG.DELETE.{STREAM}", {"seq": 1})
     with pytest.raises(ContentMissing, match="damaged"):
-        await store.read(content)
+        await read_all(store, content)
 
 
 async def test_only_chunks_without_meta_that_are_old_are_orphans(link: NatsLink) -> None:
@@ -183,7 +184,7 @@ async def test_only_chunks_without_meta_that_are_old_are_orphans(link: NatsLink)
     assert await store.delete_orphans(timedelta(hours=1)) == 0
     assert await store.delete_orphans(timedelta(0)) == 1
     assert await messages_in(link) == 6 + 1
-    assert await store.read(content) == SOME_MIB
+    assert await read_all(store, content) == SOME_MIB
 
 
 async def messages_in(link: NatsLink) -> int:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from config_publisher import KvConfigPublisher
+from contents import read_all
 from links import PARTITIONS, until
 from servers import NatsServer
 from spooled import spooled_message
@@ -162,7 +163,7 @@ async def test_stores_say_that_they_are_unavailable(own_server: NatsServer, own_
         await writer.commit()
     await writer.abort()
     with pytest.raises(ContentUnavailable):
-        await store.read(Content(size_octets=1, stored="a"))
+        await read_all(store, Content(size_octets=1, stored="a"))
     with pytest.raises(ContentUnavailable):
         await store.list()
     with pytest.raises(BucketUnavailable):

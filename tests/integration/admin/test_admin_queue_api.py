@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from admin_api import Api
+from contents import read_all
 from tripost_shared.contracts.events import Fact
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.mail.content import Content
@@ -115,7 +116,7 @@ async def test_the_last_delivery_dropped_takes_message_and_content_along(api: Ap
     identifier = await queued(api, ("bob@b.example", "deferred"), ("cat@c.example", "held"))
     await api.admin.post(f"{V1}/{identifier}/drop", json={"recipients": ["bob@b.example"]})
     assert await states(api, identifier) == {"cat@c.example": "held"}
-    assert await api.cluster.content.read(Content(size_octets=6, stored=identifier)) == b"octets"
+    assert await read_all(api.cluster.content, Content(size_octets=6, stored=identifier)) == b"octets"
     await api.admin.post(f"{V1}/{identifier}/drop")
     assert (await api.reader.get(f"{V1}/{identifier}")).status_code == 404
     assert await api.cluster.content.list() == []

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trustme
 
+from contents import read_all
 from dialog import Dialog
 from edge_world import EdgeWorld
 from tripost_shared.contracts.domains import AuthenticateQuestion, MaySendQuestion, RecipientKind
@@ -198,4 +199,4 @@ async def test_a_long_message_under_tls_arrives_whole(world: EdgeWorld, submitti
     await submitting("S: 250 2.0.0 *")
     (message,) = world.spooled
     assert message.content.stored == message.id
-    assert await world.store.read(message.content) == b"Subject: long\r\n\r\n" + body
+    assert await read_all(world.store, message.content) == b"Subject: long\r\n\r\n" + body

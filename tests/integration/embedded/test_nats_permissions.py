@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from config_publisher import KvConfigPublisher
+from contents import read_all
 from servers import NatsServer, free_port
 from tripost_embedded.nats_config import nats_config
 from tripost_shared.bus.nats_bus import NatsBus
@@ -157,7 +158,7 @@ async def test_stored_content_is_read_listed_and_deleted(links: Links, writer: s
     writing = ObjectContentStore(links[writer]).writer("1k3v9q2m8f0abcde.1")
     await writing.write(octets)
     content = await writing.commit()
-    assert await ObjectContentStore(links["filter"]).read(content) == octets
+    assert await read_all(ObjectContentStore(links["filter"]), content) == octets
     domains = ObjectContentStore(links["domains"])
     assert [stored.name for stored in await domains.list()] == ["1k3v9q2m8f0abcde.1"]
     await domains.delete("1k3v9q2m8f0abcde.1")

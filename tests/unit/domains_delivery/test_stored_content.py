@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from contents import read_all
 from tripost_domains.delivery.contents import FORGET_AFTER, ORPHAN_AFTER, Contents, orphaned
 from tripost_shared.clock import FrozenClock
 from tripost_shared.content.memory import MemoryContentStore
@@ -61,7 +62,7 @@ async def test_the_sweep_keeps_what_was_committed_anew_meanwhile(clock: FrozenCl
         return set()
 
     await Contents(store, clock).sweep(None, queued)
-    assert await store.read(Content(size_octets=3, stored="again")) == b"new"
+    assert await read_all(store, Content(size_octets=3, stored="again")) == b"new"
 
 
 async def test_damaged_content_is_not_gone(clock: FrozenClock) -> None:
@@ -105,7 +106,7 @@ async def test_content_that_is_stored_again_at_the_moment_of_forgetting_stays(cl
         return False
 
     await contents.forget_due(is_wanted)
-    assert await store.read(Content(size_octets=3, stored="again")) == b"new"
+    assert await read_all(store, Content(size_octets=3, stored="again")) == b"new"
 
 
 async def test_inline_content_is_stored_under_the_messages_id(clock: FrozenClock) -> None:
@@ -115,4 +116,4 @@ async def test_inline_content_is_stored_under_the_messages_id(clock: FrozenClock
     )
     kept = await Contents(store, clock).keep(message)
     assert (kept.stored, kept.inline, kept.size_octets) == (message.id, None, 6)
-    assert await store.read(kept) == b"A: b\r\n"
+    assert await read_all(store, kept) == b"A: b\r\n"

@@ -40,10 +40,6 @@ class MemoryContentStore:
         if octets:
             yield octets
 
-    async def read(self, content: Content) -> bytes:
-        """Give all octets at once."""
-        return b"".join([chunk async for chunk in self.open(content)])
-
     async def delete(self, name: str, committed_by: datetime | None = None) -> None:
         """Remove the object, if there is one, and none that was committed later."""
         self.require_available()

@@ -58,10 +58,6 @@ class ObjectContentStore:
         if size_octets != meta.size or meta.digest != f"SHA-256={base64.urlsafe_b64encode(digest.digest()).decode()}":
             raise ContentDamaged(f"{content.stored}: damaged, {size_octets} of {meta.size} octets")
 
-    async def read(self, content: Content) -> bytes:
-        """Give all octets at once."""
-        return b"".join([chunk async for chunk in self.open(content)])
-
     async def delete(self, name: str, committed_by: datetime | None = None) -> None:
         """Remove the object: its meta message first, since chunks alone are found by `delete_orphans`.
 

@@ -56,10 +56,6 @@ class ContentStore(Protocol):
         """Give the octets in chunks, inline ones in one; iterating raises ContentMissing or ContentUnavailable."""
         ...
 
-    async def read(self, content: Content) -> bytes:
-        """Give all octets at once."""
-        ...
-
     async def delete(self, name: str, committed_by: datetime | None = None) -> None:
         """Remove the object; none of that name is no error. Raises ContentUnavailable.
 
