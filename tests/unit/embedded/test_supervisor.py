@@ -28,12 +28,17 @@ signal.signal(signal.SIGTERM, end)
 (folder / (name + ".ready")).write_text("")
 while True: signal.pause()
 """
+# Ends when two of its kind have been asked to.
+ENDS_WITH_OTHERS = OBEDIENT.replace(
+    "    sys.exit(0)", "    while len((folder / 'ended').read_text().split()) < 2: time.sleep(0.01)\n    sys.exit(0)"
+)
 DEAF = OBEDIENT.replace("signal.signal(signal.SIGTERM, end)", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
 # Refuses once while there is a file that stands for what is taken.
 REFUSING_WHILE_TAKEN = OBEDIENT.replace(
     "def end", "if (folder / 'taken').exists():\n    (folder / 'taken').unlink()\n    sys.exit(2)\ndef end"
 )
 REFUSING = "import sys; print('TRIPOST_EDGE_WORKERS: too many', file=sys.stderr); sys.exit(2)"
+STOP_TURNS = {"edge": 0, "filter": 1, "domains": 1, "nats-server": 2}
 
 
 class Stage:
@@ -87,6 +92,7 @@ class Stage:
             timedelta(seconds=1),
             self.folder / f"{name}.pid",
             tells_wrong_setting=name != "nats-server",
+            stop_turn=STOP_TURNS[name],
         )
         log = ServiceLog(name, LogFile(self.folder / f"{name}.log", 1 << 20), self.terminal)
         return Keeper(plan, log, self.said.append)
@@ -99,13 +105,22 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     await stage.close()
 
 
-async def test_services_stop_in_the_order_given(stage: Stage) -> None:
-    stage.start(edge=OBEDIENT, filter=OBEDIENT, domains=OBEDIENT)
+async def test_services_stop_turn_by_turn(stage: Stage) -> None:
+    stage.start(**{"nats-server": OBEDIENT, "filter": OBEDIENT, "edge": OBEDIENT})
     await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
     stage.ask_to_stop()
     assert await stage.ended() == ""
-    assert (stage.folder / "ended").read_text().split() == ["edge", "filter", "domains"]
+    assert (stage.folder / "ended").read_text().split() == ["edge", "filter", "nats-server"]
     assert not list(stage.folder.glob("*.pid"))
+
+
+async def test_services_of_one_turn_stop_side_by_side(stage: Stage) -> None:
+    """Neither ends before the other has been asked to."""
+    stage.start(filter=ENDS_WITH_OTHERS, domains=ENDS_WITH_OTHERS)
+    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    stage.ask_to_stop()
+    assert await stage.ended() == ""
+    assert not [text for text in stage.said if "had not ended" in text]
 
 
 async def test_a_service_that_is_killed_is_started_again_and_said_so(stage: Stage) -> None:

@@ -27,6 +27,8 @@ from tripost_shared.settings import Listen, SettingsError
 
 NATS: Final = "nats-server"
 NATS_KILL_AFTER: Final = timedelta(seconds=10)  # it has nobody to wait for when it is told to stop, as the last one
+# Edge asks filter and domains until its last session has ended, and all that a service says in its end goes to NATS.
+EDGE_STOPS, OTHERS_STOP, NATS_STOPS = range(3)
 _HEALTH: Final = MappingProxyType(
     {
         "edge": (ports.EDGE_HEALTH, "/readyz"),
@@ -62,7 +64,7 @@ class Cluster:
 
 
 def make_plans(cluster: Cluster) -> list[ServicePlan]:
-    """Write what the services need, and plan them, in the order in which they stop. Raises SettingsError."""
+    """Write what the services need, and plan them. Raises SettingsError."""
     _make_certificates(cluster)
     ours = {
         "TRIPOST_HOME": str(cluster.home.path),
@@ -103,6 +105,7 @@ def _service_plan(cluster: Cluster, name: str, ours: Mapping[str, str]) -> Servi
         KILL_AFTER,
         cluster.home.pid_file(name),
         tells_wrong_setting=True,
+        stop_turn=EDGE_STOPS if name == "edge" else OTHERS_STOP,
     )
 
 
@@ -127,7 +130,15 @@ def _nats_plan(cluster: Cluster, port: int, passwords: Mapping[str, str]) -> Ser
         drops_to=cluster.user,
     )
     probe = nats_probe(Listen(f"127.0.0.1:{port}"))
-    return ServicePlan(NATS, program, probe, NATS_KILL_AFTER, cluster.home.pid_file(NATS), tells_wrong_setting=False)
+    return ServicePlan(
+        NATS,
+        program,
+        probe,
+        NATS_KILL_AFTER,
+        cluster.home.pid_file(NATS),
+        tells_wrong_setting=False,
+        stop_turn=NATS_STOPS,
+    )
 
 
 def nats_program() -> Path:

@@ -1,4 +1,4 @@
-"""Keeps the services running, and stops them in order."""
+"""Keeps the services running, and stops them in turns."""
 
 import asyncio
 import signal
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 from subprocess import SubprocessError
 from typing import Final
@@ -25,7 +26,7 @@ class ServicePlan:
     """A service of the cluster. `kill_after`: how long it may take to end once it was asked to.
 
     `tells_wrong_setting`: whether its exit code 2 says that a setting is wrong, as it does for the services of ours. A
-    program in Go ends with 2 when it panics.
+    program in Go ends with 2 when it panics. `stop_turn`: those with the same one stop side by side, lower ones first.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ServicePlan:
     kill_after: timedelta
     pid_file: Path
     tells_wrong_setting: bool
+    stop_turn: int
 
 
 class Keeper:
@@ -124,7 +126,7 @@ class Keeper:
 
 
 class Supervisor:
-    """Keeps all services. `keepers` are in the order in which they stop."""
+    """Keeps all services. They stop turn by turn, as their plans say."""
 
     def __init__(self, keepers: Sequence[Keeper], say: Say) -> None:
         self._keepers = keepers
@@ -132,7 +134,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
 
     def ask_to_stop(self) -> None:
-        """Stop in order; asked a second time, kill everything at once."""
+        """Stop in turns; asked a second time, kill everything at once."""
         if self._stopping.is_set():
             self._say("killing all services")
             for keeper in self._keepers:
@@ -156,8 +158,9 @@ class Supervisor:
             stopping.cancel()
         refused = [task.get_name() for task in done & keeping]
         self._stopping.set()
-        for keeper in self._keepers:
-            await keeper.stop()
+        in_turns = sorted(self._keepers, key=_stop_turn)
+        for _, side_by_side in groupby(in_turns, key=_stop_turn):
+            await asyncio.gather(*(keeper.stop() for keeper in side_by_side))
         await asyncio.gather(*keeping)
         return refused[0] if refused else ""
 
@@ -173,6 +176,10 @@ class Supervisor:
                 task.cancel()
         await asyncio.sleep(2 * GATHER_SECONDS)  # what they said as they started is shown before
         when_ready()
+
+
+def _stop_turn(keeper: Keeper) -> int:
+    return keeper.plan.stop_turn
 
 
 def _ending(code: int, plan: ServicePlan) -> str:
