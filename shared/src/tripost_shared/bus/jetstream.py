@@ -163,8 +163,7 @@ async def scan(
     Any replica may answer, one that lags behind too. Raises JetStreamUnavailable.
     """
     while True:
-        body = {"next_by_subj": subject, "seq": sequence, "batch": batch}
-        messages, pending = await _direct_batch(link, stream, body)
+        messages, pending = await direct_batch(link, stream, subject, batch, sequence)
         for message in messages:
             yield message
         if not pending or not messages:
@@ -172,8 +171,11 @@ async def scan(
         sequence = messages[-1].sequence + 1
 
 
-async def _direct_batch(link: NatsLink, stream: str, body: Mapping[str, Any]) -> tuple[list[StoredMessage], int]:
-    """Give some messages, and how many more there are."""
+async def direct_batch(
+    link: NatsLink, stream: str, subject: str, batch: int, sequence: int
+) -> tuple[list[StoredMessage], int]:
+    """Give `batch` messages at most, as `scan` does, and how many more there are. Raises JetStreamUnavailable."""
+    body = {"next_by_subj": subject, "seq": sequence, "batch": batch}
     answers = _Answers()
     try:
         token = link.begin(f"{API}.DIRECT.GET.{stream}", msgspec.json.encode(body), b"", answers.take)

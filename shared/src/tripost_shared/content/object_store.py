@@ -7,7 +7,7 @@ which makes it readable; `nats object get` reads it too. Unlike there, a deleted
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -18,22 +18,37 @@ from tripost_shared.bus import jetstream
 from tripost_shared.bus.encoding import decode_json
 from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable, StoredMessage
 from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.content.budget import OctetBudget
 from tripost_shared.content.port import ContentDamaged, ContentMissing, ContentUnavailable, StoredObject
-from tripost_shared.content.writer import BUCKET, CHUNKS, META, STREAM, ObjectMeta, ObjectWriter, meta_subject
+from tripost_shared.content.writer import (
+    BUCKET,
+    CHUNK_OCTETS,
+    CHUNKS,
+    META,
+    STREAM,
+    ObjectMeta,
+    ObjectWriter,
+    meta_subject,
+)
 from tripost_shared.mail.content import Content
 
 log = structlog.get_logger()
 
-CHUNKS_A_READ: Final = 8  # 1 MiB on the way
+CHUNKS_A_READ: Final = 8  # 1 MiB on the way to one reader
+MOST_ON_THE_WAY_OCTETS: Final = 16 << 20  # to all; from 64 MiB on that we have not read, nats-server cuts us off
 CATCH_UP_TRIES: Final = 8  # a replica that answers may lag behind the leader
 CATCH_UP_SECONDS: Final = 0.25
 
 
 class ObjectContentStore:
-    """Reads, writes and removes objects of the bucket CONTENT."""
+    """Reads, writes and removes objects of the bucket CONTENT.
+
+    All readers of a link share one store, so that what is on the way to them together is bounded.
+    """
 
     def __init__(self, link: NatsLink) -> None:
         self._link = link
+        self._on_the_way = OctetBudget(MOST_ON_THE_WAY_OCTETS)
 
     def writer(self, name: str) -> ObjectWriter:
         """Begin an object."""
@@ -117,18 +132,27 @@ class ObjectContentStore:
         after = 0
         tries = 0
         while came < meta.chunks:
-            try:
-                async for message in jetstream.scan(self._link, STREAM, CHUNKS + meta.nuid, CHUNKS_A_READ, after + 1):
-                    came += 1
-                    after = message.sequence
-                    yield message.data
-            except JetStreamUnavailable as error:
-                raise ContentUnavailable(str(error)) from error
-            if came < meta.chunks:
+            window = await self._window(meta.nuid, min(CHUNKS_A_READ, meta.chunks - came), after + 1)
+            for message in window:
+                came += 1
+                after = message.sequence
+                yield message.data
+            if not window:
                 tries += 1
                 if tries > CATCH_UP_TRIES:
                     return
                 await asyncio.sleep(CATCH_UP_SECONDS)
+
+    async def _window(self, nuid: str, chunks: int, sequence: int) -> Sequence[StoredMessage]:
+        """Fetch so many chunks at most; none when there are no more, or not yet.
+
+        They count against the budget only until they are here: who is slow to use them keeps no other reader waiting.
+        """
+        try:
+            async with self._on_the_way.take(chunks * CHUNK_OCTETS):
+                return (await jetstream.direct_batch(self._link, STREAM, CHUNKS + nuid, chunks, sequence))[0]
+        except JetStreamUnavailable as error:
+            raise ContentUnavailable(str(error)) from error
 
     async def _chunked_nuids(self) -> set[str]:
         """Name all objects of which chunks are stored."""
