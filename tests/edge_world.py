@@ -170,6 +170,13 @@ class EdgeWorld:
         await dialog("S: 220 *\nC: EHLO client.example\nS: 250 *")
         return dialog
 
+    async def until_sessions(self, count: int) -> None:
+        """Wait until so many sessions are counted."""
+        deadline = asyncio.get_running_loop().time() + 5
+        while len(self.edge.registry) != count:
+            assert asyncio.get_running_loop().time() < deadline, f"{len(self.edge.registry)} sessions, not {count}"
+            await asyncio.sleep(0.001)
+
     @property
     def spooled(self) -> list[SpooledMessage]:
         """What is in the spool."""

@@ -8,6 +8,7 @@ import structlog
 from tripost_edge.edge import Edge
 from tripost_edge.firewall.networks import Networks
 from tripost_edge.listeners.context import ListenerProfile
+from tripost_edge.listeners.descriptors import room_for_sessions
 from tripost_edge.listeners.sockets import bind
 from tripost_edge.listeners.tls import server_context
 from tripost_edge.prefork import Workers
@@ -58,6 +59,7 @@ class EdgeService:
     def bind(self) -> None:
         """Load TLS, open all sockets; with several workers fork them here, root already given up."""
         self._tls = server_context(*self._settings.tls_files(self._common))
+        self._settings.sessions_limit = room_for_sessions(self._settings.sessions_limit)
         workers = self._settings.workers
         bound = [
             (profile, bind(listen, variable=variable, copies=workers))

@@ -68,7 +68,9 @@ class EdgeSettings(BaseSettings):
     auth_failure_delay_seconds: float = Field(
         1.0, ge=0, description="How long the first failed authentication is held back; the n-th takes n times that."
     )
-    sessions_limit: int = Field(1000, ge=1, description="Sessions of one worker at a time; others get 421.")
+    sessions_limit: int = Field(
+        1000, ge=1, description="Sessions of one worker at a time, TLS handshakes included; others get 421."
+    )
     command_timeout_seconds: float = Field(300, gt=0, description="How long to wait for a command.")
     content_timeout_seconds: float = Field(180, gt=0, description="How long to wait for more of the content.")
     content_minimum_rate: float = Field(200, ge=0, description="Slowest content that is taken. Octets per second.")

@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 from tripost_edge.listeners.context import Context, ListenerProfile
+from tripost_edge.listeners.implicit_tls import ImplicitTlsServer
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_edge.listeners.sockets import BACKLOG
 from tripost_shared.settings import SettingsError
@@ -16,7 +17,7 @@ class Listener:
         self.profile = profile
         self._bound = bound
         self._context = context
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | ImplicitTlsServer | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -26,18 +27,20 @@ class Listener:
 
     async def start(self) -> None:
         """Take clients from now on; before, they are refused. Raises SettingsError when another was quicker."""
-        loop = asyncio.get_running_loop()
-        seconds = self._context.limits.tls_handshake_seconds
         try:
-            self._server = await loop.create_server(
-                lambda: SmtpSession(loop, self._context, self.profile),
-                sock=self._bound,
-                backlog=BACKLOG,
-                ssl=self._context.tls if self.profile.implicit_tls else None,
-                ssl_handshake_timeout=seconds if self.profile.implicit_tls else None,
-            )
+            self._server = await self._serve()
         except OSError as error:
             raise SettingsError(f"{self.profile.name}: {self.address}: {error.strerror}") from error
+
+    async def _serve(self) -> asyncio.Server | ImplicitTlsServer:
+        if self.profile.implicit_tls:
+            server = ImplicitTlsServer(self.profile, self._bound, self._context)
+            server.start()
+            return server
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(
+            lambda: SmtpSession(loop, self._context, self.profile), sock=self._bound, backlog=BACKLOG
+        )
 
     def stop(self) -> None:
         """Take no more clients; sessions go on."""

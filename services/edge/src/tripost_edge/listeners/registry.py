@@ -31,8 +31,10 @@ class Registry:
     def __len__(self) -> int:
         return len(self._open)
 
-    def admit(self, session: Dismissable) -> bool:
-        """Take a session in; False when there are too many."""
+    def admit(self, session: Dismissable, *, instead_of: Dismissable | None = None) -> bool:
+        """Take a session in, in the place of what was counted before it; False when there are too many."""
+        if instead_of is not None:
+            self._open.discard(instead_of)
         if len(self._open) >= self._limit:
             metrics.sessions_turned_away.inc()
             return False

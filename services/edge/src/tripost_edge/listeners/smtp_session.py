@@ -5,14 +5,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Final
 
 import structlog
 
 from tripost_edge import metrics
 from tripost_edge.firewall.foreign_protocols import is_http
-from tripost_edge.listeners.client_connection import ClientConnection
 from tripost_edge.listeners.context import Context, ListenerProfile
+from tripost_edge.listeners.registry import Dismissable
+from tripost_edge.listeners.session_life import SessionLife
 from tripost_edge.listeners.wire import SessionOver
 from tripost_edge.session import replies
 from tripost_edge.session.command import EVENTS, NOT_IMPLEMENTED, WITHOUT_ARGUMENT, Command, parse_command
@@ -21,7 +22,6 @@ from tripost_edge.session.phase import NEXT_PHASE, Event, Phase, refusal
 from tripost_edge.session.pipelining import take_recipients
 from tripost_edge.session.session import Session
 from tripost_edge.stages.reception import Reception
-from tripost_shared.mail.client import Client
 from tripost_shared.mail.failures import PermanentFailure
 from tripost_shared.mail.identifier import new_session_id
 from tripost_shared.mail.reply import TRY_LATER, SmtpReply
@@ -39,65 +39,22 @@ _MEASURED: Final[Mapping[Event, str]] = MappingProxyType(
 )
 
 
-class SmtpSession(ClientConnection):
+class SmtpSession(SessionLife):
     """Joins the wire with the stages. The table in `session.phase` alone says which command has its place when."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context, profile: ListenerProfile) -> None:
-        super().__init__(loop, context, profile)
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: Context,
+        profile: ListenerProfile,
+        *,
+        instead_of: Dismissable | None = None,
+    ) -> None:
+        super().__init__(loop, context, profile, instead_of=instead_of)
         self._stages = context.stages
-        self._is_dismissed = False
-        self._state = Session("", Client(""))  # until the client's address is known
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the client in, or turn it away when there are too many."""
-        if self._context.registry.admit(self):
-            super().connection_made(transport)
-        else:
-            connection = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
-            connection.write(replies.TOO_MANY_SESSIONS.encoded())
-            connection.close()
-
-    def dismiss(self) -> None:
-        """End with 421 as soon as no transaction is open (the service shuts down)."""
-        self._is_dismissed = True
-        if self._state.phase in {Phase.CONNECTED, Phase.GREETED}:
-            self._end_where_it_waits()
-
-    def abort(self) -> None:
-        """End now: with 421 if the session waits for the client, else without a word (RFC 5321 §3.8)."""
-        if not self._end_where_it_waits():
-            super().abort()
-
-    def _end_where_it_waits(self) -> bool:
-        if self._arrival is None:
-            return False
-        self._end(SessionOver(replies.SHUTTING_DOWN, because="service shuts down"))
-        return True
-
-    async def _handle_client(self) -> None:
-        """Run the session from greeting to end; this is the entrance that catches everything."""
-        because = "client quit"
-        with_last_words = False
-        try:
-            await self._converse()
-        except SessionOver as over:
-            because = over.because
-            if over.reply is not None:
-                self.say(over.reply)
-                with_last_words = True
-                log.info("session ended by us", session=self._state.id, reply=str(over.reply), because=because)
-        except Exception:
-            because = "something broke"
-            log.exception("session broke", session=self._state.id, client=self._state.client.address)
-            self.say(replies.SESSION_BROKE)
-        finally:
-            self._context.journal.abandoned(self._state, because)
-            self._state.phase = Phase.CLOSED
-            self.close(with_last_words=with_last_words)
-            self._context.registry.leave(self)
-            log.debug("session ended", session=self._state.id, because=because)
-
-    async def _converse(self) -> None:
+    async def converse(self) -> None:
+        """Greet the client and obey its commands. Raises SessionOver."""
         self._state = Session(new_session_id(self._context.clock.now()), await self.identify())
         metrics.sessions_begun[self._profile.kind].inc()
         log.debug("session begun", session=self._state.id, client=self._state.client.address)

@@ -1,0 +1,97 @@
+"""TLS from the first octet (RFC 8314 §3.3): its clients count from their connection on.
+
+A server of asyncio tells of a client only once the handshake is done. Until then nothing would count it, and clients
+that connect and are silent would take the descriptors of all listeners. So clients are accepted here.
+"""
+
+import asyncio
+import socket
+from typing import Final
+
+import structlog
+
+from tripost_edge.listeners.context import Context, ListenerProfile
+from tripost_edge.listeners.smtp_session import SmtpSession
+from tripost_edge.listeners.sockets import BACKLOG
+
+log = structlog.get_logger()
+
+PAUSE_SECONDS: Final = 1.0  # after a client could not be accepted: no descriptor or no memory is left
+
+
+class Handshake:
+    """A client of whom we know nothing but its connection; the registry sees it as a session."""
+
+    def __init__(self, connection: socket.socket, profile: ListenerProfile, context: Context) -> None:
+        self._connection = connection
+        self._profile = profile
+        self._context = context
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Do the handshake; the session that comes of it takes over the place in the registry."""
+        self._task = asyncio.create_task(self._run())
+
+    def dismiss(self) -> None:
+        """End at once: nothing has been said yet."""
+        self.abort()
+
+    def abort(self) -> None:
+        """End at once."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(
+                lambda: SmtpSession(loop, self._context, self._profile, instead_of=self),
+                self._connection,
+                ssl=self._context.tls,
+                ssl_handshake_timeout=self._context.limits.tls_handshake_seconds,
+            )
+        except OSError as error:
+            log.debug("TLS handshake failed", listener=self._profile.name, because=str(error))
+        finally:
+            self._context.registry.leave(self)
+
+
+class ImplicitTlsServer:
+    """Accepts clients on a bound socket, as asyncio's Server does; those beyond the limit of sessions are closed."""
+
+    def __init__(self, profile: ListenerProfile, bound: socket.socket, context: Context) -> None:
+        self._profile = profile
+        self._bound = bound
+        self._context = context
+        self._accepting: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Take clients from now on. Raises OSError."""
+        self._bound.listen(BACKLOG)
+        self._accepting = asyncio.create_task(self._accept())
+
+    def close(self) -> None:
+        """Take no more clients; handshakes and sessions go on."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        with self._bound:
+            while True:
+                try:
+                    connection, _ = await loop.sock_accept(self._bound)
+                except ConnectionAbortedError:
+                    continue
+                except OSError as error:
+                    log.warning("client not accepted", listener=self._profile.name, because=str(error))
+                    await asyncio.sleep(PAUSE_SECONDS)
+                    continue
+                self._meet(connection)
+
+    def _meet(self, connection: socket.socket) -> None:
+        handshake = Handshake(connection, self._profile, self._context)
+        if self._context.registry.admit(handshake):
+            handshake.begin()
+        else:
+            connection.close()  # without a word: before TLS the client could read none

@@ -1,0 +1,92 @@
+"""The life of a session: it is let in or turned away, it converses, and it ends in one of several ways."""
+
+import asyncio
+from typing import Final, cast
+
+import structlog
+
+from tripost_edge.listeners.client_connection import ClientConnection
+from tripost_edge.listeners.context import Context, ListenerProfile
+from tripost_edge.listeners.registry import Dismissable
+from tripost_edge.listeners.wire import SessionOver
+from tripost_edge.session import replies
+from tripost_edge.session.phase import Phase
+from tripost_edge.session.session import Session
+from tripost_shared.mail.client import Client
+
+log = structlog.get_logger()
+
+_IDLE: Final = frozenset({Phase.CONNECTED, Phase.GREETED})
+
+
+class SessionLife(ClientConnection):
+    """A session from admission to end. Subclasses say in `converse` what happens between.
+
+    `instead_of` is what the registry has counted in the session's place until the connection was made.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: Context,
+        profile: ListenerProfile,
+        *,
+        instead_of: Dismissable | None = None,
+    ) -> None:
+        super().__init__(loop, context, profile)
+        self._instead_of = instead_of
+        self._is_dismissed = False
+        self._state = Session("", Client(""))  # until the client's address is known
+
+    async def converse(self) -> None:
+        """Run the session until it is closed. Raises SessionOver."""
+        raise NotImplementedError
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the client in, or turn it away when there are too many."""
+        if self._context.registry.admit(self, instead_of=self._instead_of):
+            super().connection_made(transport)
+        else:
+            connection = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+            connection.write(replies.TOO_MANY_SESSIONS.encoded())
+            connection.close()
+
+    def dismiss(self) -> None:
+        """End with 421 as soon as no transaction is open (the service shuts down)."""
+        self._is_dismissed = True
+        if self._state.phase in _IDLE:
+            self._end_where_it_waits()
+
+    def abort(self) -> None:
+        """End now: with 421 if the session waits for the client, else without a word (RFC 5321 §3.8)."""
+        if not self._end_where_it_waits():
+            super().abort()
+
+    def _end_where_it_waits(self) -> bool:
+        if self._arrival is None:
+            return False
+        self._end(SessionOver(replies.SHUTTING_DOWN, because="service shuts down"))
+        return True
+
+    async def _handle_client(self) -> None:
+        """Run the session from greeting to end; this is the entrance that catches everything."""
+        because = "client quit"
+        with_last_words = False
+        try:
+            await self.converse()
+        except SessionOver as over:
+            because = over.because
+            if over.reply is not None:
+                self.say(over.reply)
+                with_last_words = True
+                log.info("session ended by us", session=self._state.id, reply=str(over.reply), because=because)
+        except Exception:
+            because = "something broke"
+            log.exception("session broke", session=self._state.id, client=self._state.client.address)
+            self.say(replies.SESSION_BROKE)
+        finally:
+            self._context.journal.abandoned(self._state, because)
+            self._state.phase = Phase.CLOSED
+            self.close(with_last_words=with_last_words)
+            self._context.registry.leave(self)
+            log.debug("session ended", session=self._state.id, because=because)
