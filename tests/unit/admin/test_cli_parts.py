@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import typer
@@ -12,6 +13,7 @@ import yaml
 
 from tripost_admin_api import openapi
 from tripost_admin_api.cli import main, reference
+from tripost_admin_api.cli.adding import read_password
 from tripost_admin_api.cli.arrangement import arranged
 from tripost_admin_api.cli.client import path
 from tripost_admin_api.cli.demo import EICAR, GTUBE, Sent
@@ -197,6 +199,14 @@ def test_what_breaks_in_a_command_is_one_line_without_what_it_held(
     assert told.err.startswith("tripost: This command is broken (RuntimeError at test_cli_parts.py:")
     assert told.err.count("\n") == 1
     assert "secret" not in told.err
+
+
+def test_a_password_that_is_not_typed_to_its_end_changes_nothing_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("typer.prompt", Mock(side_effect=typer.Abort))
+    with pytest.raises(CommandFailed, match="nothing was changed") as caught:
+        read_password("user@local.test", from_stdin=False)
+    assert caught.value.code is ExitCode.BROKEN_OFF
 
 
 def fact(**members: Any) -> dict[str, Any]:

@@ -54,7 +54,11 @@ def read_password(what: str, *, from_stdin: bool) -> str:
         return password
     if sys.stdin is None or not sys.stdin.isatty():
         raise CommandFailed("Give the password on standard input: --password-stdin.", ExitCode.USAGE)
-    password = str(typer.prompt(f"Password for {what}", hide_input=True, err=True))
-    if password != typer.prompt("The same again", hide_input=True, err=True):
+    try:
+        password = str(typer.prompt(f"Password for {what}", hide_input=True, err=True))
+        again = typer.prompt("The same again", hide_input=True, err=True)
+    except typer.Abort:
+        raise CommandFailed("Broken off; nothing was changed.", ExitCode.BROKEN_OFF) from None
+    if password != again:
         raise CommandFailed("The two passwords differ; nothing was changed.", ExitCode.USAGE)
     return password

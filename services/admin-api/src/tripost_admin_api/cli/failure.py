@@ -13,6 +13,7 @@ class ExitCode(IntEnum):
     CONFLICT = 4  # it exists already, or is in a state that does not allow this
     UNREACHABLE = 5
     NOT_AUTHORISED = 6
+    BROKEN_OFF = 130  # by Ctrl-C; the number is typer's, and shells'
 
 
 class CommandFailed(Exception):

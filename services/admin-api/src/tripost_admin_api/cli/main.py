@@ -28,8 +28,9 @@ from tripost_admin_api.cli.status import status
 EPILOG = (
     "--url, --token-file and -o may stand anywhere, before or after the command. "
     "Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 not found, 4 conflict (exists already), 5 not reachable, "
-    "6 not authorised."
+    "6 not authorised, 130 broken off (Ctrl-C)."
 )
+BROKEN_OFF = "Broken off; what was under way may have been done."
 
 app = typer.Typer(
     name="tripost",
@@ -102,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
     except TyperException as error:  # wrong arguments
         return _ended(error.format_message().replace("Value error, ", ""), error.exit_code)
     except typer.Abort:
-        return _ended("Broken off; nothing was changed.", ExitCode.FAILED)
+        return _ended(BROKEN_OFF, ExitCode.BROKEN_OFF)
     except UnicodeEncodeError:
         return _ended("An argument is no UTF-8 text.", ExitCode.USAGE)
     except OSError as error:
@@ -113,6 +114,8 @@ def run(arguments: Sequence[str]) -> int:
         at = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(at.filename).name}:{at.lineno}"
         return _ended(f"This command is broken ({type(error).__name__} at {where}); please report it.", ExitCode.FAILED)
+    if code == ExitCode.BROKEN_OFF:
+        return _ended(BROKEN_OFF, code)
     return code if isinstance(code, int) else ExitCode.OK
 
 

@@ -1,6 +1,7 @@
 """`tripost queue`: mail that waits for its next attempt."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,8 @@ All = Annotated[bool, typer.Option("--all", help="All messages in the queue.")]
 Recipients = Annotated[list[str] | None, typer.Option("--recipient", help="This recipient only; may be repeated.")]
 
 DROP = "drop"  # never all at once: the senders are not told
+PASSED_OVER = frozenset({ExitCode.NOT_FOUND, ExitCode.CONFLICT})  # gone meanwhile, or in another state
+HOPELESS = frozenset({ExitCode.UNREACHABLE, ExitCode.NOT_AUTHORISED})  # what every message would meet
 DELIVERY_COLUMNS = [
     column("RECIPIENT", "recipient"),
     column("STATE", "state"),
@@ -130,9 +133,20 @@ def _operate(
         or_all = "" if operation == DROP else ", or all by --all"
         raise CommandFailed(f"Name messages by their ids{or_all}; tripost queue list shows them.", ExitCode.USAGE)
     client = connect(context)
-    wanted = list(ids or [message["id"] for message in client.all("queue/messages")])
-    tried = [_one(client, operation, message_id, recipients, tolerant=every) for message_id in wanted]
-    outcomes = [outcome for outcome in tried if outcome is not None]
+    wanted = ids or [message["id"] for message in client.all("queue/messages")]
+    work = _Work(operation, tuple(recipients or ()), passes_over=PASSED_OVER if every else frozenset())
+    try:
+        work.do(client, tuple(dict.fromkeys(wanted)))
+    finally:  # also when it is broken off: what was done is told
+        if work.outcomes:
+            _tell(work.outcomes, participle, form)
+    if work.failures:
+        raise work.failure()
+    if not work.outcomes:
+        rows(form, [], [], "Nothing in the queue to do that with.")
+
+
+def _tell(outcomes: Sequence[dict[str, Any]], participle: str, form: Form) -> None:
     if form is not Form.TABLE:
         structured(form, outcomes)
         return
@@ -140,19 +154,41 @@ def _operate(
         line(f"{outcome['id']}: {', '.join(outcome['changed'])} {participle}.")
         for skipped in outcome["skipped"]:
             note(f"{outcome['id']}: {skipped['recipient']} {skipped['because']}")
-    if every and not outcomes:
-        note("Nothing in the queue to do that with.")
 
 
-def _one(
-    client: Client, operation: str, message_id: str, recipients: Sequence[str] | None, *, tolerant: bool
-) -> dict[str, Any] | None:
-    """Do it to one message; `tolerant`: one that has gone meanwhile, or is in another state, is passed over."""
-    body = {"recipients": list(recipients or [])}
-    try:
-        outcome: dict[str, Any] = client.post(path("queue", "messages", message_id, operation), body)
-    except CommandFailed as failure:
-        if tolerant and failure.code in {ExitCode.NOT_FOUND, ExitCode.CONFLICT}:
-            return None
-        raise
-    return outcome
+@dataclass
+class _Work:
+    """One operation on many messages. `passes_over`: what is no failure of a message that nobody has named."""
+
+    operation: str
+    recipients: tuple[str, ...]
+    passes_over: frozenset[ExitCode]
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[CommandFailed] = field(default_factory=list)
+
+    def do(self, client: Client, identifiers: Sequence[str]) -> None:
+        """Do it to each, whatever becomes of the others; none is tried any more once no other can go better."""
+        for place, identifier in enumerate(identifiers, 1):
+            try:
+                self.outcomes.append(self._one(client, identifier))
+            except CommandFailed as failure:
+                if failure.code in self.passes_over:
+                    continue
+                left = len(identifiers) - place if failure.code in HOPELESS else 0
+                not_tried = f" Not tried: {left} more." if left else ""
+                where = f"{identifier}: " if len(identifiers) > 1 else ""
+                self.failures.append(CommandFailed(f"{where}{failure}{not_tried}", failure.code))
+                if left:
+                    return
+
+    def failure(self) -> CommandFailed:
+        """Tell of all failures but the last, which is given, with the code of the first."""
+        *earlier, last = self.failures
+        for failure in earlier:
+            note(f"tripost: {failure}")
+        return CommandFailed(str(last), self.failures[0].code)
+
+    def _one(self, client: Client, identifier: str) -> dict[str, Any]:
+        body = {"recipients": list(self.recipients)}
+        outcome: dict[str, Any] = client.post(path("queue", "messages", identifier, self.operation), body)
+        return outcome

@@ -47,9 +47,11 @@ What follows `--` is no option, whatever it looks like.
 ## What it prints
 
 Results go to standard output, remarks to standard error. An error is one line there that begins with `tripost:`, and
-nothing on standard output (but for `status`, `demo`). Lists are JSON lists, also when they are empty. Characters that
-a terminal would obey, which mail may hold, are `?` in tables and escaped in JSON and YAML. Passwords are read from a
-terminal or, with `--password-stdin`, from standard input, and are never arguments. Times are UTC.
+nothing on standard output (but for `status` and `demo`, and for `queue` with several messages: each is tried, what was
+done is printed, each failure is a line, and the first gives the exit code). Lists are JSON lists, also when they are
+empty. Characters that a terminal would obey, which mail may hold, are `?` in tables and escaped in JSON and YAML.
+Passwords are read from a terminal or, with `--password-stdin`, from standard input, and are never arguments. Times are
+UTC.
 
 | exit code | meaning |
 |---|---|
@@ -60,6 +62,7 @@ terminal or, with `--password-stdin`, from standard input, and are never argumen
 | 4 | conflict: it exists already (`--if-missing` makes that no error), or its state does not allow this |
 | 5 | the API, or its database, cannot be reached |
 | 6 | not authorised: no token, a wrong one, or one that may only look |
+| 130 | broken off by Ctrl-C |
 
 ## Commands
 """
