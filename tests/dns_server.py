@@ -18,16 +18,17 @@ import dns.rrset
 
 from servers import free_port
 
-TROUBLES: Final = {"SERVFAIL", "REFUSED", "TIMEOUT", "GARBAGE", "NXDOMAIN", "NODATA"}
+TROUBLES: Final = {"SERVFAIL", "REFUSED", "TIMEOUT", "GARBAGE", "NXDOMAIN", "NODATA", "TRUNCATED"}
 MOST_CNAMES: Final = 8
 
 
 class DnsServer:
     """Answers from records such as `"example.org TXT v=spf1 -all"`; `"example.org 0 A 192.0.2.1"` gives the TTL.
 
-    Instead of a value: SERVFAIL, REFUSED, TIMEOUT (no answer), GARBAGE (right id and question, then nonsense), NXDOMAIN
-    or NODATA. What does not fit 1232 octets is truncated by UDP and whole by TCP. A name without records is NXDOMAIN. A
-    TXT value of more than 255 octets becomes several strings. `questions` counts by name and type, `by_tcp` too.
+    Instead of a value: SERVFAIL, REFUSED, TIMEOUT (no answer), GARBAGE (right id and question, then nonsense),
+    NXDOMAIN, NODATA, or TRUNCATED (nothing but the flag TC, by TCP also). What does not fit 1232 octets is truncated by
+    UDP and whole by TCP. A name without records is NXDOMAIN. A TXT value of more than 255 octets becomes several
+    strings. `questions` counts by name and type, `by_tcp` too.
     """
 
     def __init__(self, *records: str, ttl_seconds: int = 300, negative_ttl_seconds: int = 60) -> None:
@@ -114,6 +115,8 @@ class DnsServer:
             return octets[:2] + b"\x81\x80\0\1\0\7\0\0\0\0" + octets[12 : 12 + len(question.name.to_wire() or b"") + 4]
         if trouble in {"SERVFAIL", "REFUSED", "NXDOMAIN"}:
             response.set_rcode(dns.rcode.from_text(trouble))
+        if trouble == "TRUNCATED":
+            response.flags |= dns.flags.TC
         try:
             return response.to_wire(max_size=65535 if by_tcp else 1232)
         except dns.exception.TooBig:

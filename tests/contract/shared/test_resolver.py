@@ -191,14 +191,26 @@ async def test_a_server_that_nobody_runs_fails_fast(resolver_of: Maker) -> None:
 
 
 async def test_a_server_that_comes_back_is_asked_again(resolver_of: Maker, clock: FrozenClock) -> None:
-    server = DnsServer("a.example A 192.0.2.1")
+    """Every socket that heard that nobody listens there is replaced: libuv hears nothing more of such a one."""
+    server = DnsServer("a.example A 192.0.2.1", "b.example 0 A 192.0.2.2")
     await server.start()
     await server.stop()
     asking = resolver_of(server)
     assert (await asking.resolve(*ASKED)).status is Status.FAILED
+    missed = await asyncio.gather(*(asking.resolve(f"n{number}.example", "A") for number in range(20)))
+    assert {answer.status for answer in missed} == {Status.FAILED}
     async with server:
         clock.advance(timedelta(seconds=5))
         assert (await asking.resolve(*ASKED)).status is Status.FOUND
+        answers = [await asking.resolve("b.example", "A") for _ in range(20)]
+        assert {answer.status for answer in answers} == {Status.FOUND}
+        assert server.questions["b.example", "A"] == 20  # none had to be asked for twice
+
+
+async def test_an_answer_that_is_cut_short_even_by_tcp_is_no_answer(resolver_of: Maker) -> None:
+    """Empty as it is, it would say that the name has no such records."""
+    async with DnsServer("a.example A TRUNCATED") as server:
+        assert (await resolver_of(server).resolve(*ASKED)).status is Status.FAILED
 
 
 async def test_what_udp_cannot_carry_comes_by_tcp(resolver_of: Maker) -> None:

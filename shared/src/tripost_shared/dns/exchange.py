@@ -117,9 +117,9 @@ class _Server:
     def _channel(self) -> "_Channel":
         number = secrets.randbelow(SOCKETS_A_SERVER)
         channel = self._channels[number]
-        if channel is None or channel.is_used_up:
+        if channel is None or channel.is_over:
             if channel is not None:
-                channel.close()
+                channel.retire()
             channel = self._channels[number] = _Channel(self._host, self._port)
         return channel
 
@@ -140,19 +140,25 @@ class _Server:
         finally:
             if writer is not None:
                 writer.close()
-        if answer[:2] != message[:2] or not query.is_answered_by(answer):
-            raise NoReply(f"{self._host} answered something else")
+        if answer[:2] != message[:2] or not query.is_answered_by(answer) or is_truncated(answer):
+            raise NoReply(f"{self._host} answered something else, or cut short what it sent by TCP")
         return answer
 
 
 class _Channel:
-    """One connected UDP socket: the kernel lets in what comes from that server's port only."""
+    """One connected UDP socket: the kernel lets in what comes from that server's port only.
+
+    It is over after the first error or silence: libuv hears nothing more of a socket once an ICMP message has told it
+    that nobody listens, and answers would lie there unread for ever.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._waiting: dict[bytes, tuple[Query, asyncio.Future[bytes]]] = {}
         self._asked = 0
+        self._has_failed = False
+        self._is_retired = False
         self._host = host
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_OCTETS)
@@ -163,9 +169,9 @@ class _Channel:
             raise
 
     @property
-    def is_used_up(self) -> bool:
-        """Whether a new socket, and port, is due, and nobody waits on this one."""
-        return self._asked >= QUESTIONS_A_SOCKET and not self._waiting
+    def is_over(self) -> bool:
+        """Whether a new socket, and port, is due."""
+        return self._has_failed or self._asked >= QUESTIONS_A_SOCKET
 
     async def ask(self, query: Query, within_seconds: float, *, edns: bool) -> bytes:
         """Ask once; raises NoReply."""
@@ -180,15 +186,25 @@ class _Channel:
             self._socket.send(message)
             return await future
         except OSError as error:
+            self._has_failed = True
             raise NoReply(f"{self._host}: {error.strerror}") from error
         finally:
             timer.cancel()
             self._waiting.pop(number, None)
+            if self._is_retired and not self._waiting:
+                self.close()
+
+    def retire(self) -> None:
+        """Close the socket once nobody waits for an answer on it."""
+        self._is_retired = True
+        if not self._waiting:
+            self.close()
 
     def close(self) -> None:
         """Close the socket; who still waits gets NoReply."""
-        asyncio.get_running_loop().remove_reader(self._socket.fileno())
-        self._socket.close()
+        if self._socket.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._socket.close()
         self._fail("closed")
 
     def _new_message(self, query: Query, *, edns: bool) -> bytes:
@@ -199,6 +215,7 @@ class _Channel:
         return message
 
     def _expire(self, future: "asyncio.Future[bytes]") -> None:
+        self._has_failed = True
         if not future.done():
             future.set_exception(NoReply(f"no answer in time from {self._host}"))
 
@@ -209,6 +226,7 @@ class _Channel:
             except BlockingIOError:
                 return
             except OSError as error:  # ICMP says that nobody listens there
+                self._has_failed = True
                 self._fail(error.strerror or type(error).__name__)
                 return
             query, future = self._waiting.get(message[:2], (None, None))
