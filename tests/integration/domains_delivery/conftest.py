@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import trustme
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from delivery_world import Delivery
 from relay_world import RelayWorld
 from tripost_domains.delivery.settings import DeliverySettings
+from tripost_domains.queue.repository import QueueRepository
 
 
 @pytest.fixture
@@ -48,3 +50,15 @@ async def world() -> AsyncIterator[RelayWorld]:
 def certificate() -> trustme.LeafCert:
     """What a next hop shows."""
     return trustme.CA().issue_cert("hop.example")
+
+
+@pytest.fixture
+def queue(database: AsyncEngine) -> QueueRepository:
+    """The queue as one process has it, on SQLite and on PostgreSQL."""
+    return QueueRepository(database, "first")
+
+
+@pytest.fixture
+def replica(database: AsyncEngine) -> QueueRepository:
+    """The same queue as another process has it."""
+    return QueueRepository(database, "second")

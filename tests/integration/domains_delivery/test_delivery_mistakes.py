@@ -156,7 +156,8 @@ async def test_nothing_is_set_aside_before_it_may_have_been_attempted(
         with monkeypatch.context() as patch:
             patch.setattr(QueueRepository, "release", release)
             delivery.records.is_away = True
-            await asyncio.wait_for(released.wait(), 10)
+            async with asyncio.timeout(10):
+                await released.wait()
             await delivery.until(lambda: not delivery.service._scheduler._working)
             assert not delivery.service._scheduler._aside
         delivery.records.is_away = False

@@ -1,15 +1,17 @@
 """What the scheduler asks of the queue; the queue itself is a table in memory."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
-from tripost_domains.queue.model import ClaimedMessage, Share
+from tripost_domains.queue.model import Claimed, Share, Unreadable
+from tripost_domains.queue.rows import UNREADABLE
 from tripost_domains.queue.scheduler import LEASE, Pace, Scheduler
 from tripost_shared.clock import FrozenClock
+from tripost_shared.contracts.events import Fact
 from tripost_shared.database.transactions import DatabaseUnavailable
+from tripost_shared.spool.memory import MemoryEventLog
 
 
 class EmptyQueue:
@@ -17,20 +19,34 @@ class EmptyQueue:
 
     def __init__(self) -> None:
         self.shares: list[Share] = []
+        self.given_back = 0
+        self.unreadable: list[Unreadable] = []
         self.is_away = False
 
-    async def claim_due(self, _now: datetime, _lease: timedelta, share: Share) -> Sequence[ClaimedMessage]:
+    async def claim_due(self, _now: datetime, _lease: timedelta, share: Share) -> Claimed:
+        self._require_there()
+        self.shares.append(share)
+        return Claimed(unreadable=self.unreadable)
+
+    async def give_back(self, _now: datetime) -> None:
+        self._require_there()
+        assert not self.shares, "these claims would be our own"
+        self.given_back += 1
+
+    def _require_there(self) -> None:
         if self.is_away:
             raise DatabaseUnavailable("away")
-        self.shares.append(share)
-        return []
+
+
+def a_scheduler(queue: EmptyQueue, clock: FrozenClock, events: MemoryEventLog | None = None) -> Scheduler:
+    nothing = cast("Any", None)
+    return Scheduler(cast("Any", queue), nothing, nothing, events or MemoryEventLog(), clock, Pace())
 
 
 async def test_nothing_is_taken_over_before_the_database_was_there_for_a_lease(clock: FrozenClock) -> None:
     """After an outage others renew their claims first."""
     queue = EmptyQueue()
-    nothing = cast("Any", None)
-    scheduler = Scheduler(cast("Any", queue), nothing, nothing, nothing, nothing, nothing, clock, Pace())
+    scheduler = a_scheduler(queue, clock)
 
     async def takes_over() -> bool:
         await scheduler.claim()
@@ -48,3 +64,31 @@ async def test_nothing_is_taken_over_before_the_database_was_there_for_a_lease(c
     assert not await takes_over()
     clock.advance(timedelta(seconds=1))
     assert await takes_over()
+
+
+async def test_what_a_process_of_the_same_name_had_claimed_is_given_back_once_before_the_first_claim(
+    clock: FrozenClock,
+) -> None:
+    """In a container all processes have number 1, so a restart has the name of the dead one."""
+    queue = EmptyQueue()
+    scheduler = a_scheduler(queue, clock)
+    queue.is_away = True
+    with pytest.raises(DatabaseUnavailable):
+        await scheduler.claim()
+    queue.is_away = False
+    for _ in range(2):
+        await scheduler.claim()
+    assert queue.given_back == 1
+
+
+async def test_what_cannot_be_read_is_told_as_held_each_time(clock: FrozenClock) -> None:
+    """An operator may release it, and it is held again."""
+    queue, events = EmptyQueue(), MemoryEventLog()
+    queue.unreadable = [Unreadable("1k3v9q2m8f0abcde.1", (1, 2), ("ann@a.example", "bob@b.example"), "damaged")]
+    scheduler = a_scheduler(queue, clock, events)
+    for _ in range(2):
+        await scheduler.claim()
+        clock.advance(timedelta(minutes=1))
+    told = [(event.fact, event.recipient, event.detail) for event in events.events]
+    assert told == 2 * [(Fact.HELD, "ann@a.example", UNREADABLE), (Fact.HELD, "bob@b.example", UNREADABLE)]
+    assert len({event.id for event in events.events}) == 4

@@ -59,13 +59,23 @@ def expanded_fact(message_id: str, expansion: Expansion, left_out: str, at: date
 
 def held_fact(message_id: str, recipient: str, because: str, at: datetime) -> Event:
     """Tell that a delivery came into the queue as held."""
+    return _held(event_id(message_id, recipient, because, Fact.HELD), "delivery", message_id, recipient, because, at)
+
+
+def unreadable_fact(message_id: str, recipient: str, because: str, at: datetime) -> Event:
+    """Tell that a queued delivery is held since its row cannot be read; each time, as an operator may release it."""
+    identifier = event_id(message_id, recipient, f"{because} {at.isoformat()}", Fact.HELD)
+    return _held(identifier, "queue", message_id, recipient, because, at)
+
+
+def _held(identifier: str, stage: str, message_id: str, recipient: str, because: str, at: datetime) -> Event:
     return Event(
-        id=event_id(message_id, recipient, because, Fact.HELD),
+        id=identifier,
         message_id=message_id,
         at=at,
         fact=Fact.HELD,
         service=SERVICE,
-        stage="delivery",
+        stage=stage,
         recipient=recipient,
         detail=because[:MAX_DETAIL],
     )

@@ -18,13 +18,13 @@ from tripost_domains.delivery.outcome import Trial
 from tripost_domains.delivery.patience import until_done
 from tripost_domains.delivery.plan import Plan
 from tripost_domains.delivery.settlement import Settlement
-from tripost_domains.ports import History, TrackingUnavailable
+from tripost_domains.ports import History
 from tripost_domains.queue.repository import QueueRepository
+from tripost_domains.queue.settled import settled_recipients
 from tripost_shared.clock import Clock
 from tripost_shared.content.port import ContentUnavailable
 from tripost_shared.contracts.filter import Action, Verdict
 from tripost_shared.contracts.spool import SpooledMessage
-from tripost_shared.database.transactions import DatabaseUnavailable
 from tripost_shared.mail.failures import TransientFailure
 from tripost_shared.mail.reply import SmtpReply
 from tripost_shared.spool.port import EventLog
@@ -105,15 +105,9 @@ class FirstAttempt:
         )
 
     async def _settled_before(self, message: SpooledMessage) -> set[str]:
-        """Name the recipients for whom an earlier taker has done all.
-
-        Their rows leave the queue after their facts are in the event log, so the queue is asked first.
-        """
-        queued = await until_done(
-            lambda: self._queue.recipients_of(message.id), (DatabaseUnavailable,), "read the queue"
-        )
-        past = await until_done(lambda: self._history.past_of(message.id), (TrackingUnavailable,), "read the tracking")
-        return past.settled(queued, [recipient.address for recipient in message.envelope.recipients])
+        """Name the recipients for whom an earlier taker has done all."""
+        envelope = [recipient.address for recipient in message.envelope.recipients]
+        return await settled_recipients(self._queue, self._history, message.id, envelope)
 
     async def _is_gone(self, message: SpooledMessage) -> bool:
         """Tell whether the content is no more: it is deleted some time after the last delivery, and not before."""

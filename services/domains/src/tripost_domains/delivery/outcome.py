@@ -55,13 +55,12 @@ class Attempted:
 class Trial:
     """What the agents need to know of an attempt.
 
-    `number` counts the attempts for this recipient from 1. `may_be_repeated`: an earlier taker may have done some of it
-    and not said so. `began_at` (monotonic) for an attempt that the queue's schedule or an operator asked for: only
-    failures of a host seen after it count; None: all that are remembered. `within`: the time until the final dot is
-    sent, after which the delivery is deferred; None: the relay's own patience is all that ends it.
+    `may_be_repeated`: an earlier taker may have done some of it and not said so. `began_at` (monotonic) for an attempt
+    that the queue's schedule or an operator asked for: only failures of a host seen after it count; None: all that are
+    remembered. `within`: the time until the final dot is sent, after which the delivery is deferred; None: the relay's
+    own patience is all that ends it.
     """
 
-    number: int = 1
     may_be_repeated: bool = False
     began_at: float | None = None
     within: timedelta | None = None

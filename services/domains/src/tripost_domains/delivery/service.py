@@ -28,8 +28,9 @@ from tripost_domains.delivery.settings import DeliverySettings
 from tripost_domains.delivery.settlement import Settlement
 from tripost_domains.ports import History, RecipientResolver
 from tripost_domains.queue.backoff import BackoffPolicy
+from tripost_domains.queue.later_attempt import LaterAttempt
 from tripost_domains.queue.repository import QueueRepository
-from tripost_domains.queue.scheduler import Pace, Scheduler
+from tripost_domains.queue.scheduler import LEASE, Pace, Scheduler
 from tripost_shared.clock import Clock
 from tripost_shared.content.port import ContentStore, ContentUnavailable
 from tripost_shared.database.transactions import DatabaseUnavailable
@@ -82,7 +83,8 @@ class DeliveryService:
         holding = Holding(queue, self._contents, events, lifetime, clock)
         attempt = FirstAttempt(dispatcher, settlement, holding, queue, history, self._contents, events, clock)
         self._intake = Intake(reader, attempt, events, clock, room)
-        self._scheduler = Scheduler(queue, dispatcher, settlement, history, self._contents, events, clock, pace)
+        later = LaterAttempt(dispatcher, settlement, queue, history, self._contents, events, clock, LEASE)
+        self._scheduler = Scheduler(queue, later, self._contents, events, clock, pace)
         self._loops: list[asyncio.Task[None]] = []
 
     @property

@@ -1,7 +1,8 @@
 """The deferred queue's values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.contracts.spool import SpooledMessage
@@ -40,13 +41,30 @@ class Claim:
 class ClaimedMessage:
     """A queued message with those of its deliveries that were claimed together.
 
-    `may_be_settled`: a claim of theirs ran out before, so a crash may have come between an attempt that went well and
-    the deletion of its row.
+    `may_be_settled`: a claim of theirs ran out or was given back, so an attempt may have gone well whose row was not
+    deleted any more.
     """
 
     message: SpooledMessage
     claims: tuple[Claim, ...]
     may_be_settled: bool = False
+
+
+class Unreadable(NamedTuple):
+    """Deliveries whose message cannot be read."""
+
+    message_id: str
+    rows: tuple[int, ...]
+    recipients: tuple[str, ...]
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim found: deliveries that are ours now, and those that were held since they cannot be read."""
+
+    messages: list[ClaimedMessage] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

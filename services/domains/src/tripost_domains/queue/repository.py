@@ -8,17 +8,16 @@ another replica: a next hop may get the message twice then (a Maildir does not),
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import CTE, Insert, Select, and_, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tripost_domains.queue.model import ClaimedMessage, Deferral, QueueState, Share
+from tripost_domains.queue.model import Claimed, Deferral, QueueState, Share, Unreadable
 from tripost_domains.queue.rows import (
     UNREADABLE,
-    Unreadable,
     claimed_messages,
     delivery_row,
     message_row,
@@ -33,6 +32,9 @@ from tripost_shared.database.transactions import reading, writing
 from tripost_shared.mail.content import Content
 
 log = structlog.get_logger()
+
+
+_WAS_GIVEN_BACK: Final = and_(QueuedDelivery.state == DeliveryState.ATTEMPTING, QueuedDelivery.claimed_by == "")
 
 
 class QueueRepository:
@@ -70,7 +72,7 @@ class QueueRepository:
         now: datetime,
         lease: timedelta,
         share: Share,
-    ) -> list[ClaimedMessage]:
+    ) -> Claimed:
         """Claim due deliveries, the next hops by turns so that none keeps the others waiting.
 
         Deliveries whose message cannot be read are held, so that they show, and stop no other.
@@ -81,17 +83,16 @@ class QueueRepository:
             ids = await connection.scalars(self._claim(now, lease, share))
             claimed = ids.all()
             if not claimed:
-                return []
+                return Claimed()
             rows = await connection.execute(
                 select(QueuedDelivery.__table__, QueuedMessage.spooled)
                 .join(QueuedMessage, QueuedMessage.id == QueuedDelivery.message_id)
                 .where(QueuedDelivery.id.in_(claimed))
                 .order_by(QueuedDelivery.next_attempt_at, QueuedDelivery.id)
             )
-            messages, unreadable = claimed_messages(rows.mappings().all(), frozenset(abandoned))
-            if unreadable:
-                await _hold(connection, unreadable)
-            return messages
+            found = claimed_messages(rows.mappings().all(), frozenset(abandoned))
+            await _hold(connection, found.unreadable)
+            return found
 
     @uninterrupted
     async def renew(self, ids: Collection[int], until: datetime) -> frozenset[int]:
@@ -139,13 +140,24 @@ class QueueRepository:
             return await _delete_if_empty(connection, message_id)
 
     @uninterrupted
-    async def release(self, ids: Collection[int] | None, due_at: datetime) -> None:
-        """Give claims back without an attempt; None: all that this process has."""
+    async def release(self, ids: Collection[int], due_at: datetime) -> None:
+        """Give claims back for which nothing was attempted."""
         async with writing(self._engine) as connection:
             await connection.execute(
                 update(QueuedDelivery)
-                .where(self._is_ours if ids is None else and_(self._is_ours, QueuedDelivery.id.in_(ids)))
+                .where(self._is_ours, QueuedDelivery.id.in_(ids))
                 .values(state=DeliveryState.DEFERRED, claimed_by="", claimed_until=None, next_attempt_at=due_at)
+            )
+
+    @uninterrupted
+    async def give_back(self, now: datetime) -> None:
+        """Let all claims of our name run out for anybody to take at once: ours, or a former process's, at its end.
+
+        Attempts may have been made, so the rows stay claims, by nobody: whoever takes them asks what became of them.
+        """
+        async with writing(self._engine) as connection:
+            await connection.execute(
+                update(QueuedDelivery).where(self._is_ours).values(claimed_by="", claimed_until=now)
             )
 
     @uninterrupted
@@ -181,7 +193,7 @@ class QueueRepository:
         """
         due = or_(
             and_(QueuedDelivery.state == DeliveryState.DEFERRED, QueuedDelivery.next_attempt_at <= now),
-            and_(self._is_ours, QueuedDelivery.claimed_until <= now),
+            and_(or_(self._is_ours, _WAS_GIVEN_BACK), QueuedDelivery.claimed_until <= now),
         )
         if share.takes_over:
             is_abandoned = and_(

@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
-from tripost_domains.queue.model import Claim, ClaimedMessage, Deferral
+from tripost_domains.queue.model import Claim, Claimed, ClaimedMessage, Deferral, Unreadable
 from tripost_shared.bus.encoding import decode, encode
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.contracts.spool import SpooledMessage
@@ -20,14 +20,6 @@ MAX_NEXT_HOP: Final = 300
 MAX_ORIGINAL: Final = 500
 MAX_OWNER: Final = 64
 UNREADABLE: Final = "451 4.3.0 Held for the administrator: the queued message cannot be read"
-
-
-class Unreadable(NamedTuple):
-    """Deliveries whose message cannot be read."""
-
-    message_id: str
-    rows: tuple[int, ...]
-    because: str
 
 
 def owner_name(instance: str) -> str:
@@ -80,27 +72,25 @@ def put_off_row(row: int, deferral: Deferral, now: datetime) -> dict[str, Any]:
     }
 
 
-def claimed_messages(
-    rows: Sequence[Any], abandoned: Collection[int] = ()
-) -> tuple[list[ClaimedMessage], list[Unreadable]]:
+def claimed_messages(rows: Sequence[Any], abandoned: Collection[int]) -> Claimed:
     """Put rows of one message and next hop together: they share a transaction; and name what cannot be read.
 
-    `abandoned` are the rows whose former claim ran out.
+    `abandoned` are the rows whose former claim ran out or was given back.
     """
     together: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for row in rows:
         together[row["message_id"], row["next_hop"]].append(row)
-    claimed: list[ClaimedMessage] = []
-    unreadable: list[Unreadable] = []
+    claimed = Claimed()
     for (message_id, _), group in together.items():
         try:
             message = decode(group[0]["spooled"], SpooledMessage)
         except msgspec.DecodeError as error:
-            unreadable.append(Unreadable(message_id, tuple(row["id"] for row in group), str(error)))
+            numbers, recipients = tuple(row["id"] for row in group), tuple(row["recipient"] for row in group)
+            claimed.unreadable.append(Unreadable(message_id, numbers, recipients, str(error)))
             continue
         claims = tuple(map(_claim_of, group))
-        claimed.append(ClaimedMessage(message, claims, any(claim.id in abandoned for claim in claims)))
-    return claimed, unreadable
+        claimed.messages.append(ClaimedMessage(message, claims, any(claim.id in abandoned for claim in claims)))
+    return claimed
 
 
 def _claim_of(row: Any) -> Claim:

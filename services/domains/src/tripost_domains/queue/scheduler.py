@@ -7,8 +7,8 @@ renews what it is still working on.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -16,31 +16,26 @@ import structlog
 
 from tripost_domains.delivery import metrics
 from tripost_domains.delivery.contents import Contents
-from tripost_domains.delivery.dispatch import Dispatcher
-from tripost_domains.delivery.facts import expanded_fact
-from tripost_domains.delivery.outcome import Trial
+from tripost_domains.delivery.facts import unreadable_fact
 from tripost_domains.delivery.patience import until_done
-from tripost_domains.delivery.plan import Plan
-from tripost_domains.delivery.settlement import Settlement
-from tripost_domains.ports import History, TrackingUnavailable
-from tripost_domains.queue.model import ClaimedMessage, Share
+from tripost_domains.queue.later_attempt import LaterAttempt
+from tripost_domains.queue.model import ClaimedMessage, Share, Unreadable
 from tripost_domains.queue.repository import QueueRepository
+from tripost_domains.queue.rows import UNREADABLE
 from tripost_shared.clock import Clock
 from tripost_shared.content.port import ContentUnavailable
 from tripost_shared.database.transactions import DatabaseUnavailable
-from tripost_shared.mail.failures import TransientFailure
-from tripost_shared.spool.port import EventLog
+from tripost_shared.spool.port import EventLog, SpoolUnavailable
 
 log = structlog.get_logger()
 
 LEASE: Final = timedelta(seconds=60)
 RENEW_EVERY: Final = timedelta(seconds=20)
-RELEASE_WITHIN: Final = timedelta(seconds=2)
+GIVE_BACK_WITHIN: Final = timedelta(seconds=2)
 KEEP_HOUSE_EVERY: Final = timedelta(seconds=30)
 LONGEST_PAUSE_SECONDS: Final = 10.0  # between looks while the database is away
 ASIDE_FOR: Final = timedelta(hours=1)
 MAX_ASIDE: Final = 10_000
-DIRECTORY_PAUSE: Final = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +53,14 @@ class Scheduler:
     def __init__(
         self,
         queue: QueueRepository,
-        dispatcher: Dispatcher,
-        settlement: Settlement,
-        history: History,
+        attempt: LaterAttempt,
         contents: Contents,
         events: EventLog,
         clock: Clock,
         pace: Pace,
     ) -> None:
         self._queue = queue
-        self._history = history
-        self._dispatcher = dispatcher
-        self._settlement = settlement
+        self._attempt = attempt
         self._contents = contents
         self._events = events
         self._clock = clock
@@ -78,6 +69,7 @@ class Scheduler:
         self._aside: dict[int, float] = {}  # rows, and until when
         self._loops: list[asyncio.Task[None]] = []
         self._sees_database_since: float | None = None
+        self._is_heir = False  # whether what a former process of our name had claimed has been given back
 
     def start(self) -> None:
         """Begin to look."""
@@ -95,7 +87,10 @@ class Scheduler:
             await asyncio.wait(self._working)
 
     async def stop(self) -> None:
-        """End; what is not finished is due again when its claim runs out, or at once if it can be said."""
+        """End; what is not finished is due again when its claim runs out, or at once if that can be said.
+
+        It may have been attempted, so its facts come first: whoever takes it next asks the tracking.
+        """
         tasks = {*self._loops, *self._working}
         for task in tasks:
             task.cancel()
@@ -103,9 +98,10 @@ class Scheduler:
             return
         await asyncio.wait(tasks)
         try:
-            async with asyncio.timeout(RELEASE_WITHIN.total_seconds()):
-                await self._queue.release(None, self._clock.now())
-        except (DatabaseUnavailable, TimeoutError) as error:
+            async with asyncio.timeout(GIVE_BACK_WITHIN.total_seconds()):
+                await self._events.flush()
+                await self._queue.give_back(self._clock.now())
+        except (DatabaseUnavailable, SpoolUnavailable, TimeoutError) as error:
             log.warning("claims will run out by themselves", because=str(error) or "no answer in time")
 
     async def _look(self) -> None:
@@ -141,82 +137,33 @@ class Scheduler:
             busy_rows=self._busy_rows() | self._rows_aside(),
             takes_over=seen_since is not None and began_at - seen_since >= LEASE.total_seconds(),
         )
+        if not self._is_heir:  # before the first claim: a container's processes all have number 1
+            await self._queue.give_back(self._clock.now())
+            self._is_heir = True
         claimed = await self._queue.claim_due(self._clock.now(), LEASE, share)
         self._sees_database_since = began_at if seen_since is None else seen_since
-        for each in claimed:
+        self._tell_unreadable(claimed.unreadable)
+        for each in claimed.messages:
             task = asyncio.create_task(self._work(each, began_at))
             self._working[task] = each
             task.add_done_callback(self._forget)
-        return sum(len(each.claims) for each in claimed) >= room
+        return sum(len(each.claims) for each in claimed.messages) >= room
+
+    def _tell_unreadable(self, held: Sequence[Unreadable]) -> None:
+        now = self._clock.now()
+        for message_id, _, recipients, _ in held:
+            for recipient in recipients:
+                self._events.record(unreadable_fact(message_id, recipient, UNREADABLE, now))
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         del self._working[task]
 
     async def _work(self, claimed: ClaimedMessage, began_at: float) -> None:
-        if claimed.may_be_settled:
-            claimed = await self._without_settled(claimed)
-            if not claimed.claims:
-                return
-        todo = await self._plan(claimed)
-        if todo is None:
-            return
         try:
-            await self._attempt(claimed, todo, began_at)
+            await self._attempt.make(claimed, began_at)
         except Exception:
             log.exception("queued message broke the scheduler", message_id=claimed.message.id)
             self._set_aside(claimed)
-
-    async def _without_settled(self, claimed: ClaimedMessage) -> ClaimedMessage:
-        """Delete the rows of deliveries that were made before a crash; their facts come before their deletion."""
-        message = claimed.message
-        past = await until_done(lambda: self._history.past_of(message.id), (TrackingUnavailable,), "read the tracking")
-        settled = past.settled(())
-        done = [claim.id for claim in claimed.claims if claim.recipient.address in settled]
-        if not done:
-            return claimed
-        log.info("queued deliveries were made before", message_id=message.id, rows=len(done))
-        gone = await until_done(
-            lambda: self._queue.settle(message.id, done, (), (), self._clock.now()),
-            (DatabaseUnavailable,),
-            "settle queued deliveries",
-        )
-        if gone is not None:
-            self._contents.forget_later(gone)
-        return replace(claimed, claims=tuple(claim for claim in claimed.claims if claim.id not in done))
-
-    async def _plan(self, claimed: ClaimedMessage) -> Plan | None:
-        """Ask where the recipients lead; None: not now. Nothing was attempted, so a claim may just run out."""
-        try:
-            return await self._dispatcher.plan([claim.recipient for claim in claimed.claims])
-        except TransientFailure as error:
-            log.warning("directory cannot be read", message_id=claimed.message.id, because=error.because)
-        except Exception:
-            log.exception("queued message cannot be planned", message_id=claimed.message.id)
-        try:
-            await self._queue.release([claim.id for claim in claimed.claims], self._clock.now() + DIRECTORY_PAUSE)
-        except DatabaseUnavailable as error:
-            log.warning("claims will run out by themselves", message_id=claimed.message.id, because=str(error))
-        except Exception:
-            log.exception("claims could not be given back, they will run out", message_id=claimed.message.id)
-        return None
-
-    async def _attempt(self, claimed: ClaimedMessage, todo: Plan, began_at: float) -> None:
-        message, claims = claimed.message, claimed.claims
-        for expansion, left_out in todo.expansions:
-            self._events.record(expanded_fact(message.id, expansion, left_out, self._clock.now()))
-        number = min(claim.attempts for claim in claims) + 1
-        attempted = await self._dispatcher.attempt(
-            message, todo, Trial(number=number, may_be_repeated=True, began_at=began_at)
-        )
-        found = await self._settlement.settle_claimed(message, claims, attempted, LEASE)
-        log.info(
-            "queued message attempted",
-            message_id=message.id,
-            attempt=number,
-            done=len(found.done),
-            deferred=len(found.deferred),
-            failed=len(found.failed),
-        )
 
     def _set_aside(self, claimed: ClaimedMessage) -> None:
         """Leave deliveries alone for a while that may have been made and could not be settled: repeating is worse."""

@@ -1,0 +1,134 @@
+"""A later attempt: what is done with a message's deliveries that the scheduler has claimed in the deferred queue."""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+from weakref import WeakValueDictionary
+
+import structlog
+
+from tripost_domains.delivery.contents import Contents
+from tripost_domains.delivery.dispatch import Dispatcher
+from tripost_domains.delivery.facts import expanded_fact
+from tripost_domains.delivery.outcome import Trial
+from tripost_domains.delivery.patience import until_done
+from tripost_domains.delivery.plan import Plan
+from tripost_domains.delivery.settlement import Settlement
+from tripost_domains.ports import History, TrackingUnavailable
+from tripost_domains.queue.model import ClaimedMessage
+from tripost_domains.queue.repository import QueueRepository
+from tripost_domains.queue.settled import settled_recipients
+from tripost_shared.clock import Clock
+from tripost_shared.database.transactions import DatabaseUnavailable
+from tripost_shared.mail.failures import TransientFailure
+from tripost_shared.spool.port import EventLog
+
+log = structlog.get_logger()
+
+DIRECTORY_PAUSE: Final = timedelta(seconds=30)
+
+
+class LaterAttempt:
+    """Does with claimed deliveries what is to be done, once; `lease` is how long a claim lasts."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        settlement: Settlement,
+        queue: QueueRepository,
+        history: History,
+        contents: Contents,
+        events: EventLog,
+        clock: Clock,
+        lease: timedelta,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._settlement = settlement
+        self._queue = queue
+        self._history = history
+        self._contents = contents
+        self._events = events
+        self._clock = clock
+        self._lease = lease
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by the message's id
+
+    async def make(self, claimed: ClaimedMessage, began_at: float) -> None:
+        """Attempt and settle; `began_at` (monotonic) is when the claim was asked for.
+
+        A message's deliveries to several next hops are attempted side by side. Those that aliases replace by others
+        take turns: two of them may lead to one address, and that address may have a delivery of its own.
+        """
+        if claimed.may_be_settled:
+            claimed = await self._without_settled(claimed)
+            if not claimed.claims:
+                return
+        todo = await self._plan(claimed)
+        if todo is None:
+            return
+        if not todo.expansions:
+            await self._attempt(claimed, todo, began_at)
+            return
+        async with self._turns.setdefault(claimed.message.id, asyncio.Lock()):
+            todo = await self._plan(claimed, await self._settled_by_others(claimed))
+            if todo is not None:
+                await self._attempt(claimed, todo, began_at)
+
+    async def _without_settled(self, claimed: ClaimedMessage) -> ClaimedMessage:
+        """Delete the rows of deliveries that were made before a crash; their facts come before their deletion."""
+        message = claimed.message
+        past = await until_done(lambda: self._history.past_of(message.id), (TrackingUnavailable,), "read the tracking")
+        settled = past.settled((), _recipients(claimed))
+        done = [claim.id for claim in claimed.claims if claim.recipient.address in settled]
+        if not done:
+            return claimed
+        log.info("queued deliveries were made before", message_id=message.id, rows=len(done))
+        gone = await until_done(
+            lambda: self._queue.settle(message.id, done, (), (), self._clock.now()),
+            (DatabaseUnavailable,),
+            "settle queued deliveries",
+        )
+        if gone is not None:
+            self._contents.forget_later(gone)
+        return replace(claimed, claims=tuple(claim for claim in claimed.claims if claim.id not in done))
+
+    async def _settled_by_others(self, claimed: ClaimedMessage) -> set[str]:
+        """Name the recipients that have or had a delivery of their own, but for those claimed here."""
+        settled = await settled_recipients(self._queue, self._history, claimed.message.id)
+        return settled.difference(_recipients(claimed))
+
+    async def _plan(self, claimed: ClaimedMessage, settled: Collection[str] = ()) -> Plan | None:
+        """Ask where the recipients lead; None: not now. Nothing was attempted, so a claim may just run out."""
+        try:
+            return await self._dispatcher.plan([claim.recipient for claim in claimed.claims], settled)
+        except TransientFailure as error:
+            log.warning("directory cannot be read", message_id=claimed.message.id, because=error.because)
+        except Exception:
+            log.exception("queued message cannot be planned", message_id=claimed.message.id)
+        try:
+            await self._queue.release([claim.id for claim in claimed.claims], self._clock.now() + DIRECTORY_PAUSE)
+        except DatabaseUnavailable as error:
+            log.warning("claims will run out by themselves", message_id=claimed.message.id, because=str(error))
+        except Exception:
+            log.exception("claims could not be given back, they will run out", message_id=claimed.message.id)
+        return None
+
+    async def _attempt(self, claimed: ClaimedMessage, todo: Plan, began_at: float) -> None:
+        message, claims = claimed.message, claimed.claims
+        for expansion, left_out in todo.expansions:
+            self._events.record(expanded_fact(message.id, expansion, left_out, self._clock.now()))
+        attempted = await self._dispatcher.attempt(message, todo, Trial(may_be_repeated=True, began_at=began_at))
+        found = await self._settlement.settle_claimed(message, claims, attempted, self._lease)
+        log.info(
+            "queued message attempted",
+            message_id=message.id,
+            attempt=min(claim.attempts for claim in claims) + 1,
+            done=len(found.done),
+            deferred=len(found.deferred),
+            failed=len(found.failed),
+        )
+
+
+def _recipients(claimed: ClaimedMessage) -> list[str]:
+    return [claim.recipient.address for claim in claimed.claims]

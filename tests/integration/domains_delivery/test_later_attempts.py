@@ -1,0 +1,123 @@
+"""Attempts from the deferred queue: none is made twice that went well, whoever claims it and wherever it leads."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from delivery_world import BOB, Delivery, make_message, queued, retry_now, route, until_queued
+from next_hop import NextHop
+from tripost_domains.queue.repository import QueueRepository
+from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.contracts.queue import DeliveryState
+from tripost_shared.database.models import QueuedDelivery
+from tripost_shared.database.transactions import DatabaseUnavailable, writing
+
+
+async def patient(delivery: Delivery) -> None:
+    """Let nothing be tried a second time before the test asks for it."""
+    delivery.settings.retry_first_seconds = 3600
+    await delivery.restart()
+
+
+async def claimed(delivery: Delivery, by: str, until: datetime) -> None:
+    """Let all deliveries be claimed."""
+    async with writing(delivery.engine) as connection:
+        values = {"state": DeliveryState.ATTEMPTING, "claimed_by": by, "claimed_until": until}
+        await connection.execute(update(QueuedDelivery).values(**values))
+
+
+class TestSeveralWaysToOneAddress:
+    """Rows are claimed by next hop; since they came into the queue, one has become an alias that leads elsewhere."""
+
+    async def test_an_address_with_a_delivery_of_its_own_gets_one(self, delivery: Delivery) -> None:
+        await patient(delivery)
+        async with NextHop(replies={"RCPT": ["450 4.2.1 Busy", "250 Ok", "250 Ok"]}) as hop:
+            async with NextHop(replies={"RCPT": "450 4.2.1 Busy"}) as third:
+                route(delivery, hop)
+                route(delivery, third, "third.example")
+                await delivery.spool.publish(make_message(BOB, "list@third.example"))
+                await until_queued(delivery, BOB, "list@third.example")
+            delivery.records.add(f"alias list@third.example {BOB}")
+            await retry_now(delivery)
+            await until_queued(delivery)
+            assert [taken.recipients for taken in hop.taken] == [[BOB]]
+        assert (Fact.EXPANDED, "list@third.example") in delivery.facts()
+
+    async def test_an_address_that_two_lead_to_gets_one(self, delivery: Delivery) -> None:
+        await patient(delivery)
+        async with NextHop() as hop:
+            async with (
+                NextHop(replies={"RCPT": "450 4.2.1 Busy"}) as third,
+                NextHop(replies={"RCPT": "450 4.2.1 Busy"}) as fourth,
+            ):
+                route(delivery, hop)
+                route(delivery, third, "third.example")
+                route(delivery, fourth, "fourth.example")
+                await delivery.spool.publish(make_message("list@third.example", "list@fourth.example"))
+                await until_queued(delivery, "list@third.example", "list@fourth.example")
+            delivery.records.add(f"alias list@third.example {BOB}")
+            delivery.records.add(f"alias list@fourth.example {BOB}")
+            await retry_now(delivery)
+            await until_queued(delivery)
+            assert [taken.recipients for taken in hop.taken] == [[BOB]]
+
+
+class TestAfterAnEnd:
+    """A process has ended, in order or not, with claims in its name."""
+
+    async def test_claims_of_a_dead_process_of_our_name_are_due_at_once(self, delivery: Delivery) -> None:
+        """A container's process has the same host name and number after a restart."""
+        await patient(delivery)
+        async with NextHop(replies={"RCPT": ["450 4.2.1 Busy", "250 Ok"]}) as hop:
+            route(delivery, hop)
+            await delivery.spool.publish(make_message(BOB))
+            await until_queued(delivery, BOB)
+            await delivery.service.stop()
+            await claimed(delivery, "test", datetime.now(UTC) + timedelta(minutes=1))
+            delivery.service = delivery._joined()
+            await delivery.service.start()
+            await hop.wait_until(lambda hop: len(hop.taken) == 1)
+
+    async def test_what_went_well_and_was_not_settled_at_a_stop_is_not_made_again(
+        self, delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def unavailable(*_: Any) -> str | None:
+            raise DatabaseUnavailable("away")
+
+        await patient(delivery)
+        async with NextHop(replies={"RCPT": ["450 4.2.1 Busy", "250 Ok", "250 Ok"]}) as hop:
+            route(delivery, hop)
+            await delivery.spool.publish(make_message(BOB))
+            await until_queued(delivery, BOB)
+            await delivery.until_settled()
+            with monkeypatch.context() as patch:
+                patch.setattr(QueueRepository, "settle", unavailable)
+                await retry_now(delivery)
+                await delivery.until(lambda: (Fact.RELAYED, BOB) in delivery.facts())
+                await delivery.service.stop()
+            await delivery.restart()
+            await until_queued(delivery)
+            assert len(hop.taken) == 1
+
+    async def test_what_an_alias_led_to_before_a_crash_gets_it_once(self, delivery: Delivery) -> None:
+        """The row names the alias, the facts name where it led; whoever it leads to now was not meant."""
+        await patient(delivery)
+        async with NextHop(replies={"RCPT": "450 4.2.1 Busy"}) as hop, NextHop() as third:
+            route(delivery, hop)
+            route(delivery, third, "third.example")
+            message = make_message(BOB)
+            await delivery.spool.publish(message)
+            await until_queued(delivery, BOB)
+            await delivery.until_settled()
+            delivery.records.add(f"alias {BOB} new@third.example")
+            now, eve = datetime.now(UTC), "eve@third.example"
+            delivery.events.record(
+                Event("one", message.id, now, Fact.EXPANDED, "domains", recipient=BOB, recipients=(eve,))
+            )
+            delivery.events.record(Event("two", message.id, now, Fact.RELAYED, "domains", recipient=eve))
+            await claimed(delivery, "test", now)
+            await until_queued(delivery)
+            assert third.taken == []
+        assert await queued(delivery) == []

@@ -1,0 +1,174 @@
+"""Claims in the deferred queue, the same on SQLite and on PostgreSQL: what is due, and whose it is."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from queue_world import ALL, BOB, LEASE, MINUTE, NOW, a_deferral, add, claim, claims_of, operator_sets, rows
+from spooled import damaged_message
+from tripost_domains.queue.model import Share
+from tripost_domains.queue.repository import QueueRepository
+from tripost_shared.contracts.queue import DeliveryState
+from tripost_shared.database.models import QueuedDelivery, QueuedMessage
+from tripost_shared.database.transactions import reading, writing
+
+
+async def test_only_what_is_due_is_claimed(queue: QueueRepository) -> None:
+    await add(queue, a_deferral(due_at=NOW + MINUTE))
+    assert await claim(queue) == []
+    assert await claim(queue, NOW + MINUTE) == [BOB]
+
+
+async def test_what_is_claimed_is_claimed_once(queue: QueueRepository, replica: QueueRepository) -> None:
+    for number in range(20):
+        await add(queue, a_deferral(f"user{number}@other.example"))
+    taken = await asyncio.gather(claim(queue, share=Share(12, 12)), claim(replica, share=Share(12, 12)))
+    left = await claim(queue)
+    assert sorted([*taken[0], *taken[1], *left]) == sorted(f"user{number}@other.example" for number in range(20))
+
+
+class TestOwners:
+    """Whose a claim is: an owner may be cut off from the database for a while and still be at work."""
+
+    async def test_a_claim_of_our_own_that_has_run_out_is_due_again(self, queue: QueueRepository) -> None:
+        await add(queue, a_deferral())
+        assert await claim(queue) == [BOB]
+        assert await claim(queue, NOW + LEASE - timedelta(seconds=1)) == []
+        assert await claim(queue, NOW + LEASE) == [BOB]
+
+    async def test_a_claim_of_another_is_taken_over_one_lease_later(
+        self, queue: QueueRepository, replica: QueueRepository
+    ) -> None:
+        await add(queue, a_deferral())
+        assert await claim(queue) == [BOB]
+        assert await claim(replica, NOW + 2 * LEASE - timedelta(seconds=1)) == []
+        assert await claim(replica, NOW + 2 * LEASE, Share(100, 100, takes_over=False)) == []
+        assert await claim(replica, NOW + 2 * LEASE) == [BOB]
+
+    async def test_a_claim_that_is_renewed_lasts(self, queue: QueueRepository, replica: QueueRepository) -> None:
+        await add(queue, a_deferral())
+        (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+        assert await queue.renew([one.id], NOW + 3 * LEASE) == {one.id}
+        assert await claim(replica, NOW + 3 * LEASE) == []
+
+    async def test_who_lost_a_claim_is_told_so_and_changes_nothing(
+        self, queue: QueueRepository, replica: QueueRepository, database: AsyncEngine
+    ) -> None:
+        message = await add(queue, a_deferral(), a_deferral("eve@other.example"))
+        one, other = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+        assert await claim(replica, NOW + 2 * LEASE) == [BOB, "eve@other.example"]
+        assert await queue.renew([one.id, other.id], NOW + 9 * LEASE) == frozenset()
+        await queue.settle(message.id, [one.id], [(other.id, a_deferral())], [], NOW)
+        await queue.give_back(NOW)
+        assert await rows(database) == (1, 2)
+        assert await claim(queue, NOW + 3 * LEASE) == []
+
+    async def test_what_was_delivered_goes_although_an_operator_has_held_it_since(
+        self, queue: QueueRepository, database: AsyncEngine
+    ) -> None:
+        """Released, it would be delivered once more."""
+        message = await add(queue, a_deferral())
+        (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+        await operator_sets(database, state=DeliveryState.HELD, claimed_by="", claimed_until=None)
+        await queue.settle(message.id, [one.id], [], [], NOW)
+        assert await rows(database) == (0, 0)
+
+    async def test_what_is_given_back_is_due_for_all_at_once_and_may_be_settled(
+        self, queue: QueueRepository, replica: QueueRepository
+    ) -> None:
+        """An attempt may have gone well before its process ended, with no time left to delete the row."""
+        await add(queue, a_deferral())
+        (first,) = (await queue.claim_due(NOW, LEASE, ALL)).messages
+        await replica.give_back(NOW)
+        assert await claim(replica) == []
+        await queue.give_back(NOW)
+        (again,) = (await replica.claim_due(NOW, LEASE, Share(100, 100, takes_over=False))).messages
+        assert (first.may_be_settled, again.may_be_settled) == (False, True)
+        assert again.claims == first.claims
+
+    async def test_what_is_released_was_not_attempted(self, queue: QueueRepository, replica: QueueRepository) -> None:
+        await add(queue, a_deferral())
+        (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+        await queue.release([one.id], NOW)
+        (again,) = (await replica.claim_due(NOW, LEASE, ALL)).messages
+        assert not again.may_be_settled
+
+    async def test_an_owner_may_have_a_long_name(self, database: AsyncEngine) -> None:
+        """A host's name has up to 253 octets, and names that differ at their end only are two owners."""
+        host = ".".join(["a" * 62] * 4)[:253]
+        queue, replica = QueueRepository(database, f"{host}/4711"), QueueRepository(database, f"{host}/4712")
+        await add(queue, a_deferral())
+        (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+        assert await replica.renew([one.id], NOW + LEASE) == frozenset()
+        assert await queue.renew([one.id], NOW + LEASE) == {one.id}
+
+
+async def test_next_hops_take_turns(queue: QueueRepository) -> None:
+    """A thousand deliveries for a dead destination keep nobody waiting."""
+    for number in range(30):
+        await add(queue, a_deferral(f"user{number}@dead.example", "dead.example", NOW - timedelta(hours=1)))
+    await add(queue, a_deferral("bob@quick.example", "quick.example"))
+    claimed = await claim(queue, share=Share(at_most=10, per_hop=5))
+    assert "bob@quick.example" in claimed
+    assert len(claimed) == 6
+
+
+async def test_what_is_busy_in_this_process_is_left_alone(queue: QueueRepository) -> None:
+    await add(queue, a_deferral(), a_deferral("eve@third.example", "third.example"))
+    one, other = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+    later = NOW + 2 * LEASE
+    assert await claim(queue, later, Share(100, 100, busy_rows=frozenset({one.id, other.id}))) == []
+    assert await claim(queue, later, Share(100, 100, busy_hops=frozenset({one.next_hop}))) == [other.recipient.address]
+
+
+async def test_recipients_of_one_message_and_next_hop_come_together(queue: QueueRepository) -> None:
+    message = await add(
+        queue, a_deferral(), a_deferral("eve@other.example"), a_deferral("x@third.example", "third.example")
+    )
+    claimed = (await queue.claim_due(NOW, LEASE, ALL)).messages
+    assert sorted(len(each.claims) for each in claimed) == [1, 2]
+    assert {each.message.id for each in claimed} == {message.id}
+
+
+async def test_a_released_claim_counts_no_attempt(queue: QueueRepository) -> None:
+    await add(queue, a_deferral())
+    (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+    await queue.release([one.id], NOW + timedelta(seconds=5))
+    (again,) = claims_of(await queue.claim_due(NOW + timedelta(seconds=5), LEASE, ALL))
+    assert again.attempts == 1
+
+
+async def test_what_comes_in_held_is_not_attempted(queue: QueueRepository) -> None:
+    await add(queue, replace(a_deferral(attempts=0), is_held=True))
+    assert await claim(queue, NOW + LEASE) == []
+    assert (await queue.state()).counts[DeliveryState.HELD] == 1
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        pytest.param(b"\xc1 no MessagePack", id="another form"),
+        pytest.param(damaged_message(1), id="text that is not UTF-8"),
+    ],
+)
+async def test_a_message_that_cannot_be_read_is_held_and_stops_no_other(
+    queue: QueueRepository, database: AsyncEngine, damaged: bytes
+) -> None:
+    broken = await add(queue, a_deferral("broken@other.example"))
+    await add(queue, a_deferral())
+    async with writing(database) as connection:
+        await connection.execute(update(QueuedMessage).where(QueuedMessage.id == broken.id).values(spooled=damaged))
+    claimed = await queue.claim_due(NOW, LEASE, ALL)
+    assert [one.recipient.address for one in claims_of(claimed)] == [BOB]
+    assert [(each.message_id, each.recipients) for each in claimed.unreadable] == [
+        (broken.id, ("broken@other.example",))
+    ]
+    async with reading(database) as connection:
+        of_broken = select(QueuedDelivery.state, QueuedDelivery.last_reply, QueuedDelivery.claimed_by)
+        row = (await connection.execute(of_broken.where(QueuedDelivery.message_id == broken.id))).one()
+    assert (row.state, row.claimed_by) == (DeliveryState.HELD, "")
+    assert "cannot be read" in row.last_reply
