@@ -5,8 +5,9 @@ import json
 import pytest
 
 from admin_api import Api
+from tripost_admin_api.configuration import documents
 from tripost_admin_api.configuration.documents import read_all
-from tripost_shared.contracts.config import DIRECTORY_KEY, DirectoryChange
+from tripost_shared.contracts.config import DIRECTORY_KEY, EDGE_KEY, DirectoryChange, EdgeConfig
 
 V1 = "/api/v1"
 
@@ -95,12 +96,19 @@ async def test_a_route_names_a_next_hop(api: Api) -> None:
 
 
 async def test_no_route_makes_an_open_relay(api: Api) -> None:
-    refused = await api.admin.post(f"{V1}/routes", json={"domain": "*", "accepts_from_anyone": True})
-    assert refused.status_code == 422
-    await api.add("routes", domain="*", host="smarthost.example")
-    refused = await api.admin.put(f"{V1}/routes/*", json={"accepts_from_anyone": True})
-    assert refused.status_code == 422
-    assert "open relay" in refused.json()["detail"]
+    for domain in ("*", ".com", "com"):
+        refused = await api.admin.post(f"{V1}/routes", json={"domain": domain, "accepts_from_anyone": True})
+        assert (refused.status_code, "open relay" in refused.json()["detail"]) == (422, True)
+        await api.add("routes", domain=domain, host="smarthost.example")
+        refused = await api.admin.put(f"{V1}/routes/{domain}", json={"accepts_from_anyone": True})
+        assert (refused.status_code, "open relay" in refused.json()["detail"]) == (422, True)
+
+
+async def test_a_relay_network_of_an_earlier_release_that_is_too_wide_is_shown_and_removed(api: Api) -> None:
+    async with api.parts.database.writing() as session:
+        await documents.write(session, EDGE_KEY, EdgeConfig(relay_networks=("0.0.0.0/1",)), revision=1)
+    assert (await api.reader.get(f"{V1}/relay-networks/0.0.0.0/1")).status_code == 200
+    assert (await api.admin.delete(f"{V1}/relay-networks/0.0.0.0/1")).status_code == 204
 
 
 async def test_a_mailbox_is_granted_foreign_reverse_paths(api: Api) -> None:
@@ -163,7 +171,9 @@ async def test_what_exists_already_is_a_conflict(api: Api) -> None:
         pytest.param("routes", {"domain": "example.org", "host": "mail:25"}, "port is given apart", id="port in host"),
         pytest.param("routes", {"domain": "example.org", "port": 0}, "accepted is 1 or more", id="port 0"),
         pytest.param("routes", {"domain": "example.org", "tls": "maybe"}, "'none', 'may' or 'encrypt'", id="bad tls"),
-        pytest.param("relay-networks", {"network": "0.0.0.0/0"}, "all of the Internet", id="the Internet may relay"),
+        pytest.param("relay-networks", {"network": "0.0.0.0/0"}, "of /8 at the widest", id="the Internet may relay"),
+        pytest.param("relay-networks", {"network": "128.0.0.0/1"}, "of /8 at the widest", id="half of it may relay"),
+        pytest.param("relay-networks", {"network": "2000::/3"}, "of /16 at the widest", id="all of IPv6 may relay"),
         pytest.param("relay-networks", {"network": "192.0.2.1/24"}, "192.0.2.0/24 is the network", id="host bits"),
         pytest.param(
             "relay-networks", {"network": "::ffff:192.0.2.0/120"}, "give it in IPv4's", id="IPv4 in IPv6's form"

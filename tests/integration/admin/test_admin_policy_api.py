@@ -129,6 +129,15 @@ async def test_a_score_is_a_number_within_bounds(api: Api, method: str, number: 
     assert answer.json()["detail"] == "reject_score: accepted is a number from -1000 to 1000"
 
 
+async def test_what_is_exempt_is_no_relay_network(api: Api) -> None:
+    """It may be wider, and what is refused says nothing about relaying."""
+    assert (await api.admin.patch(V1, json={"exempt_networks": ["128.0.0.0/1"]})).status_code == 200
+    refused = await api.admin.patch(V1, json={"exempt_networks": ["0.0.0.0/0"]})
+    assert refused.json()["detail"] == (
+        "exempt_networks.0: 0.0.0.0/0 would exempt every client; disable the checks dnsbl and greylist instead"
+    )
+
+
 async def test_an_unknown_check_is_refused_with_those_that_there_are(api: Api) -> None:
     answer = await api.admin.patch(V1, json={"checks": {"dmark": {"enabled": False}}})
     assert answer.status_code == 422

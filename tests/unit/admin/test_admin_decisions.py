@@ -213,6 +213,9 @@ def test_passwords_that_are_not_accepted(password: str) -> None:
         (names.token_name, "backup-job.1", "backup-job.1"),
         (names.network, "192.0.2.1", "192.0.2.1/32"),
         (names.network, "2001:db8::/32", "2001:db8::/32"),
+        (names.relay_network, "10.0.0.0/8", "10.0.0.0/8"),
+        (names.relay_network, "2001::/16", "2001::/16"),
+        (names.exempt_network, "::/1", "::/1"),
     ],
 )
 def test_names_have_one_form(check: object, given: str, canonical: str) -> None:

@@ -101,6 +101,14 @@ RouteDomain = Annotated[
     Field(examples=["example.org", ".example.org", "*"], description="A domain, `.domain` for all below it, or `*`."),
 ]
 Host = Annotated[str, BeforeValidator(_text), AfterValidator(names.host), Field(examples=["smtp.example.org"])]
-Network = Annotated[str, BeforeValidator(_text), AfterValidator(names.network), Field(examples=["192.0.2.0/24"])]
+RelayNetwork = Annotated[
+    str,
+    BeforeValidator(_text),
+    AfterValidator(names.relay_network),
+    Field(examples=["192.0.2.0/24"], description="/8 at the widest, with IPv6 /16."),
+]
+ExemptNetwork = Annotated[
+    str, BeforeValidator(_text), AfterValidator(names.exempt_network), Field(examples=["192.0.2.0/24"])
+]
 Moment = Annotated[datetime, BeforeValidator(_moment), Field(examples=["2026-01-31T12:00:00Z"])]
 Score = Annotated[float, AfterValidator(names.score), Field(json_schema_extra={"minimum": -1000, "maximum": 1000})]

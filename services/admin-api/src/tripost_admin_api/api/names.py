@@ -2,6 +2,7 @@
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from types import MappingProxyType
 from typing import Final
 
 from tripost_shared.mail.address import Address, InvalidAddress, normalise_domain
@@ -10,7 +11,7 @@ from tripost_shared.mail.identifier import is_message_id, is_session_id
 CATCH_ALL: Final = "*"
 NULL_PATH: Final = "<>"
 SAMPLE_ID: Final = "1k3v9q2m8f0abcde.1"
-EVERYTHING: Final = frozenset({"0.0.0.0/0", "::/0"})
+WIDEST_RELAY_PREFIX: Final = MappingProxyType({4: 8, 6: 16})  # 10.0.0.0/8 is a network of one's own; nothing wider is
 MAPPED: Final = IPv6Network("::ffff:0:0/96")  # RFC 4291 §2.5.5.2; such a client's address is taken as the IPv4 one
 TOKEN_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 LARGEST_SCORE: Final = 1000
@@ -82,6 +83,11 @@ def route_domain(text: str) -> str:
     return "." + domain(text[1:]) if text.startswith(".") else domain(text)
 
 
+def relayable_from_anyone(route: str) -> bool:
+    """Tell whether a route may take mail from any client: not one for all domains, or for all of a top-level domain."""
+    return "." in route.removeprefix(".")
+
+
 def host(text: str) -> str:
     """Give a host's name or its bare IPv4 or IPv6 address; raises ValueError."""
     text = text.strip()
@@ -99,7 +105,7 @@ def host(text: str) -> str:
 
 
 def network(text: str) -> str:
-    """Give a network in CIDR form; raises ValueError. All of the Internet is refused: that would be an open relay."""
+    """Give a network in CIDR form; raises ValueError."""
     text = text.strip()
     try:
         given: IPv4Network | IPv6Network = ip_network(text, strict=False)
@@ -109,8 +115,26 @@ def network(text: str) -> str:
         raise ValueError(f"{text!r} has bits set behind its prefix; {given} is the network")
     if isinstance(given, IPv6Network) and given.subnet_of(MAPPED):
         raise ValueError(f"{text!r} holds IPv4 addresses in IPv6's form; give it in IPv4's, like 192.0.2.0/24")
-    if str(given) in EVERYTHING:
-        raise ValueError("all of the Internet may not relay here; name your own networks")
+    return str(given)
+
+
+def relay_network(text: str) -> str:
+    """Give a network whose clients may relay; raises ValueError for more than anyone's own: an open relay, or half."""
+    given = ip_network(network(text))
+    widest = WIDEST_RELAY_PREFIX[given.version]
+    if given.prefixlen < widest:
+        raise ValueError(
+            f"{given} is too much of the Internet to relay for; accepted is a network of your own, "
+            f"with IPv{given.version} of /{widest} at the widest"
+        )
+    return str(given)
+
+
+def exempt_network(text: str) -> str:
+    """Give a network whose clients block lists and greylist leave alone; raises ValueError for the whole Internet."""
+    given = ip_network(network(text))
+    if given.prefixlen == 0:
+        raise ValueError(f"{given} would exempt every client; disable the checks dnsbl and greylist instead")
     return str(given)
 
 

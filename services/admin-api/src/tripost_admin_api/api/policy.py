@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from tripost_admin_api.api.models import DomainName, Incoming, Network, Score
+from tripost_admin_api.api.models import DomainName, ExemptNetwork, Incoming, Score
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem, invalid
 from tripost_admin_api.api.wording import problem_of_errors, unknown
@@ -68,7 +68,7 @@ class PolicyBody(Incoming):
     reject_score: Score = Field(15.0, description="A message that scores as much is refused.")
     tag_score: Score = Field(6.0, description="A message that scores as much is marked as spam.")
     spf_reject_fail: bool = Field(True, description="Refuse mail when SPF says `fail`.")
-    exempt_networks: list[Network] = Field(
+    exempt_networks: list[ExemptNetwork] = Field(
         ["127.0.0.0/8", "::1/128"], max_length=500, description="Clients that block lists and greylist leave alone."
     )
 

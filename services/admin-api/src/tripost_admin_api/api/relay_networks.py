@@ -6,7 +6,7 @@ import msgspec
 from fastapi import APIRouter, Response
 
 from tripost_admin_api.api import names, paging
-from tripost_admin_api.api.models import Incoming, Network, Outgoing, Page
+from tripost_admin_api.api.models import Incoming, Outgoing, Page, RelayNetwork
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem
 from tripost_admin_api.configuration import documents
@@ -20,7 +20,7 @@ MOST = 1000
 class NetworkIn(Incoming):
     """A network to add."""
 
-    network: Network
+    network: RelayNetwork
 
 
 class NetworkOut(Outgoing):

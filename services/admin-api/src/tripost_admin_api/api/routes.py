@@ -39,8 +39,8 @@ class RouteIn(RouteSettings):
 
     @model_validator(mode="after")
     def _not_for_everyone(self) -> "RouteIn":
-        if self.domain == "*" and self.accepts_from_anyone:
-            raise ValueError("taking mail for any domain from any client would be an open relay")
+        if self.accepts_from_anyone and not names.relayable_from_anyone(self.domain):
+            raise ValueError(_open_relay(self.domain))
         return self
 
 
@@ -96,8 +96,8 @@ async def replace_route(domain: str, body: RouteSettings, parts: PartsNeeded, ac
     """Replace all of a route's settings; what is left out has its default."""
     async with parts.changing(actor) as change:
         row = await _found(change.session, domain)
-        if row.domain == "*" and body.accepts_from_anyone:
-            raise Problem("invalid", "Taking mail for any domain from any client would be an open relay.")
+        if body.accepts_from_anyone and not names.relayable_from_anyone(row.domain):
+            raise invalid("body.accepts_from_anyone", _open_relay(row.domain))
         before = _audited(row)
         for name, value in body.model_dump().items():
             setattr(row, name, value)
@@ -114,6 +114,13 @@ async def remove_route(domain: str, parts: PartsNeeded, actor: ActorNeeded) -> N
         await change.session.delete(row)
         await change.touch_directory()
         change.note("route.delete", row.domain, before=_audited(row))
+
+
+def _open_relay(domain: str) -> str:
+    return (
+        f"taking mail for {domain} from any client would be an open relay; accepted for that is a domain with a dot in "
+        "its name, or all below one, such as example.org or .example.org"
+    )
 
 
 async def _find(session: AsyncSession, domain: str) -> Route | None:

@@ -171,7 +171,7 @@ def list_exempt(context: typer.Context, output: Output = Form.TABLE) -> None:
 @exempt.command("add")
 def add_exempt(context: typer.Context, network: Network, output: Output = Form.TABLE) -> None:
     """Exempt a network."""
-    network = _canonical(names.network, network)
+    network = _canonical(names.exempt_network, network)
 
     def edit(present: dict[str, Any]) -> dict[str, Any]:
         if network in present["exempt_networks"]:
