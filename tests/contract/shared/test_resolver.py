@@ -207,6 +207,23 @@ async def test_a_server_that_comes_back_is_asked_again(resolver_of: Maker, clock
         assert server.questions["b.example", "A"] == 20  # none had to be asked for twice
 
 
+async def test_silence_is_told_as_trouble_until_an_answer_comes(
+    resolver_of: Maker, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "TROUBLE_SECONDS", 0.0)
+    server = DnsServer("a.example A SERVFAIL")
+    await server.start()
+    await server.stop()
+    asking = resolver_of(server)
+    for number in range(3):
+        assert asking.trouble == ""
+        await asking.resolve(f"n{number}.example", "A")
+    assert asking.trouble.startswith("no DNS server answers, for ")
+    async with server:
+        assert (await asking.resolve(*ASKED)).status is Status.FAILED  # it answers, though it does not know
+        assert asking.trouble == ""
+
+
 async def test_an_answer_that_is_cut_short_even_by_tcp_is_no_answer(resolver_of: Maker) -> None:
     """Empty as it is, it would say that the name has no such records."""
     async with DnsServer("a.example A TRUNCATED") as server:

@@ -1,5 +1,6 @@
 """The filter service: builds all objects in one place and joins them."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from tripost_filter.checks.greylist import KnownTriplets
@@ -65,8 +66,15 @@ class FilterService:
         await bus.serve(CONNECTION, judge.connection)
         await bus.serve(RECIPIENTS, judge.recipients)
         await bus.serve(MESSAGE, judge.message)
-        await serve_status(bus, "filter", self.is_ready, judge.details, lambda: judge.revision)
+        await serve_status(
+            bus, "filter", self.is_ready, judge.details, lambda: judge.revision, troubles=self._troubles
+        )
         self._serving = True
+
+    def _troubles(self) -> Iterator[str]:
+        """Tell what keeps the checks from their work."""
+        if self._resolver is not None and self._resolver.trouble:
+            yield self._resolver.trouble
 
     async def _build_judge(self, link: NatsLink, config: KvConfigSource, resolver: CachingResolver) -> Judge:
         known = KnownTriplets(self._clock, self._own.greylist_memory_entries)

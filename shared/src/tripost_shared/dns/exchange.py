@@ -19,6 +19,7 @@ TRY_SECONDS: Final = 0.8
 ROUNDS: Final = 3
 PAUSE_SECONDS: Final = 0.05
 SHORTEST_SECONDS: Final = 0.001
+TROUBLE_SECONDS: Final = 5.0  # of silence, over three questions at least, before it is told as such
 DEAD_SECONDS: Final = 10.0  # a server that was silent is asked last for so long
 SOCKETS_A_SERVER: Final = 4  # source ports that an attacker must guess among (RFC 5452 §4.5) …
 QUESTIONS_A_SOCKET: Final = 4096  # … and each is given up after so many questions
@@ -36,9 +37,33 @@ class Exchange:
 
     def __init__(self, servers: Sequence[str]) -> None:
         self._servers = [_Server(*parse_server(server)) for server in servers]
+        self._unanswered = 0  # questions since the last answer
+        self._silent_since = 0.0
+        self._because = ""
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing has been answered for a while; "" when all is well, or nothing was asked."""
+        if self._unanswered < 3:
+            return ""
+        seconds = asyncio.get_running_loop().time() - self._silent_since
+        return f"no DNS server answers, for {seconds:.0f} s: {self._because}" if seconds >= TROUBLE_SECONDS else ""
 
     async def ask(self, query: Query, within_seconds: float) -> Reading:
         """Give what the first server says that knows; FAILED when all refuse. Raises NoReply."""
+        began_at = asyncio.get_running_loop().time()
+        try:
+            reading = await self._ask(query, within_seconds)
+        except NoReply as error:
+            if not self._unanswered:
+                self._silent_since = began_at
+            self._unanswered += 1
+            self._because = str(error)
+            raise
+        self._unanswered = 0
+        return reading
+
+    async def _ask(self, query: Query, within_seconds: float) -> Reading:
         loop = asyncio.get_running_loop()
         end = loop.time() + within_seconds
         because = "no DNS server is set"

@@ -49,6 +49,11 @@ class CachingResolver:
         if self._asking:
             await asyncio.wait(set(self._asking.values()))
 
+    @property
+    def trouble(self) -> str:
+        """Why no server has answered for a while; "" when all is well, or nothing was asked."""
+        return self._exchange.trouble
+
     async def resolve(self, name: str, record_type: str, within: timedelta | None = None) -> DnsAnswer:
         """Look a name up; FAILED after `within`, 2 s at most."""
         text = normalised(name)
