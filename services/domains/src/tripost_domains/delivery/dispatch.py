@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -15,6 +15,8 @@ from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.mail.envelope import Recipient
 
 log = structlog.get_logger()
+
+MAILBOXES_AT_ONCE: Final = 128  # of one message: others must not stand behind all of an alias for thousands
 
 
 class MailboxDelivery(Protocol):
@@ -49,17 +51,24 @@ class Dispatcher:
 
     async def attempt(self, message: SpooledMessage, todo: Plan, trial: Trial) -> list[Attempted]:
         """Do what is planned; gives the outcome for each recipient, whatever breaks."""
-        work = [self._deliver(message, target, mailbox, trial) for target, mailbox in todo.mailboxes]
+        turns = asyncio.Semaphore(MAILBOXES_AT_ONCE)
+        work = [self._deliver(message, target, mailbox, trial, turns) for target, mailbox in todo.mailboxes]
         work += [self._pass_on(message, hop, targets, trial) for hop, targets in todo.relays.items()]
         if len(work) == 1:
             return todo.refused + await work[0]
         return todo.refused + [attempted for part in await _side_by_side(work) for attempted in part]
 
     async def _deliver(
-        self, message: SpooledMessage, target: Target, mailbox: MailboxDestination, trial: Trial
+        self,
+        message: SpooledMessage,
+        target: Target,
+        mailbox: MailboxDestination,
+        trial: Trial,
+        turns: asyncio.Semaphore,
     ) -> list[Attempted]:
         try:
-            outcome = await self._mailboxes.deliver(message, mailbox, trial)
+            async with turns:
+                outcome = await self._mailboxes.deliver(message, mailbox, trial)
         except Exception as error:
             log.exception("mailbox agent broke", message_id=message.id, mailbox=mailbox.address)
             outcome = _broke(error)

@@ -3,7 +3,9 @@
 import asyncio
 import errno
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
+from pathlib import PurePath
 from typing import Final
 
 import structlog
@@ -16,12 +18,17 @@ from tripost_domains.delivery.mailbox.workers import DiskWorkers
 from tripost_domains.delivery.octets import joined, joined_in_pieces
 from tripost_domains.delivery.outcome import MAILBOX, Outcome, Result, Trial, deferred, delivered, failed
 from tripost_domains.directory.model import MailboxDestination
+from tripost_shared.content.budget import OctetBudget
 from tripost_shared.content.port import ContentMissing, ContentStore, ContentUnavailable
 from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.mail.content import Content
 from tripost_shared.mail.header import printable
 from tripost_shared.mail.reply import SmtpReply
 
 log = structlog.get_logger()
+
+WHOLE_OCTETS: Final = 16 << 20  # of messages that are whole in memory on their way to the disk
+STREAMS_A_THREAD: Final = 2  # of content from the store: one writes while the other reads
 
 _NO_SPACE: Final = SmtpReply(452, "4.3.1", "Mail system is full")
 _OVER_QUOTA: Final = SmtpReply(452, "4.2.2", "Mailbox is full")
@@ -34,12 +41,17 @@ class MailboxAgent:
 
     `Delivered-To` is written, and what stands there already is not judged: anybody can write it, so to bounce what
     bears it would send our bounces to forged senders. A loop ends at edge, which counts Received fields.
+
+    However many mailboxes wait for their messages, what is under way is bounded: by octets where the message is at hand
+    (many small ones must come together, for GroupCommit to gather them), by number where it comes from the store.
     """
 
     def __init__(self, maildirs: MaildirStore, workers: DiskWorkers, content: ContentStore, hostname: str) -> None:
         self._maildirs = maildirs
         self._workers = workers
         self._group = GroupCommit(maildirs, workers)
+        self._whole = OctetBudget(WHOLE_OCTETS)
+        self._streams = asyncio.Semaphore(STREAMS_A_THREAD * workers.count)
         self._content = content
         self._hostname = hostname
 
@@ -50,23 +62,31 @@ class MailboxAgent:
         except UnsafeName as error:
             return failed("5.1.3", "Mailbox name cannot be used", MAILBOX, str(error))
         top = top_fields(message, mailbox)
-        whole = None if message.content.inline is None else to_lf(joined(top, message.content.inline))
-        size_octets = None if whole is None else len(whole)
-        name = file_name(message.received_at, message.id, self._hostname, size_octets)
         try:
-            if trial.may_be_repeated:
-                beginning = stem(message.received_at, message.id)
-                found = await self._workers.run(partial(self._maildirs.find, folder, name, beginning))
-                if found:
-                    return delivered(MAILBOX, "Delivered", f"found in {found}/ from an earlier attempt")
-            if whole is not None:
-                await self._group.deliver(folder, name, (whole,))
-            else:
-                await self._write(message, partial(self._maildirs.begin, folder, name), top)
+            async with self._room(message.content):
+                return await self._put(message, folder, top, trial)
         except OSError as error:
             return _disk_refused(message, mailbox, error)
         except (ContentMissing, ContentUnavailable) as error:
             return deferred("4.3.0", "Content cannot be read now", MAILBOX, f"{type(error).__name__}: {error}")
+
+    def _room(self, content: Content) -> AbstractAsyncContextManager[None]:
+        return self._streams if content.inline is None else self._whole.take(len(content.inline))
+
+    async def _put(self, message: SpooledMessage, folder: PurePath, top: bytes, trial: Trial) -> Outcome:
+        """Write the message, unless it is there; raises OSError, ContentMissing or ContentUnavailable."""
+        whole = None if message.content.inline is None else to_lf(joined(top, message.content.inline))
+        size_octets = None if whole is None else len(whole)
+        name = file_name(message.received_at, message.id, self._hostname, size_octets)
+        if trial.may_be_repeated:
+            beginning = stem(message.received_at, message.id)
+            found = await self._workers.run(partial(self._maildirs.find, folder, name, beginning))
+            if found:
+                return delivered(MAILBOX, "Delivered", f"found in {found}/ from an earlier attempt")
+        if whole is not None:
+            await self._group.deliver(folder, name, (whole,))
+        else:
+            await self._write(message, partial(self._maildirs.begin, folder, name), top)
         return delivered(MAILBOX, "Delivered")
 
     async def _write(self, message: SpooledMessage, begin: Callable[[], MaildirWriting], top: bytes) -> None:

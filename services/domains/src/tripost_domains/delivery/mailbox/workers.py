@@ -20,6 +20,7 @@ class DiskWorkers:
     """A fixed number of threads."""
 
     def __init__(self, threads: int) -> None:
+        self.count = threads
         self._shares: SimpleQueue[Sequence[Job] | None] = SimpleQueue()
         self._asked: list[Job] = []
         self._loop: asyncio.AbstractEventLoop | None = None
