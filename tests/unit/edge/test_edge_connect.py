@@ -1,6 +1,9 @@
 """What the filter said of a client is remembered, but not beyond a change of its policy."""
 
+import asyncio
 from datetime import timedelta
+
+import pytest
 
 from tripost_edge.session.session import Session
 from tripost_edge.stages.connect import COUNTS_SECONDS, Connect
@@ -41,6 +44,17 @@ async def test_a_client_is_asked_about_again_once_the_policy_has_changed(clock: 
     connect.take_policy(8)
     assert await judged(connect, "s3") is Action.ACCEPT
     assert filter_tier.asked == 2
+
+
+@pytest.mark.parametrize(("remember_seconds", "questions"), [(60, 1), (0, 5)])
+async def test_sessions_of_one_moment_share_a_question_unless_nothing_is_to_be_remembered(
+    clock: FrozenClock, remember_seconds: float, questions: int
+) -> None:
+    bus, filter_tier = MemoryBus(), OneFilter()
+    await bus.serve(CONNECTION, filter_tier.judge)
+    connect = Connect(bus, clock, remember_seconds=remember_seconds)
+    await asyncio.gather(*(judged(connect, f"s{number}") for number in range(5)))
+    assert filter_tier.asked == questions
 
 
 async def again(connect: Connect, session: Session) -> Action:

@@ -18,11 +18,13 @@ COUNTS_SECONDS: Final = 300.0  # how long a verdict counts in one session: a cli
 MAX_UNDER_WAY: Final = 2_000  # questions at one time; beyond that a session asks when it needs the answer
 
 ClientKey = tuple[str, bool, bool, ListenerKind]
+QuestionKey = tuple[ClientKey, str]  # the session's id where sessions do not share an answer
 
 
 class Connect:
     """Asks the filter about clients, one question per client at one time, and remembers its answers for a while.
 
+    Where nothing is to be remembered, nothing is shared either: each session has a question of its own.
     Clients of submission listeners are not asked about: they must authenticate, and then block lists do not count.
     """
 
@@ -30,7 +32,8 @@ class Connect:
         self._bus = bus
         self._clock = clock
         self._memory: ShortMemory[ClientKey, Verdict] = ShortMemory(clock, remember_seconds, CAPACITY)
-        self._under_way: dict[ClientKey, asyncio.Task[Verdict]] = {}
+        self._shares = remember_seconds > 0
+        self._under_way: dict[QuestionKey, asyncio.Task[Verdict]] = {}
         self._revision = 0
 
     def take_policy(self, revision: int) -> None:
@@ -73,7 +76,7 @@ class Connect:
         return session.judgement
 
     def _ask(self, session: Session) -> asyncio.Task[Verdict]:
-        key = _key(session)
+        key = (_key(session), "" if self._shares else session.id)
         task = self._under_way.get(key)
         if task is None:
             question = ConnectionQuestion(session.id, session.client)
@@ -82,15 +85,16 @@ class Connect:
             task.add_done_callback(lambda done: self._finish(key, done))
         return task
 
-    def _finish(self, key: ClientKey, task: asyncio.Task[Verdict]) -> None:
+    def _finish(self, key: QuestionKey, task: asyncio.Task[Verdict]) -> None:
         del self._under_way[key]
+        client, _ = key
         if task.cancelled():
             return
         error = task.exception()
         if error is None:
-            self._memory.put(key, task.result())
+            self._memory.put(client, task.result())
         else:
-            log.debug("connection not judged", client=key[0], because=str(error))
+            log.debug("connection not judged", client=client[0], because=str(error))
 
 
 def client_name(findings: tuple[Finding, ...]) -> str:
