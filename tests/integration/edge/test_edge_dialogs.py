@@ -1,6 +1,5 @@
 """Whole SMTP dialogs with a running edge."""
 
-import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 
@@ -8,9 +7,8 @@ import pytest
 
 from dialog import Dialog
 from edge_world import EdgeWorld
-from tripost_shared.contracts.domains import ResolveQuestion
 from tripost_shared.contracts.events import Fact
-from tripost_shared.contracts.filter import Action, RecipientsQuestion, Verdict
+from tripost_shared.contracts.filter import Action, Verdict
 from tripost_shared.contracts.spool import Direction
 from tripost_shared.mail.reply import SmtpReply
 
@@ -58,26 +56,6 @@ async def _offers(world: EdgeWorld, listener: str, tls: ssl.SSLContext, *, impli
         while offers[-1][3] == "-":
             offers.append(await client.read_line())
         return [line[4:] for line in offers]
-
-
-@pytest.mark.parametrize(
-    ("recipient", "reply"),
-    [
-        pytest.param("<nobody@dest.example>", "550 5.1.1 *", id="unknown"),
-        pytest.param("<off@dest.example>", "550 5.2.1 *", id="disabled"),
-        pytest.param("<far@elsewhere.example>", "550 5.7.1 Relaying denied (*)", id="foreign"),
-        pytest.param("<x@relayed.example>", "250 2.1.5 *", id="domain that we relay for"),
-        pytest.param("<postmaster>", "250 2.1.5 *", id="bare postmaster"),
-        pytest.param("<@hop.example:ann@dest.example>", "250 2.1.5 *", id="source route is dropped"),
-        pytest.param("<ann@dest.example> NOTIFY=NEVER", "555 5.5.4 *", id="parameter that is not offered"),
-        pytest.param("<>", "501 5.1.3 *", id="null path"),
-        pytest.param("<ann@@dest.example>", "501 5.1.3 *", id="malformed address"),
-        pytest.param("ann@dest.example", "501 5.5.4 *", id="no angle brackets"),
-        pytest.param("<änn@dest.example>", "553 5.6.7 *", id="UTF-8 without SMTPUTF8"),
-    ],
-)
-async def test_recipients_are_verified_at_rcpt(dialog: Dialog, recipient: str, reply: str) -> None:
-    await dialog(f"C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:{recipient}\nS: {reply}")
 
 
 @pytest.mark.parametrize(
@@ -140,40 +118,6 @@ async def test_commands_have_their_place(world: EdgeWorld, script: str) -> None:
         await client("S: 220 *\n" + script)
 
 
-async def test_pipelined_recipients_make_one_question_to_each_tier(world: EdgeWorld, dialog: Dialog) -> None:
-    await dialog("""C: MAIL FROM:<a@b.example>
-                    C: RCPT TO:<ann@dest.example>
-                    C: RCPT TO:<nobody@dest.example>
-                    C: RCPT TO:<bob@dest.example>
-                    C: DATA
-                    S: 250 *
-                    S: 250 *
-                    S: 550 *
-                    S: 250 *
-                    S: 354 *
-                    C: .
-                    S: 250 *""")
-    assert [question.recipients for question in world.tiers.questions(ResolveQuestion)] == [
-        ("ann@dest.example", "nobody@dest.example", "bob@dest.example")
-    ]
-    assert [question.recipients for question in world.tiers.questions(RecipientsQuestion)] == [
-        ("ann@dest.example", "bob@dest.example")
-    ]
-    (message,) = world.spooled
-    assert [one.address for one in message.envelope.recipients] == ["ann@dest.example", "bob@dest.example"]
-    assert b" for <" not in message.header_fields
-
-
-async def test_the_hundred_and_first_recipient_is_asked_to_come_separately(world: EdgeWorld, dialog: Dialog) -> None:
-    addresses = [f"r{number}@relayed.example" for number in range(101)]
-    world.tiers.kinds.update(dict.fromkeys(addresses, world.tiers.kinds["x@relayed.example"]))
-    await dialog("C: MAIL FROM:<>\nS: 250 *")
-    dialog.send("".join(f"RCPT TO:<{address}>\r\n" for address in addresses).encode())
-    replies = [await dialog.read_reply() for _ in addresses]
-    assert [reply[:3] for reply in replies] == ["250"] * 100 + ["452"]
-    assert replies[-1].startswith("452 4.5.3 ")
-
-
 @pytest.mark.parametrize(
     ("verdict", "reply"),
     [
@@ -216,12 +160,6 @@ async def test_a_discarded_message_is_answered_as_if_accepted(world: EdgeWorld, 
     assert len(world.facts(Fact.DISCARDED)) == 1
 
 
-async def test_a_client_on_a_block_list_is_refused_at_rcpt(world: EdgeWorld) -> None:
-    world.tiers.connection = Verdict(Action.REJECT, reply=SmtpReply(554, "5.7.1", "Listed"))
-    async with await world.greeted() as client:
-        await client("C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<ann@dest.example>\nS: 554 5.7.1 Listed (*.1)")
-
-
 async def test_without_answers_from_a_tier_the_client_is_told_to_come_back(world: EdgeWorld, dialog: Dialog) -> None:
     world.bus.is_connected = False
     await dialog("C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<ann@dest.example>\nS: 451 4.3.0 *")
@@ -243,70 +181,6 @@ async def test_what_the_spool_does_not_take_stays_with_the_client(
     await dialog(
         f"C: MAIL FROM:<>\nC: RCPT TO:<ann@dest.example>\nC: DATA\nC: .\nS: 250 *\nS: 250 *\nS: 354 *\nS: {reply}"
     )
-
-
-async def test_too_many_errors_end_the_session(running: Start) -> None:
-    world = await running(errors_per_session=3)
-    async with await world.dialog() as client:
-        await client("""S: 220 *
-                        C: X
-                        C: X
-                        C: X
-                        C: X
-                        S: 500 *
-                        S: 500 *
-                        S: 500 *
-                        S: 500 *
-                        S: 421 4.7.0 *
-                        S: <closed>""")
-
-
-async def test_too_many_messages_end_the_session(running: Start) -> None:
-    world = await running(messages_per_session=1)
-    async with await world.greeted() as client:
-        await client("C: MAIL FROM:<>\nS: 250 *\nC: RSET\nS: 250 *\nC: MAIL FROM:<>\nS: 421 4.7.0 *\nS: <closed>")
-
-
-async def test_beyond_the_limit_of_sessions_clients_are_turned_away(running: Start) -> None:
-    world = await running(sessions_limit=1)
-    async with await world.greeted() as first:
-        async with await world.dialog() as second:
-            await second("S: 421 4.3.2 *\nS: <closed>")
-        await first("C: QUIT\nS: 221 *\nS: <closed>")
-    async with await world.dialog() as third:
-        await third("S: 220 *")
-
-
-@pytest.mark.parametrize(
-    "octets",
-    [
-        pytest.param(b"GET / HTTP/1.1\r\nHost: mx\r\n\r\n", id="HTTP GET"),
-        pytest.param(b"POST / HTTP/1.1\r\n\r\nEHLO x\r\nMAIL FROM:<>\r\n", id="HTTP POST with SMTP in its body"),
-        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", id="TLS on the plain port"),
-    ],
-)
-async def test_other_protocols_are_cut_off_at_once(world: EdgeWorld, octets: bytes) -> None:
-    async with await world.dialog() as client:
-        await client("S: 220 *")
-        client.send(octets)
-        assert await client.read_to_end() == b""
-
-
-async def test_draining_lets_a_transaction_end_and_dismisses_the_idle(world: EdgeWorld, dialog: Dialog) -> None:
-    await dialog("C: MAIL FROM:<>\nS: 250 *")
-    async with await world.greeted() as idle:
-        draining = asyncio.create_task(world.edge.drain())
-        await idle("S: 421 4.3.2 *\nS: <closed>")
-    await dialog("""C: RCPT TO:<ann@dest.example>
-                    C: DATA
-                    C: .
-                    S: 250 *
-                    S: 354 *
-                    S: 250 *
-                    S: 421 4.3.2 *
-                    S: <closed>""")
-    await asyncio.wait_for(draining, 5)
-    assert len(world.spooled) == 1
 
 
 async def test_what_breaks_in_a_command_is_a_temporary_failure(world: EdgeWorld, dialog: Dialog) -> None:

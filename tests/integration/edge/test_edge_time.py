@@ -72,7 +72,7 @@ async def test_time_that_a_tier_takes_is_not_the_clients(running: Start) -> None
 
 async def test_a_client_that_reads_no_replies_is_not_read_from(running: Start) -> None:
     """Its commands stay in its own buffers, and it is cut off in the end."""
-    world = await running(command_timeout_seconds=0.5)
+    world = await running(command_timeout_seconds=0.5, idle_commands_per_session=1_000_000)
     async with await world.greeted() as client:
         client.reader._transport.pause_reading()  # type: ignore[attr-defined] # the stream offers no way
         flooding = asyncio.create_task(_drip(client, b"NOOP\r\n" * 10_000, every_seconds=0))

@@ -40,7 +40,8 @@ class EdgeSettings(BaseSettings):
     )
     health_listen: Listen | None = Field(
         Listen("127.0.0.1:9101"),
-        description="Address of /healthz, /readyz and /metrics; empty for none. The n-th further worker has port + n.",
+        description="Address of /healthz, /readyz and /metrics; empty for none. The n-th further worker's port is 10·n "
+        "higher.",
     )
     workers: int = Field(1, ge=1, le=256, description="Number of worker processes that share the listeners.")
     certificate: Path | None = Field(
@@ -62,7 +63,13 @@ class EdgeSettings(BaseSettings):
         100,
         ge=1,
         description="Commands refused by 5yz (such as recipients that do not exist), without an accepted message "
-        "between them, that are taken in one session.",
+        "between them, that are taken in one session; ten that were refused by 4yz count as one.",
+    )
+    idle_commands_per_session: int = Field(
+        100,
+        ge=10,
+        description="NOOP, RSET, HELO, EHLO, VRFY and HELP that are taken in one session without an accepted message "
+        "between them.",
     )
     auth_failures_per_session: int = Field(3, ge=1, description="Failed authentications that end a session.")
     auth_failure_delay_seconds: float = Field(
@@ -126,6 +133,7 @@ class EdgeSettings(BaseSettings):
             ),
             max_errors=self.errors_per_session,
             max_refusals=self.refusals_per_session,
+            max_idle_commands=self.idle_commands_per_session,
             tls_handshake_seconds=self.tls_handshake_seconds,
             proxy_header_seconds=self.proxy_header_seconds,
         )

@@ -36,6 +36,7 @@ class SessionLimits:
     patience: Patience = field(default_factory=Patience)
     max_errors: int = 20
     max_refusals: int = 100
+    max_idle_commands: int = 100
     tls_handshake_seconds: float = 30
     proxy_header_seconds: float = 5
 

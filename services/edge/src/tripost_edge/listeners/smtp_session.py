@@ -29,6 +29,8 @@ from tripost_shared.mail.reply import TRY_LATER, SmtpReply
 log = structlog.get_logger()
 
 PROTOCOL_ERRORS: Final = frozenset({500, 501, 502, 503, 504, 530, 538, 555})
+DEFERRALS_PER_REFUSAL: Final = 10  # a list's host that meets the greylist hears many, and does nothing wrong
+LEADING_NOWHERE: Final = frozenset({Event.HELLO, Event.RSET, Event.OTHER})  # by themselves; a message needs others
 _MEASURED: Final[Mapping[Event, str]] = MappingProxyType(
     {
         Event.AUTH: "auth",
@@ -90,6 +92,8 @@ class SmtpSession(SessionLife):
         if out_of_sequence is not None:
             self._refuse(out_of_sequence)
             return
+        if event in LEADING_NOWHERE:
+            self._count_idle_command()
         started = self.loop.time()
         try:
             await _METHODS[verb](self, argument)
@@ -122,9 +126,21 @@ class SmtpSession(SessionLife):
             state.protocol_errors += 1
         elif reply.is_permanent:
             state.refusals += 1
-        if state.protocol_errors > limits.max_errors or state.refusals > limits.max_refusals:
-            self._context.journal.refused(state, "connect", replies.TOO_MANY_ERRORS)
-            raise SessionOver(replies.TOO_MANY_ERRORS, because="too many errors or refusals")
+        elif reply.is_transient and reply.enhanced != replies.TOO_MANY_RECIPIENTS.enhanced:  # that costs us nothing
+            state.deferrals += 1
+        refusals = state.refusals + state.deferrals // DEFERRALS_PER_REFUSAL
+        if state.protocol_errors > limits.max_errors or refusals > limits.max_refusals:
+            raise self._too_many(replies.TOO_MANY_ERRORS)
+
+    def _count_idle_command(self) -> None:
+        self._state.idle_commands += 1
+        if self._state.idle_commands > self._context.limits.max_idle_commands:
+            raise self._too_many(replies.TOO_MANY_IDLE_COMMANDS)
+
+    def _too_many(self, reply: SmtpReply) -> SessionOver:
+        """Record that the client has gone on for too long without a message; gives what to raise."""
+        self._context.journal.refused(self._state, "connect", reply)
+        return SessionOver(reply, because=reply.text)
 
     # The commands
 
@@ -166,7 +182,9 @@ class SmtpSession(SessionLife):
 
     async def smtp_RCPT(self, arg: str | None) -> None:
         """RCPT: this one, and those that the client has pipelined behind it."""
-        for reply in await self._stages.rcpt.take(self._state, [arg or "", *take_recipients(self._inbox)]):
+        arguments = [arg or "", *take_recipients(self._inbox)]
+        self.count_lines(len(arguments) - 1)
+        for reply in await self._judged(arguments):
             self._answer(Event.RCPT, reply)
 
     async def smtp_DATA(self, arg: str | None) -> None:
@@ -181,7 +199,7 @@ class SmtpSession(SessionLife):
         self._state.phase = NEXT_PHASE[self._state.phase, Event.CONTENT]
         reply = await self._stages.data.conclude(self._state, reception, is_client_there=lambda: not self._is_lost)
         if reply.is_positive:
-            self._state.refusals = 0
+            self._state.message_accepted()
         self.say(reply)
 
     async def smtp_RSET(self, arg: str | None) -> None:
@@ -211,6 +229,18 @@ class SmtpSession(SessionLife):
         if reply.is_positive:  # a new greeting drops the transaction (RFC 5321 §4.1.4)
             self._context.journal.abandoned(self._state, verb)
         self._answer(Event.HELLO, reply)
+
+    async def _judged(self, arguments: list[str]) -> list[SmtpReply]:
+        """Give a reply for each RCPT that was taken, whatever breaks: the client counts them."""
+        transaction = self._state.transaction
+        given = len(transaction.recipients) if transaction is not None else 0
+        try:
+            return await self._stages.rcpt.take(self._state, arguments)
+        except Exception:
+            log.exception("command broke", session=self._state.id, verb="RCPT", taken_together=len(arguments))
+            if transaction is not None:
+                transaction.keep_recipients(given)
+            return [TRY_LATER] * len(arguments)
 
     async def _challenge(self, challenge: SmtpReply) -> str:
         """Say a SASL challenge, give the response."""

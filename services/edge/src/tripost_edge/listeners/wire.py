@@ -21,6 +21,7 @@ from tripost_shared.mail.reply import SmtpReply
 
 PAUSE_ABOVE_OCTETS: Final = 64 * 1024  # unread octets of one client; its TCP window closes then
 WRITE_ABOVE_OCTETS: Final = 16 * 1024  # gathered replies; a client that pipelines without end gets them in parts
+LINES_IN_A_ROW: Final = 20  # of one client, before the others have their turn
 LINGER_SECONDS: Final = 5.0  # for a client to take the last reply
 
 _OVERDUE: Final[Mapping[Overdue, SmtpReply]] = MappingProxyType(
@@ -52,6 +53,7 @@ class Wire(SMTP):
         self._inbox = Inbox()
         self._outbox: list[bytes] = []
         self._outbox_octets = 0
+        self._lines_in_a_row = 0  # taken without a wait between them
         self._connection: asyncio.Transport | None = None
         self._arrival: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -144,6 +146,9 @@ class Wire(SMTP):
 
     async def read_line(self) -> bytes:
         """Give the next line without its CRLF, waiting for it. Raises SessionOver, LineTooLong."""
+        if self._lines_in_a_row >= LINES_IN_A_ROW:
+            self._lines_in_a_row = 0
+            await asyncio.sleep(0)
         line = self._inbox.take_line()
         if line is None:
             self._pace.wait_for_command(self.loop.time())
@@ -151,11 +156,18 @@ class Wire(SMTP):
                 await self.more()
                 line = self._inbox.take_line()
             self._pace.stop_waiting()
-        elif self._outbox_octets > WRITE_ABOVE_OCTETS:
+            self._lines_in_a_row = 0
+            return line
+        self._lines_in_a_row += 1
+        if self._outbox_octets > WRITE_ABOVE_OCTETS:
             self._pace.wait_for_command(self.loop.time())
             await self.flush()
             self._pace.stop_waiting()
         return line
+
+    def count_lines(self, lines: int) -> None:
+        """Note that so many were taken otherwise than by `read_line`."""
+        self._lines_in_a_row += lines
 
     def close(self, *, with_last_words: bool = False) -> None:
         """Write what is due and close; a client that does not take it is cut off after a while.

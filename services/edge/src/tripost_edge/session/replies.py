@@ -23,6 +23,7 @@ SESSION_TOO_LONG: Final = SmtpReply(421, "4.4.2", "Session lasts too long, closi
 TOO_MANY_SESSIONS: Final = SmtpReply(421, "4.3.2", "Too many connections, please try again later")
 SHUTTING_DOWN: Final = SmtpReply(421, "4.3.2", "Service is shutting down, please try again later")
 TOO_MANY_ERRORS: Final = SmtpReply(421, "4.7.0", "Too many errors, closing")
+TOO_MANY_IDLE_COMMANDS: Final = SmtpReply(421, "4.7.0", "Too many commands without a message, closing")
 TOO_MANY_MESSAGES: Final = SmtpReply(421, "4.7.0", "Too many messages in one session, please connect again")
 TOO_MANY_AUTH_FAILURES: Final = SmtpReply(421, "4.7.0", "Too many failed authentications, closing")
 SESSION_BROKE: Final = SmtpReply(421, "4.3.0", "Temporary failure, closing")

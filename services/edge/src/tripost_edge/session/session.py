@@ -25,6 +25,7 @@ class Transaction:
     findings: list[Finding] = field(default_factory=list)
     found: set[tuple[str, str, str]] = field(default_factory=set)  # what `findings` hold, to tell repetitions quickly
     refused_recipients: int = 0
+    deferred_recipients: int = 0  # those of them that were judged, and may come again later
     last_refusal: SmtpReply | None = None
 
     def envelope(self) -> Envelope:
@@ -32,6 +33,11 @@ class Transaction:
         return Envelope(
             self.reverse_path, tuple(self.recipients.values()), smtputf8=self.smtputf8, eight_bit=self.eight_bit
         )
+
+    def keep_recipients(self, count: int) -> None:
+        """Drop those that were accepted after so many."""
+        for address in list(self.recipients)[count:]:
+            del self.recipients[address]
 
     def add_findings(self, findings: tuple[Finding, ...]) -> None:
         """Keep what a stage found; what says the same for many recipients (SPF), or again, is kept once."""
@@ -60,6 +66,8 @@ class Session:
     transactions: int = 0  # begun so far
     protocol_errors: int = 0
     refusals: int = 0  # 5yz replies to commands that were in order, since a message was last accepted
+    deferrals: int = 0  # 4yz replies, since then
+    idle_commands: int = 0  # such as NOOP and RSET, since then
     auth_failures: int = 0
     facts: int = 0  # recorded so far; numbers them
 
@@ -68,6 +76,10 @@ class Session:
         self.transactions += 1
         self.transaction = Transaction(message_id_of(self.id, self.transactions), reverse_path, smtputf8, eight_bit)
         return self.transaction
+
+    def message_accepted(self) -> None:
+        """Begin to count anew what only a client without messages does too often."""
+        self.refusals = self.deferrals = self.idle_commands = 0
 
     def learn(self, **changes: str | bool) -> None:
         """Take in a fact about the client."""

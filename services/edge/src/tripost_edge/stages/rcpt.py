@@ -50,8 +50,8 @@ class Rcpt:
         answers: list[SmtpReply] = []
         waiting = [self._read(transaction, argument) for argument in arguments]
         while waiting:
-            # No more than can still be accepted, so that the answers do not depend on what came together.
-            room = self._max_recipients - len(transaction.recipients)
+            # No more than can still be judged, so that the answers do not depend on what came together.
+            room = self._max_recipients - len(transaction.recipients) - transaction.deferred_recipients
             batch, waiting = (waiting[:room], waiting[room:]) if room > 0 else (waiting, [])
             answers += await self._answer(session, transaction, batch, has_room=room > 0)
         return answers
@@ -63,12 +63,14 @@ class Rcpt:
         if has_room:
             judged = await self._judge(session, transaction, new) if new else {}
         else:
-            judged = dict.fromkeys(new, replies.TOO_MANY_RECIPIENTS)
+            judged = dict.fromkeys(new, replies.TOO_MANY_RECIPIENTS.with_id(transaction.id))
         refused = {address: reply for address, reply in judged.items() if not reply.is_positive}
         for address in new:
             if address not in refused:
                 transaction.recipients[address] = Recipient(address)
-        transaction.refused_recipients += sum(1 for recipient in batch if recipient in refused)
+        if refused:
+            transaction.refused_recipients += sum(1 for recipient in batch if recipient in refused)
+            transaction.deferred_recipients += sum(1 for reply in refused.values() if reply.is_transient and has_room)
         return [
             recipient if isinstance(recipient, SmtpReply) else refused.get(recipient, replies.RECIPIENT_OK)
             for recipient in batch

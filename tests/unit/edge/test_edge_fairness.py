@@ -1,0 +1,75 @@
+"""One client that sends many commands at once does not hold up the others."""
+
+import asyncio
+import ssl
+
+import pytest
+
+from edge_world import EdgeWorld
+from tripost_edge.listeners.context import ListenerProfile
+from tripost_edge.listeners.smtp_session import SmtpSession
+from tripost_edge.listeners.wire import LINES_IN_A_ROW
+from tripost_shared.contracts.domains import RecipientKind
+from tripost_shared.mail.client import ListenerKind
+
+
+class Sink(asyncio.Transport):
+    """A connection that takes everything."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("192.0.2.7", 40000)})
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+
+async def most_replies_between_turns(world: EdgeWorld, commands: bytes) -> int:
+    """Let a session take the commands; gives how many replies it made at most before another task had its turn."""
+    session = SmtpSession(asyncio.get_running_loop(), world.edge.context, ListenerProfile("mx", ListenerKind.MX))
+    made = 0
+    say = session.say
+
+    def counted(reply: object) -> None:
+        nonlocal made
+        made += 1
+        say(reply)  # type: ignore[arg-type] # what is said is passed on
+
+    session.say = counted  # type: ignore[method-assign] # it is looked at, and does what it does
+    session.connection_made(Sink())
+    session.data_received(b"EHLO c\r\n" + commands + b"QUIT\r\n")
+    most = 0
+    while len(world.edge.registry):
+        before = made
+        await asyncio.sleep(0)
+        most = max(most, made - before)
+    return most
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        pytest.param(b"NOOP\r\n" * 500, id="NOOP"),
+        pytest.param(b"MAIL FROM:<>\r\nRSET\r\n" * 250, id="transactions that are dropped"),
+    ],
+)
+async def test_others_have_their_turn_between_pipelined_commands(commands: bytes) -> None:
+    world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), idle_commands_per_session=1000)
+    assert await most_replies_between_turns(await world.serve(), commands) <= LINES_IN_A_ROW + 1
+
+
+async def test_others_have_their_turn_between_recipients_beyond_the_limit() -> None:
+    """They are taken by the hundred, and answered without a question to anyone."""
+    world = await EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)).serve()
+    world.tiers.kinds.update({f"r{number}@dest.example": RecipientKind.LOCAL for number in range(100)})
+    accepted = b"".join(b"RCPT TO:<r%d@dest.example>\r\n" % number for number in range(100))
+    beyond = b"RCPT TO:<ann@dest.example>\r\n" * 2000
+    assert await most_replies_between_turns(world, b"MAIL FROM:<>\r\n" + accepted + beyond) < 250
