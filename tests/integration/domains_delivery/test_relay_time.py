@@ -117,6 +117,18 @@ async def test_after_the_final_dot_the_usual_patience_holds(patient: RelayWorld)
     assert (outcome.result, outcome.reply.text) == (Result.RELAYED, "Taken in the end")
 
 
+async def test_a_message_that_is_sent_once_more_has_the_time_that_is_left(patient: RelayWorld) -> None:
+    """A session that was left open takes the content and says that it is closing."""
+    replies = {
+        "greeting": ["220 hop", "220-still here\n" * MANY_LINES + "220 hop"],
+        "content": ["250 2.0.0 Taken", "421 4.3.2 Closing"],
+    }
+    async with NextHop(replies=replies, drips_at={"greeting"}) as hop, asyncio.timeout(MUCH_LATER):
+        assert (await patient.relay_one(hop)).result is Result.RELAYED
+        assert is_out_of_time(await patient.relay_one(hop, trial=SOON))
+        assert (hop.connections, len(hop.transactions)) == (2, 2)
+
+
 @pytest.mark.parametrize("step", ["greeting", "EHLO", "MAIL", "content"])
 async def test_a_reply_has_one_time_for_all_its_lines(world: RelayWorld, step: str) -> None:
     """Not one for each octet or line, which a host could give one by one for ever."""

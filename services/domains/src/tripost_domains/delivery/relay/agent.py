@@ -69,7 +69,7 @@ class RelayAgent:
         if trial.within is not None:
             deadline = asyncio.get_running_loop().time() + trial.within.total_seconds()
         for start in range(0, len(left), MAX_RECIPIENTS):
-            attempt = Attempt(left[start : start + MAX_RECIPIENTS], asyncio.timeout_at(deadline))
+            attempt = Attempt(left[start : start + MAX_RECIPIENTS], deadline)
             await self._attempt(sending, hop, attempt, trial)
             outcomes |= attempt.decided
         return outcomes
@@ -149,7 +149,7 @@ class RelayAgent:
             return True
         if any(outcome.reply.code != 421 for recipient, outcome in attempt.decided.items() if recipient not in before):
             return False
-        attempt.decided = before
+        attempt.take_back(before)
         return True
 
     async def _transact(self, sending: Sending, session: SmtpSession, key: Key, attempt: Attempt) -> None:

@@ -1,7 +1,7 @@
 """One attempt to send a message to the recipients of one transaction: what has been decided, and what time is left."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tripost_domains.delivery.outcome import Outcome
 
@@ -9,13 +9,15 @@ from tripost_domains.delivery.outcome import Outcome
 class Attempt:
     """The outcomes so far: each is here from the moment it is known, so that it stays whatever breaks after it.
 
-    `limit` ends the attempt, wherever it is, unless the message has been handed over by then.
+    `limit` ends the attempt at `deadline` (the event loop's time), wherever it is, unless the message has been handed
+    over by then.
     """
 
-    def __init__(self, recipients: Sequence[str], limit: asyncio.Timeout) -> None:
+    def __init__(self, recipients: Sequence[str], deadline: float | None) -> None:
         self.decided: dict[str, Outcome] = {}
-        self.limit = limit
+        self.limit = asyncio.timeout_at(deadline)
         self._recipients = recipients
+        self._deadline = deadline
 
     @property
     def left(self) -> list[str]:
@@ -33,3 +35,8 @@ class Attempt:
     def hand_over(self) -> None:
         """Lift the limit, the final dot being sent: from now on the next hop may have taken the message."""
         self.limit.reschedule(None)
+
+    def take_back(self, decided: Mapping[str, Outcome]) -> None:
+        """Go back to what was decided before: the message will be sent once more, by the same deadline."""
+        self.decided = dict(decided)
+        self.limit.reschedule(self._deadline)
