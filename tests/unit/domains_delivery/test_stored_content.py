@@ -3,12 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from contents import read_all
 from tripost_domains.delivery.contents import FORGET_AFTER, ORPHAN_AFTER, Contents, orphaned
 from tripost_shared.clock import FrozenClock
 from tripost_shared.content.memory import MemoryContentStore
-from tripost_shared.content.port import StoredObject
+from tripost_shared.content.port import ContentUnavailable, StoredObject
 from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.content import Content
@@ -107,6 +108,40 @@ async def test_content_that_is_stored_again_at_the_moment_of_forgetting_stays(cl
 
     await contents.forget_due(is_wanted)
     assert await read_all(store, Content(size_octets=3, stored="again")) == b"new"
+
+
+class StubbornStore(MemoryContentStore):
+    """Does not let "stubborn" be deleted until told."""
+
+    is_stubborn = True
+
+    async def delete(self, name: str, committed_by: datetime | None = None) -> None:
+        if name == "stubborn" and self.is_stubborn:
+            raise ContentUnavailable("no permission")
+        await super().delete(name, committed_by)
+
+
+async def test_content_that_cannot_be_deleted_keeps_nothing_behind_it_and_is_told_once(clock: FrozenClock) -> None:
+    store = StubbornStore(clock)
+    contents = Contents(store, clock)
+    for name in ("stubborn", "settled"):
+        store.put(name, b"x")
+        contents.forget_later(name)
+
+    async def is_wanted(_name: str) -> bool:
+        return False
+
+    with capture_logs() as lines:
+        for _ in range(2):
+            clock.advance(FORGET_AFTER)
+            await contents.forget_due(is_wanted)
+            await contents.forget_due(is_wanted)
+            assert [stored.name for stored in await store.list()] == ["stubborn"]
+    assert [line["content"] for line in lines] == ["stubborn"]
+    store.is_stubborn = False
+    clock.advance(FORGET_AFTER)
+    await contents.forget_due(is_wanted)
+    assert await store.list() == []
 
 
 async def test_inline_content_is_stored_under_the_messages_id(clock: FrozenClock) -> None:

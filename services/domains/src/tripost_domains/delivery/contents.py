@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -22,13 +22,21 @@ LONGEST_UPLOAD: Final = timedelta(days=1)  # from an object's commit to its mess
 MAX_HEADER_OCTETS: Final = 64 * 1024  # of an original message's header, for its DSN
 
 
+class _Due(NamedTuple):
+    """An object to be deleted from `at` (monotonic) on; `was_refused`: that was tried before."""
+
+    at: float
+    name: str
+    was_refused: bool = False
+
+
 class Contents:
     """Keeps and forgets objects of the content store."""
 
     def __init__(self, store: ContentStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._to_forget: deque[tuple[float, str]] = deque()
+        self._to_forget: deque[_Due] = deque()
 
     async def keep(self, message: SpooledMessage) -> Content:
         """Make sure that the content is in the store, under the message's id if it came inline; waits for the store."""
@@ -69,19 +77,28 @@ class Contents:
     def forget_later(self, content: str) -> None:
         """Delete an object some time after its message was settled."""
         if len(self._to_forget) < MAX_TO_FORGET:
-            self._to_forget.append((self._clock.monotonic() + FORGET_AFTER.total_seconds(), content))
+            self._to_forget.append(_Due(self._some_time_from_now(), content))
 
     async def forget_due(self, is_wanted: Callable[[str], Awaitable[bool]]) -> None:
-        """Delete what is due, but for what the queue refers to after all; raises ContentUnavailable or its failure.
+        """Delete what is due, but for what the queue refers to after all; raises what `is_wanted` raises.
+
+        What cannot be deleted has another turn behind all others: it may be this object, or the store is away.
 
         An object that was committed lately stays: its message came again, and its row may not be there yet. Half the
         time is left to clocks that differ.
         """
         committed_by = self._clock.now() - FORGET_AFTER / 2
-        while self._to_forget and self._to_forget[0][0] <= self._clock.monotonic():
-            name = self._to_forget[0][1]
-            if not await is_wanted(name):
-                await self._store.delete(name, committed_by)
+        while self._to_forget and self._to_forget[0].at <= self._clock.monotonic():
+            due = self._to_forget[0]
+            if not await is_wanted(due.name):
+                try:
+                    await self._store.delete(due.name, committed_by)
+                except ContentUnavailable as error:
+                    if not due.was_refused:
+                        log.warning("content cannot be deleted, later again", content=due.name, because=str(error))
+                    self._to_forget.popleft()
+                    self._to_forget.append(_Due(self._some_time_from_now(), due.name, was_refused=True))
+                    return
             self._to_forget.popleft()
 
     async def sweep(self, oldest_spooled_at: datetime | None, queued: Callable[[], Awaitable[set[str]]]) -> int:
@@ -100,6 +117,9 @@ class Contents:
         for stored in unwanted:
             await self._store.delete(stored.name, committed_by=stored.stored_at)  # not one that came since
         return unfinished + len(unwanted)
+
+    def _some_time_from_now(self) -> float:
+        return self._clock.monotonic() + FORGET_AFTER.total_seconds()
 
     async def _put(self, name: str, octets: bytes) -> Content:
         writer = self._store.writer(name)
