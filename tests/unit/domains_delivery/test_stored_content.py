@@ -144,6 +144,20 @@ async def test_content_that_cannot_be_deleted_keeps_nothing_behind_it_and_is_tol
     assert await store.list() == []
 
 
+async def test_the_sweep_goes_on_behind_content_that_cannot_be_deleted(clock: FrozenClock) -> None:
+    store = StubbornStore(clock)
+    for name in ("stubborn", "orphan"):
+        store.put(name, b"x")
+    clock.advance(ORPHAN_AFTER + DAY)
+
+    async def queued() -> set[str]:
+        return set()
+
+    with pytest.raises(ContentUnavailable, match="no permission"):
+        await Contents(store, clock).sweep(None, queued)
+    assert [stored.name for stored in await store.list()] == ["stubborn"]
+
+
 async def test_inline_content_is_stored_under_the_messages_id(clock: FrozenClock) -> None:
     store = MemoryContentStore(clock)
     message = SpooledMessage(

@@ -104,7 +104,7 @@ class Contents:
     async def sweep(self, oldest_spooled_at: datetime | None, queued: Callable[[], Awaitable[set[str]]]) -> int:
         """Delete what no message can refer to any more, and what was never finished; gives how many.
 
-        Raises ContentUnavailable and what `queued` raises.
+        Raises ContentUnavailable, in the end when it is for some of them only, and what `queued` raises.
 
         The queue is asked after the store was listed: a row that comes later has a younger object, or one from SPOOL.
         """
@@ -114,8 +114,14 @@ class Contents:
             return unfinished
         wanted = await queued()
         unwanted = [stored for stored in orphans if stored.name not in wanted]
+        failure: ContentUnavailable | None = None
         for stored in unwanted:
-            await self._store.delete(stored.name, committed_by=stored.stored_at)  # not one that came since
+            try:
+                await self._store.delete(stored.name, committed_by=stored.stored_at)  # not one that came since
+            except ContentUnavailable as error:
+                failure = error
+        if failure is not None:
+            raise failure
         return unfinished + len(unwanted)
 
     def _some_time_from_now(self) -> float:
