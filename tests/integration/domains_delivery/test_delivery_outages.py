@@ -78,6 +78,7 @@ async def test_spool_comes_back(delivery: Delivery) -> None:
     delivery.spool.is_unavailable = False
     await delivery.spool.publish(make_message("ann@dest.example"))
     await delivery.until_settled()
+    assert len(delivery.files()) == 1
 
 
 async def test_content_that_is_away_defers(delivery: Delivery) -> None:
@@ -87,6 +88,8 @@ async def test_content_that_is_away_defers(delivery: Delivery) -> None:
     await until_queued(delivery, "ann@dest.example")
     delivery.store.is_unavailable = False
     await delivery.until(lambda: len(delivery.files()) == 1)
+    assert delivery.facts()[0] == (Fact.DEFERRED, "ann@dest.example")
+    assert delivery.event(Fact.DEFERRED).reply == "451 4.3.0 Content cannot be read now"
 
 
 async def test_a_next_hop_that_keeps_us_waiting_keeps_no_message_in_spool(

@@ -1,10 +1,13 @@
 """Sessions with next hops serve several messages."""
 
+from datetime import timedelta
+
 import pytest
 
 from next_hop import NextHop
 from relay_world import RelayWorld
 from tripost_domains.delivery.outcome import Result
+from tripost_shared.clock import FrozenClock
 
 
 async def test_the_next_message_goes_over_the_same_session(world: RelayWorld) -> None:
@@ -47,8 +50,25 @@ async def test_a_session_that_was_cut_while_idle_is_not_used(world: RelayWorld) 
         assert (await world.relay_one(hop)).result is Result.RELAYED
 
 
-async def test_idle_sessions_are_closed(world: RelayWorld) -> None:
+async def test_sessions_are_closed_once_they_have_been_idle_for_long_enough(
+    world: RelayWorld, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.pool, "_clock", clock)
+    async with NextHop() as hop:
+        for _ in range(2):
+            await world.relay_one(hop)
+            clock.advance(timedelta(seconds=9))
+            await world.pool.close_idle()
+        assert (hop.connections, hop.is_quiet) == (1, False)
+        clock.advance(timedelta(seconds=1))
+        await world.pool.close_idle()
+        await hop.wait_until(lambda hop: hop.is_quiet)
+        assert (hop.connections, hop.commands[-1]) == (1, "QUIT")
+
+
+async def test_idle_sessions_are_ended_in_order_at_the_end(world: RelayWorld) -> None:
     async with NextHop() as hop:
         await world.relay_one(hop)
         await world.pool.close()
-        await hop.wait_until(lambda hop: hop.commands[-1] == "QUIT")
+        await hop.wait_until(lambda hop: hop.is_quiet)
+        assert hop.commands[-1] == "QUIT"
