@@ -24,6 +24,7 @@ from tripost_domains.ports import History
 from tripost_domains.queue.repository import QueueRepository
 from tripost_domains.tracking.history import TrackedHistory
 from tripost_domains.tracking.recorder import Rhythm, TrackingRecorder
+from tripost_shared.bus.encoding import decode, encode
 from tripost_shared.clock import SystemClock
 from tripost_shared.content.memory import MemoryContentStore
 from tripost_shared.content.port import ContentStore
@@ -189,6 +190,12 @@ async def give_again(delivery: Delivery, message: SpooledMessage) -> None:
     delivery.spool.forget_takers()
 
 
+async def patient(delivery: Delivery) -> None:
+    """Let nothing be tried a second time before the test asks for it."""
+    delivery.settings.retry_first_seconds = 3600
+    await delivery.restart()
+
+
 async def retry_now(delivery: Delivery) -> None:
     """What an operator does."""
     async with writing(delivery.engine) as connection:
@@ -202,16 +209,20 @@ async def release(delivery: Delivery) -> None:
         await connection.execute(update(QueuedDelivery).values(**changed))
 
 
-async def later(delivery: Delivery, by: timedelta) -> None:
-    """Let the queued messages be older than they are."""
+async def expire(delivery: Delivery) -> None:
+    """Let the time of all that is queued be over."""
+    async with writing(delivery.engine) as connection:
+        await connection.execute(update(QueuedDelivery).values(expires_at=datetime.now(UTC)))
+
+
+async def make_older(delivery: Delivery, by: timedelta) -> None:
+    """Let the queued messages have come in earlier than they have."""
     async with writing(delivery.engine) as connection:
         for message_id, spooled in await connection.execute(select(QueuedMessage.id, QueuedMessage.spooled)):
-            message = msgspec.msgpack.decode(spooled, type=SpooledMessage)
+            message = decode(spooled, SpooledMessage)
             older = msgspec.structs.replace(message, received_at=message.received_at - by)
             await connection.execute(
-                update(QueuedMessage)
-                .where(QueuedMessage.id == message_id)
-                .values(spooled=msgspec.msgpack.encode(older))
+                update(QueuedMessage).where(QueuedMessage.id == message_id).values(spooled=encode(older))
             )
 
 

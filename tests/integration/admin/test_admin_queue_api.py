@@ -1,6 +1,6 @@
 """The queue through the API: what waits, and what an operator does with it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -110,6 +110,23 @@ async def test_held_deliveries_wait_until_they_are_released(api: Api) -> None:
         (Fact.HELD, "bob@b.example", "by token tests-admin"),
         (Fact.RELEASED, "bob@b.example", "by token tests-admin"),
     ]
+
+
+async def test_a_release_gives_a_delivery_its_whole_time_again(api: Api) -> None:
+    """It would be given up at its first deferral otherwise; a retry changes nothing of that."""
+    identifier = await queued(api, ("bob@b.example", "deferred"))
+    came_in = api.clock.now()
+    for operation, day, given_up_on_day in (
+        ("retry", 3, 5),
+        ("hold", 4, 5),
+        ("release", 10, 15),
+        ("hold", 12, 15),
+        ("release", 20, 25),
+    ):
+        api.clock.advance(came_in + timedelta(days=day) - api.clock.now())
+        assert (await api.admin.post(f"{V1}/{identifier}/{operation}")).status_code == 200
+        (shown,) = (await api.reader.get(f"{V1}/{identifier}")).json()["deliveries"]
+        assert datetime.fromisoformat(shown["expires_at"]) == came_in + timedelta(days=given_up_on_day), operation
 
 
 async def test_the_last_delivery_dropped_takes_message_and_content_along(api: Api) -> None:

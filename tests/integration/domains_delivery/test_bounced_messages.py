@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from sqlalchemy import update
 
-from delivery_world import BOB, Delivery, later, make_message, queued, route, until_queued
+from delivery_world import BOB, Delivery, expire, make_message, queued, route, until_queued
 from next_hop import NextHop
 from tripost_domains.delivery import intake
 from tripost_domains.delivery.dispatch import Dispatcher
@@ -89,7 +89,7 @@ async def test_what_expires_in_the_queue_is_bounced_once(delivery: Delivery) -> 
         route(delivery, hop)
         await delivery.spool.publish(make_message(BOB))
         await until_queued(delivery, BOB)
-        await later(delivery, timedelta(days=5))
+        await expire(delivery)
         await delivery.until(lambda: len(delivery.files("sender.example/ann")) == 1)
     await until_queued(delivery)
     text = delivery.files("sender.example/ann")[0].read_text()

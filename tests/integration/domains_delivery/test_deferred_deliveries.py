@@ -1,8 +1,22 @@
 """What could not be done at once waits in the deferred queue."""
 
+from datetime import timedelta
+
 from sqlalchemy import func, select
 
-from delivery_world import BOB, OCTETS, TOP, Delivery, make_message, queued, retry_now, route, until_queued
+from delivery_world import (
+    BOB,
+    OCTETS,
+    TOP,
+    Delivery,
+    make_message,
+    make_older,
+    patient,
+    queued,
+    retry_now,
+    route,
+    until_queued,
+)
 from next_hop import NextHop
 from tripost_shared.contracts.events import Fact
 from tripost_shared.database.models import QueuedMessage
@@ -51,8 +65,7 @@ async def test_each_attempt_is_told_once(delivery: Delivery) -> None:
 
 
 async def test_retry_now_is_followed_soon(delivery: Delivery) -> None:
-    delivery.settings.retry_first_seconds = 3600
-    await delivery.restart()
+    await patient(delivery)
     async with NextHop(replies={"RCPT": ["450 4.2.1 Busy", "250 Ok"]}) as hop:
         route(delivery, hop)
         await delivery.spool.publish(make_message(BOB))
@@ -60,6 +73,21 @@ async def test_retry_now_is_followed_soon(delivery: Delivery) -> None:
         await retry_now(delivery)
         await hop.wait_until(lambda hop: len(hop.taken) == 1, within=2)
     assert next(fact for fact, _ in delivery.facts()) == Fact.DEFERRED, "the first attempt had failed"
+
+
+async def test_what_is_released_late_is_not_given_up_for_its_age(delivery: Delivery) -> None:
+    """A release gives a new time to expire at, and the message is as old as it is."""
+    await patient(delivery)
+    async with NextHop(replies={"RCPT": "450 4.2.1 Busy"}) as hop:
+        route(delivery, hop)
+        message = make_message(BOB)
+        await delivery.spool.publish(message)
+        await until_queued(delivery, BOB)
+        await make_older(delivery, timedelta(days=20))
+        await retry_now(delivery)
+        await delivery.until(lambda: delivery.facts(message.id).count((Fact.DEFERRED, BOB)) == 2)
+        await delivery.service.drain()
+    assert await queued(delivery) == [BOB]
 
 
 async def test_large_content_stays_where_it_is_until_all_is_done(delivery: Delivery) -> None:

@@ -6,19 +6,13 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from delivery_world import BOB, Delivery, make_message, queued, retry_now, route, until_queued
+from delivery_world import BOB, Delivery, make_message, patient, queued, retry_now, route, until_queued
 from next_hop import NextHop
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery
 from tripost_shared.database.transactions import DatabaseUnavailable, writing
-
-
-async def patient(delivery: Delivery) -> None:
-    """Let nothing be tried a second time before the test asks for it."""
-    delivery.settings.retry_first_seconds = 3600
-    await delivery.restart()
 
 
 async def claimed(delivery: Delivery, by: str, until: datetime) -> None:

@@ -162,7 +162,9 @@ class QueuedDelivery(Base):
     """One recipient of a queued message.
 
     `state` is a `tripost_shared.contracts.queue.DeliveryState`: "deferred" (due at `next_attempt_at`), "held", or
-    "attempting" (claimed by `claimed_by` until `claimed_until`; a claim that has run out is due again).
+    "attempting" (claimed by `claimed_by` until `claimed_until`; a claim that has run out is due again, at once when
+    nobody has it). An attempt at `expires_at` or later is the last one. `created_at` is when it came into the queue or
+    was released last: the time between the two is what a release gives it again.
     """
 
     __tablename__ = "queued_deliveries"

@@ -25,7 +25,11 @@ SHOWN_ALONE = 1000
 
 
 class DeliveryOut(Outgoing):
-    """One recipient of a queued message. `last_reply` is what the next hop said, or why it was not reached."""
+    """One recipient of a queued message. `last_reply` is what the next hop said, or why it was not reached.
+
+    It is given up at `expires_at`, unless it is held then. Its time began at `created_at`, when it came into the queue
+    or was released last.
+    """
 
     recipient: str
     next_hop: str
@@ -106,7 +110,7 @@ async def show_queued_message(message_id: str, parts: PartsNeeded) -> QueuedMess
 
 @router.post("/{message_id}/retry")
 async def retry(message_id: str, parts: PartsNeeded, actor: ActorNeeded, body: OperationIn | None = None) -> OutcomeOut:
-    """Try deferred deliveries again now."""
+    """Try deferred deliveries again now; they expire when they would have."""
     return await _operate(Operation.RETRY, message_id, parts, actor, body)
 
 
@@ -120,7 +124,7 @@ async def hold(message_id: str, parts: PartsNeeded, actor: ActorNeeded, body: Op
 async def release(
     message_id: str, parts: PartsNeeded, actor: ActorNeeded, body: OperationIn | None = None
 ) -> OutcomeOut:
-    """Release held deliveries, and try them now."""
+    """Release held deliveries, and try them now; each has its whole time until it expires again."""
     return await _operate(Operation.RELEASE, message_id, parts, actor, body)
 
 

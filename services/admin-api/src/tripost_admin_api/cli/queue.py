@@ -105,7 +105,7 @@ def _operation(operation: str, help_text: str, participle: str) -> None:
 
 _operation("retry", "Try again now.", "to be tried now")
 _operation("hold", "Hold: make no attempt until it is released.", "held")
-_operation("release", "Release what is held, and try it now.", "released")
+_operation("release", "Release what is held, and try it now; its time to expire begins anew.", "released")
 
 
 @queue.command(DROP)

@@ -112,11 +112,19 @@ async def _apply(change: Change, operation: Operation, message: QueuedMessage, o
         delivery.claimed_by, delivery.claimed_until = "", None
         if following is DeliveryState.DEFERRED:
             delivery.next_attempt_at = change.now
+        if operation is Operation.RELEASE:
+            _begin_anew(delivery, change.now)
     await change.session.flush()
     if operation is Operation.DROP and not await _deliveries_left(change.session, message.id):
         outcome.content_to_discard = message.content
         await change.session.delete(message)
     return outcome
+
+
+def _begin_anew(delivery: QueuedDelivery, now: datetime) -> None:
+    """Give a delivery its whole time again, as domains had set it: what was held is not given up for its age."""
+    delivery.expires_at = now + (delivery.expires_at - delivery.created_at)
+    delivery.created_at = now
 
 
 def _state(delivery: QueuedDelivery, now: datetime) -> DeliveryState:

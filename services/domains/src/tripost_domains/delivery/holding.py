@@ -41,15 +41,14 @@ class Holding:
     async def hold(self, message: SpooledMessage, waiting: Sequence[Waiting], because: SmtpReply) -> None:
         """Hold these deliveries, waiting for store and database as long as it takes; `because` is what operators read.
 
-        Those that are in the queue already stay as they are.
+        Those that are in the queue already stay as they are. Their whole time is before them: a release begins it.
         """
         if not waiting:
             return
         content = await self._contents.keep(message)
         now = self._clock.now()
-        expires_at = message.received_at + self._lifetime
         deferrals = [
-            Deferral(recipient, next_hop, 0, now, expires_at, str(because), is_held=True)
+            Deferral(recipient, next_hop, 0, now, now + self._lifetime, str(because), is_held=True)
             for recipient, next_hop in waiting
         ]
         await until_done(

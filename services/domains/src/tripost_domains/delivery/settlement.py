@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -61,7 +61,8 @@ class Settlement:
         self, message: SpooledMessage, attempted: Sequence[Attempted], settled: set[str], *, may_be_repeated: bool
     ) -> Sorted:
         """Settle a message's first attempts; `settled` gets each recipient that must not be attempted again."""
-        found = self._sort(message, [(each, 0) for each in attempted])
+        expires_at = message.received_at + self._policy.lifetime
+        found = self._sort(message, [(each, 0, expires_at) for each in attempted])
         settled.update(each.recipient.address for each, _ in found.done)
         self._record(message, found.done)
         await self._tell_failures(message, found, may_be_told=may_be_repeated)
@@ -87,8 +88,11 @@ class Settlement:
         Claims are renewed by `lease` before a sender is told of a failure. Of a claim that is no longer ours, only what
         was delivered is settled; the rest is left to whoever has it now.
         """
-        before = {claim.recipient.address: claim.attempts for claim in claims}
-        found = self._sort(message, [(each, before[each.source]) for each in attempted])
+        origin = {claim.recipient.address: claim for claim in claims}
+        found = self._sort(
+            message,
+            [(each, origin[each.source].attempts, origin[each.source].expires_at) for each in attempted],
+        )
         self._record(message, found.done)
         left = await self._leave_what_is_lost(message, claims, found, lease)
         await self._tell_failures(message, found, may_be_told=True)
@@ -131,11 +135,11 @@ class Settlement:
             found.deferred = [one for one in found.deferred if one[0].source not in left]
         return left
 
-    def _sort(self, message: SpooledMessage, attempted: Sequence[tuple[Attempted, int]]) -> Sorted:
+    def _sort(self, message: SpooledMessage, attempted: Sequence[tuple[Attempted, int, datetime]]) -> Sorted:
+        """Sort outcomes, each with the attempts made before it and the time at which its recipient is given up."""
         found = Sorted()
         now = self._clock.now()
-        expires_at = message.received_at + self._policy.lifetime
-        for each, before in attempted:
+        for each, before, expires_at in attempted:
             if each.outcome.result is Result.FAILED:
                 found.failed.append((each, before))
             elif each.outcome.result is not Result.DEFERRED:
