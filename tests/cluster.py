@@ -7,7 +7,6 @@
 Started by root, its services run as `nobody`, who cannot reach pytest's own folders; so the state is not in one.
 """
 
-import contextlib
 import json
 import os
 import secrets
@@ -27,6 +26,7 @@ import pytest
 from background import Background
 from dns_server import DnsServer
 from postgres_server import open_folder
+from tripost_shared.workers import PORTS_APART
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 BIN: Final = Path(sys.executable).parent
@@ -48,14 +48,23 @@ QUICK_RETRIES: Final = {
 
 
 def free_ports(count: int) -> list[int]:
-    """Give ports that nobody listens on now."""
+    """Give ports that nobody listens on now, each with one for the health of a second worker of edge."""
     found: set[int] = set()
     while len(found) < count:
         port = BELOW_EPHEMERAL[secrets.randbelow(len(BELOW_EPHEMERAL))]
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
+        near = {port - PORTS_APART, port, port + PORTS_APART}
+        if near.isdisjoint(found) and _is_free(port) and _is_free(port + PORTS_APART):
             found.add(port)
     return list(found)
+
+
+def _is_free(port: int) -> bool:
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
 
 
 def until(condition: Callable[[], Any], what: str, within: float = 30.0) -> Any:

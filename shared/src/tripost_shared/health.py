@@ -20,10 +20,15 @@ Response = tuple[int, str, str, bytes]  # status, reason, content type, body
 
 
 class HealthServer:
-    """A listener for GET and HEAD, one request a connection. `setting` is named when the address cannot be had."""
+    """A listener for GET and HEAD, one request a connection.
 
-    def __init__(self, listen: Listen, is_ready: Callable[[], bool], setting: str = "TRIPOST_…_HEALTH_LISTEN") -> None:
-        self._listen = listen
+    `at`: an address, or a socket that listens there already. `setting` is named when the address cannot be had.
+    """
+
+    def __init__(
+        self, at: Listen | socket.socket, is_ready: Callable[[], bool], setting: str = "TRIPOST_…_HEALTH_LISTEN"
+    ) -> None:
+        self._at = at
         self._is_ready = is_ready
         self._setting = setting
         self._socket: socket.socket | None = None
@@ -32,12 +37,12 @@ class HealthServer:
 
     @property
     def port(self) -> int:
-        """The port in use, once bound."""
-        return int(self._socket.getsockname()[1]) if self._socket is not None else self._listen.port
+        """The port in use; 0 before it is bound."""
+        return int(self._socket.getsockname()[1]) if self._socket is not None else 0
 
     def bind(self) -> None:
-        """Open the socket; raises SettingsError."""
-        self._socket = listening_socket(self._listen, self._setting)
+        """Open the socket, unless one was given; raises SettingsError."""
+        self._socket = self._at if isinstance(self._at, socket.socket) else listening_socket(self._at, self._setting)
 
     async def start(self) -> None:
         """Answer from now on."""

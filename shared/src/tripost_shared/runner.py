@@ -1,8 +1,8 @@
 """How a service's process lives: settings, logs, bind, give root up, start, wait for a signal, drain, stop.
 
 Exit codes (`tripost_shared.endings`): 0 after SIGTERM or SIGINT, 1 when something broke (the log has the trace), 2 when
-a setting is wrong (one line on standard error says which). A supervisor starts a service again after 1, and after 2 only
-if it has worked with the same settings before: then a port is taken for a moment, or a disk is full.
+a setting is wrong (one line on standard error says which). A supervisor starts a service again after 1, and after 2
+only if it has worked with the same settings before: then a port is taken for a moment, or a disk is full.
 """
 
 import asyncio

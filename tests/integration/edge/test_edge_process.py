@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster import free_ports
 from config_publisher import KvConfigPublisher
 from dialog import Dialog
 from edge_world import OtherTiers
@@ -28,11 +30,11 @@ from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.provision import provision
 from tripost_shared.settings import CommonSettings
 from tripost_shared.spool.jetstream import JetStreamSpoolReader
+from tripost_shared.workers import PORTS_APART
 
 MIB = 1 << 20
 START_WITHIN_SECONDS = 20.0
-# Without health addresses: nobody keeps the port above a free one free.
-TWO_WORKERS = {"TRIPOST_EDGE_WORKERS": "2", "TRIPOST_EDGE_HEALTH_LISTEN": ""}
+TWO_WORKERS = {"TRIPOST_EDGE_WORKERS": "2"}
 UP_TO_DATA = "C: MAIL FROM:<>\nC: RCPT TO:<ann@dest.example>\nC: DATA\nS: 250 *\nS: 250 *\nS: 354 *"
 
 
@@ -41,7 +43,8 @@ class EdgeProcess:
 
     def __init__(self, nats: NatsServer, tls: tuple[Path, Path], folder: Path, **settings: str) -> None:
         self.mx = ("127.0.0.1", free_port())
-        self.health = ("127.0.0.1", free_port())
+        self.health = ("127.0.0.1", free_ports(1)[0])
+        self.health_of_second = ("127.0.0.1", self.health[1] + PORTS_APART)
         self.log = folder / "edge.log"
         certificate, key = tls
         self.environment = {
@@ -70,8 +73,9 @@ class EdgeProcess:
             )
         return self
 
-    async def until_ready(self) -> "EdgeProcess":
-        await until(lambda: b'"service ready"' in self.log.read_bytes(), self.said)
+    async def until_ready(self, times: int = 1) -> "EdgeProcess":
+        """Wait until a service, or a worker, has said so that often."""
+        await until(lambda: self.log.read_bytes().count(b'"service ready"') == times, self.said)
         return self
 
     def said(self) -> str:
@@ -240,12 +244,12 @@ async def test_workers_share_the_listener_and_are_started_again(
     edge_process: Callable[..., EdgeProcess], link: NatsLink, tiers: OtherTiers
 ) -> None:
     edge = edge_process(**TWO_WORKERS)
-    await until(lambda: edge.said().count('"service ready"') == 2, edge.said)
+    await edge.until_ready(2)
     first, second = edge.children()
     for _ in range(6):
         assert (await send(edge, b"x\r\n")).startswith("250 ")
     os.kill(first, signal.SIGKILL)
-    await until(lambda: edge.said().count('"service ready"') == 3, edge.said)
+    await edge.until_ready(3)
     assert len(edge.children()) == 2
     assert first not in edge.children()
     for _ in range(6):
@@ -258,10 +262,78 @@ async def test_workers_end_with_the_first_process(
     edge_process: Callable[..., EdgeProcess], link: NatsLink, tiers: OtherTiers
 ) -> None:
     edge = edge_process(**TWO_WORKERS)
-    await until(lambda: edge.said().count('"service ready"') == 2, edge.said)
+    await edge.until_ready(2)
     children = edge.children()
     edge.kill()
     await until(lambda: not any(_is_running(pid) for pid in children), edge.said)
+
+
+async def test_a_new_first_process_serves_at_once_while_a_worker_of_a_killed_one_is_at_its_last_transaction(
+    edge_process: Callable[..., EdgeProcess], link: NatsLink, tiers: OtherTiers
+) -> None:
+    edge = await edge_process(**TWO_WORKERS).until_ready(2)
+    former = edge.children()
+    async with await Dialog.open(edge.mx) as client:
+        await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<>\nS: 250 *")
+        edge.kill()
+        await edge.start().until_ready(4)
+        assert any(map(_is_running, former)), "the test was too slow to show anything"
+        for _ in range(6):
+            assert (await send(edge, b"x\r\n")).startswith("250 ")
+        assert any(map(_is_running, former)), "the test was too slow to show anything"
+    await until(lambda: not any(map(_is_running, former)), edge.said)
+    for address in (edge.health, edge.health_of_second):
+        assert await _get(address, "/readyz") == (200, b"ready\n")
+    assert edge.stop() == 0
+
+
+async def test_while_workers_finish_nobody_new_waits_in_vain(
+    edge_process: Callable[..., EdgeProcess], link: NatsLink, tiers: OtherTiers
+) -> None:
+    edge = await edge_process(**TWO_WORKERS).until_ready(2)
+    async with await Dialog.open(edge.mx) as client:
+        await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<>\nS: 250 *")
+        os.kill(edge.pid, signal.SIGTERM)
+        await until(lambda: edge.said().count('"service draining"') == 2, edge.said)
+        with pytest.raises(ConnectionRefusedError):
+            await Dialog.open(edge.mx)
+        await client(UP_TO_DATA.replace("C: MAIL FROM:<>\n", "").replace("S: 250 *\n", "", 1))
+        client.send(b"x\r\n.\r\n")
+        assert (await client.read_reply()).startswith("250 ")
+    assert edge.stop() == 0
+
+
+async def test_workers_that_do_not_take_their_settings_end_all_with_code_2(
+    edge_process: Callable[..., EdgeProcess], link: NatsLink
+) -> None:
+    edge = edge_process(TRIPOST_NATS_PASSWORD_FILE="/nowhere", **TWO_WORKERS)
+    assert edge.process is not None
+    assert edge.process.wait(20) == 2
+    assert "tripost edge: TRIPOST_NATS_PASSWORD_FILE: No such file or directory: /nowhere" in edge.said()
+
+
+@pytest.fixture
+def password_file() -> Iterator[Path]:
+    """A file that edge can read whoever it runs as, which is so nowhere in pytest's own folders."""
+    with tempfile.TemporaryDirectory(prefix="tripost-") as name:
+        path = Path(name) / "password"
+        path.parent.chmod(0o755)
+        path.write_text("any\n")
+        yield path
+
+
+async def test_a_worker_that_does_not_take_what_it_took_before_is_started_again(
+    edge_process: Callable[..., EdgeProcess], link: NatsLink, tiers: OtherTiers, password_file: Path
+) -> None:
+    edge = await edge_process(TRIPOST_NATS_PASSWORD_FILE=str(password_file), **TWO_WORKERS).until_ready(2)
+    away = _renamed(password_file, "away")
+    first, second = edge.children()
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: '"exit_code":2' in edge.said(), edge.said)
+    assert second in edge.children()
+    _renamed(away, password_file.name)
+    await edge.until_ready(3)
+    assert edge.stop() == 0
 
 
 async def test_health_tells_whether_it_serves(
@@ -315,6 +387,10 @@ def memory(pid: int, field: str) -> int:
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
     raise AssertionError(field)
+
+
+def _renamed(file: Path, name: str) -> Path:
+    return file.rename(file.with_name(name))
 
 
 def _is_running(pid: int) -> bool:

@@ -7,6 +7,7 @@ import pytest
 
 from tripost_embedded.ports import (
     ADMIN,
+    FOR_CLIENTS,
     FOR_HEALTH,
     MX,
     NATS,
@@ -15,7 +16,6 @@ from tripost_embedded.ports import (
     check_free,
     health_of_further_workers,
     places,
-    with_room_for_workers,
 )
 from tripost_shared.settings import Listen, SettingsError
 
@@ -65,17 +65,27 @@ def test_an_address_that_makes_no_sense_is_named_by_its_setting() -> None:
 
 
 def test_further_workers_of_edge_have_health_addresses_that_no_other_service_uses() -> None:
-    environment = with_room_for_workers({"TRIPOST_EDGE_WORKERS": "3"})
-    addresses = [address for _, address in [*places(FOR_HEALTH, environment), *health_of_further_workers(environment)]]
-    assert len(set(addresses)) == 5
+    """By default, and for as many as there may be."""
+    environment = {"TRIPOST_EDGE_WORKERS": "256"}
+    every = [*places([*FOR_CLIENTS, *FOR_HEALTH], environment), *health_of_further_workers(environment)]
+    addresses = [address for _, address in every]
+    assert len(addresses) == len(FOR_HEALTH) + len(FOR_CLIENTS) - 1 + 255  # one is off
+    assert len(set(addresses)) == len(addresses)
 
 
-def test_the_operators_own_health_address_stays() -> None:
-    environment = {"TRIPOST_EDGE_WORKERS": "2", "TRIPOST_EDGE_HEALTH_LISTEN": "127.0.0.1:9300"}
-    assert with_room_for_workers(environment) == environment
-    assert [address for _, address in health_of_further_workers(environment)] == ["127.0.0.1:9301"]
+def test_further_workers_are_beside_the_first_one_wherever_that_is() -> None:
+    environment = {"TRIPOST_EDGE_WORKERS": "3", "TRIPOST_EDGE_HEALTH_LISTEN": "[::1]:9300"}
+    assert [address for _, address in health_of_further_workers(environment)] == ["[::1]:9310", "[::1]:9320"]
 
 
-def test_one_worker_changes_nothing() -> None:
-    assert with_room_for_workers({}) == {}
-    assert health_of_further_workers({}) == []
+def test_a_health_address_without_room_for_all_workers_is_named() -> None:
+    environment = {"TRIPOST_EDGE_WORKERS": "2", "TRIPOST_EDGE_HEALTH_LISTEN": "127.0.0.1:65530"}
+    with pytest.raises(SettingsError, match=r"TRIPOST_EDGE_HEALTH_LISTEN: 127\.0\.0\.1:65530: .* no port 65540"):
+        health_of_further_workers(environment)
+
+
+@pytest.mark.parametrize("workers", [None, "1", "257", "²", "two", ""])
+def test_without_further_workers_there_are_none_of_their_addresses(workers: str | None) -> None:
+    """Edge itself refuses what is no number of workers, in its own words."""
+    environment = {} if workers is None else {"TRIPOST_EDGE_WORKERS": workers}
+    assert health_of_further_workers(environment) == []

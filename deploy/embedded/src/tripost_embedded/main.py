@@ -65,7 +65,7 @@ def _prepare(common: CommonSettings, settings: ClusterSettings) -> Cluster:
         nats_port=settings.nats_port if own_nats else None,
         nats_binary=_open_nats_program(code) if own_nats else None,
         hostname=common.hostname,
-        operators=ports.with_room_for_workers(known_only(os.environ)),
+        operators=known_only(os.environ),
     )
     ports.check_free(cluster.places())
     if code.closed is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tripost_shared.settings import Listen, SettingsError
+from tripost_shared.workers import health_of_worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,7 @@ DOMAINS_HEALTH: Final = Listener(
 
 FOR_CLIENTS: Final = (MX, PROXY, SUBMISSION, SUBMISSIONS, ADMIN)
 FOR_HEALTH: Final = (EDGE_HEALTH, FILTER_HEALTH, DOMAINS_HEALTH)
-
-
 NATS: Final = Listener("nats-server", "NATS", "TRIPOST_CLUSTER_NATS_PORT", "127.0.0.1:4222")
-HEALTH_OF_WORKERS: Final = "127.0.0.1:9111"
 MOST_WORKERS: Final = 256
 
 Place = tuple[Listener, Listen]
@@ -59,29 +57,18 @@ def places(listeners: Sequence[Listener], environment: Mapping[str, str]) -> lis
     return [(listener, address) for listener, address in pairs if address is not None]
 
 
-def with_room_for_workers(environment: Mapping[str, str]) -> dict[str, str]:
-    """Give the environment with edge's health address moved to where its further workers have room for theirs.
-
-    The n-th further worker takes the port that is n higher, which is filter's by default.
-    """
-    moved = dict(environment)
-    if _further_workers(environment) and EDGE_HEALTH.variable not in environment:
-        moved[EDGE_HEALTH.variable] = HEALTH_OF_WORKERS
-    return moved
-
-
 def health_of_further_workers(environment: Mapping[str, str]) -> list[Place]:
-    """List where edge's further workers tell of their health."""
+    """List where edge's further workers tell of their health. Raises SettingsError."""
     first = EDGE_HEALTH.address(environment)
     if first is None:
         return []
-    host = first.rpartition(":")[0]
-    return [(EDGE_HEALTH, Listen(f"{host}:{first.port + number}")) for number in _further_workers(environment)]
+    workers = _further_workers(environment)
+    return [(EDGE_HEALTH, health_of_worker(first, number, EDGE_HEALTH.variable)) for number in workers]
 
 
 def _further_workers(environment: Mapping[str, str]) -> range:
     text = environment.get("TRIPOST_EDGE_WORKERS", "1")
-    count = int(text) if text.isdigit() else 1
+    count = int(text) if text.isascii() and text.isdecimal() else 1
     return range(1, count if count <= MOST_WORKERS else 1)  # edge itself says what is wrong with another value
 
 

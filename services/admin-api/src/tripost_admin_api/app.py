@@ -11,7 +11,7 @@ from tripost_admin_api.access.authentication import Authenticator
 from tripost_admin_api.access.passwords import Passwords
 from tripost_admin_api.access.throttle import LoginThrottle
 from tripost_admin_api.adapters.bootstrap import Bootstrap, Places
-from tripost_admin_api.adapters.https_server import HttpsServer, bind, tls_context
+from tripost_admin_api.adapters.https_server import HttpsServer, tls_context
 from tripost_admin_api.adapters.nats_cluster import NatsCluster
 from tripost_admin_api.api.application import build_application
 from tripost_admin_api.api.parts import Parts
@@ -26,6 +26,7 @@ from tripost_shared.database.transactions import DatabaseUnavailable
 from tripost_shared.nodes import serve_status
 from tripost_shared.runner import run
 from tripost_shared.settings import CommonSettings, DatabaseSettings, SettingsError
+from tripost_shared.sockets import listening_socket
 
 log = structlog.get_logger()
 
@@ -63,7 +64,7 @@ class AdminService:
         elif self._admin.certificate is None or self._admin.key is None:
             raise SettingsError("TRIPOST_ADMIN_CERTIFICATE and TRIPOST_ADMIN_KEY go together; one of them is not set")
         tls = tls_context(self._certificate, key)
-        listener = bind(self._admin.listen, "TRIPOST_ADMIN_LISTEN")
+        listener = listening_socket(self._admin.listen, "TRIPOST_ADMIN_LISTEN")
         self._join()
         self._server = HttpsServer(build_application(self._parts), listener, tls, self._admin.max_connections)
         for name in LAZY_IMPORTS:

@@ -1,18 +1,15 @@
 """Edge, joined: sockets, workers, and the adapters below stages and listeners."""
 
-import socket
 import ssl
 
 import structlog
 
 from tripost_edge.edge import Edge
-from tripost_edge.firewall.networks import Networks
-from tripost_edge.listeners.context import ListenerProfile
 from tripost_edge.listeners.descriptors import room_for_sessions
-from tripost_edge.listeners.sockets import bind
 from tripost_edge.listeners.tls import server_context
 from tripost_edge.prefork import Workers
 from tripost_edge.settings import EdgeSettings
+from tripost_edge.worker_sockets import WorkerSockets, open_sockets
 from tripost_shared import privileges
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
@@ -28,11 +25,10 @@ from tripost_shared.contracts.config import (
     FilterConfig,
 )
 from tripost_shared.health import HealthServer
-from tripost_shared.mail.client import ListenerKind
 from tripost_shared.nodes import serve_status
 from tripost_shared.provision import wait_until_provisioned
 from tripost_shared.runner import run
-from tripost_shared.settings import CommonSettings, Listen
+from tripost_shared.settings import CommonSettings
 from tripost_shared.spool.bundle import MAX_MESSAGES
 from tripost_shared.spool.events import JetStreamEventLog
 from tripost_shared.spool.jetstream import JetStreamSpool
@@ -46,7 +42,7 @@ class EdgeService:
     def __init__(self, common: CommonSettings) -> None:
         self._common = common
         self._settings = EdgeSettings()
-        self._sockets: list[tuple[ListenerProfile, socket.socket]] = []
+        self._sockets: WorkerSockets | None = None
         self._tls: ssl.SSLContext | None = None
         self._health: HealthServer | None = None
         self._link: NatsLink | None = None
@@ -54,33 +50,23 @@ class EdgeService:
         self._config: KvConfigSource | None = None
         self._events: JetStreamEventLog | None = None
         self._edge: Edge | None = None
-        self._revision = 0
 
     def bind(self) -> None:
         """Load TLS, open all sockets; with several workers fork them here, root already given up."""
         self._tls = server_context(*self._settings.tls_files(self._common))
         self._settings.sessions_limit = room_for_sessions(self._settings.sessions_limit)
-        workers = self._settings.workers
-        bound = [
-            (profile, bind(listen, variable=variable, copies=workers))
-            for profile, listen, variable in _profiles(self._settings)
-        ]
+        sockets = open_sockets(self._settings)
         number = 0
-        if workers > 1:
+        if len(sockets) > 1:
             privileges.give_up_root(self._common.run_user)
-            number = Workers(workers).fork_all()
-        for profile, copies in bound:
-            self._sockets.append((profile, copies[number]))
-            for other in copies[:number] + copies[number + 1 :]:
-                other.close()
-        listen = self._settings.health_listen
-        if listen is not None:
-            self._health = HealthServer(_moved(listen, number), self._is_ready, "TRIPOST_EDGE_HEALTH_LISTEN")
-            self._health.bind()
+            number = Workers(sockets).fork_all()
+        self._sockets = sockets[number]
+        if self._sockets.health is not None:
+            self._health = HealthServer(self._sockets.health, self._is_ready)
 
     async def start(self) -> None:
         """Connect to NATS, wait for streams and configuration, then take clients."""
-        if self._tls is None:
+        if self._tls is None or self._sockets is None:
             raise RuntimeError("start before bind")
         if self._health is not None:
             await self._health.start()
@@ -107,7 +93,7 @@ class EdgeService:
         policy.on_change(edge.take_policy)
         directory = await self._config.watch_known(DIRECTORY_KEY, DirectoryChange)
         directory.on_change(edge.take_directory_change)
-        for profile, bound in self._sockets:
+        for profile, bound in self._sockets.listeners:
             edge.listen(profile, bound)
         await edge.start()
         self._edge = edge
@@ -142,30 +128,6 @@ class EdgeService:
     def _is_ready(self) -> bool:
         edge = self._edge
         return edge is not None and not edge.registry.is_draining and self._bus is not None and self._bus.is_connected
-
-
-def _profiles(settings: EdgeSettings) -> list[tuple[ListenerProfile, Listen, str]]:
-    """Give each listener that is switched on, with its address and the setting that it comes from."""
-    wanted = (
-        (ListenerProfile("mx", ListenerKind.MX), settings.mx_listen, "MX_LISTEN"),
-        (ListenerProfile("submission", ListenerKind.SUBMISSION), settings.submission_listen, "SUBMISSION_LISTEN"),
-        (
-            ListenerProfile("submissions", ListenerKind.SUBMISSION, implicit_tls=True),
-            settings.submissions_listen,
-            "SUBMISSIONS_LISTEN",
-        ),
-        (
-            ListenerProfile("proxy", ListenerKind.MX, proxies=Networks(settings.proxy_trusted_networks)),
-            settings.proxy_listener,
-            "PROXY_LISTENER",
-        ),
-    )
-    return [(profile, listen, f"TRIPOST_EDGE_{variable}") for profile, listen, variable in wanted if listen is not None]
-
-
-def _moved(listen: Listen, number: int) -> Listen:
-    """Give each worker a health address of its own."""
-    return Listen(f"{listen.rpartition(':')[0]}:{listen.port + number}") if listen.port else listen
 
 
 def main() -> None:

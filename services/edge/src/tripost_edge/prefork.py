@@ -1,51 +1,69 @@
 """Several workers: the first process holds the sockets and forks a child per worker, before any event loop runs.
 
 A worker that dies is started again with a back-off, and clients that had connected to its socket meanwhile are served
-then, since the first process keeps every socket open. The workers end when the first process does, however it ends.
+then, since the first process keeps every socket open. The workers end when the first process does, however it ends; a
+new first process need not wait for them, since sockets for the same addresses may be opened while theirs are open.
 """
 
-import ctypes
 import os
 import signal
 import sys
 import time
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 import structlog
+
+from tripost_shared.endings import WRONG_SETTING
+from tripost_shared.privileges import die_with_parent
 
 log = structlog.get_logger()
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT)
-_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
 HEALTHY_AFTER_SECONDS: Final = 60.0  # a worker that lived so long is started again at once
-WRONG_SETTING: Final = 2  # as runner.py says: to start again would not help
+
+
+class Sockets(Protocol):
+    """Those of one worker."""
+
+    def close(self) -> None:
+        """Close all, in this process."""
+        ...
 
 
 class Workers:
-    """The children of the first process, by their process id."""
+    """The children of the first process, by their process id; one for each of `sockets`."""
 
-    def __init__(self, count: int) -> None:
-        self._count = count
+    def __init__(self, sockets: Sequence[Sockets]) -> None:
+        self._sockets = sockets
         self._running: dict[int, int] = {}  # process id to the worker's number
-        self._started_at = [0.0] * count
-        self._pauses = [FIRST_PAUSE_SECONDS] * count
+        self._started_at = [0.0] * len(sockets)
+        self._pauses = [FIRST_PAUSE_SECONDS] * len(sockets)
+        self._started_again: set[int] = set()
         self._is_ending = False
+        self._exit_code = 0
 
     def fork_all(self) -> int:
-        """Give a worker's number, in that worker; the first process stays here and exits when all have ended."""
-        for number in range(self._count):
+        """Give a worker's number, in that worker, where all sockets but its own are closed.
+
+        The first process stays here and exits when all have ended: with code 0 when it was asked to, with 2 when a
+        worker did not take its settings.
+        """
+        for number in range(len(self._sockets)):
             if self._fork(number):
                 return number
         for ending in _ENDING:
-            signal.signal(ending, self._end)
+            signal.signal(ending, self._asked_to_end)
         return self._supervise()
 
     def _fork(self, number: int) -> bool:
-        """Start a worker; True in the worker itself."""
+        """Start a worker, unless all are to end; True in the worker itself."""
         parent = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # none may fall between the fork and what follows it
+        if self._is_ending:
+            return False
         process = os.fork()
         if process:
             self._running[process] = number
@@ -54,11 +72,11 @@ class Workers:
             return False
         for ending in _ENDING:
             signal.signal(ending, signal.SIG_DFL)
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
+        die_with_parent(parent, signal.SIGTERM)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         structlog.contextvars.bind_contextvars(worker=number)
+        for others in (*self._sockets[:number], *self._sockets[number + 1 :]):
+            others.close()
         return True
 
     def _supervise(self) -> int:
@@ -68,15 +86,16 @@ class Workers:
             code = os.waitstatus_to_exitcode(status)
             if number is None or self._is_ending:  # as process 1 of a container it inherits others' children
                 continue
-            if code == WRONG_SETTING:
-                self._end(signal.SIGTERM, None)
-                log.error("a worker could not start; all end", worker=number)
+            if code == WRONG_SETTING and number not in self._started_again:  # else it has taken them before
+                log.error("a worker does not take its settings; all end", worker=number)
+                self._end(WRONG_SETTING)
                 continue
             log.error("worker died", worker=number, exit_code=code)
             self._pause_before(number)
-            if not self._is_ending and self._fork(number):
+            self._started_again.add(number)
+            if self._fork(number):
                 return number
-        sys.exit(0 if self._is_ending else 1)
+        sys.exit(self._exit_code)
 
     def _pause_before(self, number: int) -> None:
         if time.monotonic() - self._started_at[number] > HEALTHY_AFTER_SECONDS:
@@ -86,7 +105,14 @@ class Workers:
         while not self._is_ending and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.1))
 
-    def _end(self, number: int, _frame: object) -> None:
+    def _asked_to_end(self, _number: int, _frame: object) -> None:
+        self._end(self._exit_code)
+
+    def _end(self, code: int) -> None:
+        """Have all workers end; who connects from now on is refused, since nobody else holds the sockets."""
         self._is_ending = True
+        self._exit_code = code
         for process in self._running:
             os.kill(process, signal.SIGTERM)
+        for sockets in self._sockets:
+            sockets.close()

@@ -13,34 +13,14 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from tripost_shared.settings import Listen, SettingsError
+from tripost_shared.settings import SettingsError
 
 log = structlog.get_logger()
 
 FIRST_REQUEST_WITHIN_SECONDS: Final = 15.0
 IDLE_SECONDS: Final = 30
 SHUTDOWN_SECONDS: Final = 3
-BACKLOG: Final = 128
 LARGEST_HEADER_OCTETS: Final = 32 * 1024
-
-
-def bind(listen: Listen, variable: str) -> socket.socket:
-    """Open the listening socket; raises SettingsError that names the setting."""
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((listen.host, listen.port))
-        listener.listen(BACKLOG)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        raise SettingsError(
-            f"{variable}: {listen} cannot be listened on: {error.strerror}; set it to another address:port"
-        ) from error
-    return listener
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
