@@ -6,8 +6,9 @@ while the cluster runs is configuration (`tripost_shared.config`), not a setting
 `docs/settings.md` is generated from these classes, so each field has a description with its unit.
 """
 
+import re
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,7 +29,7 @@ class Listen(str):
     @property
     def host(self) -> str:
         """The address without brackets."""
-        return self.rpartition(":")[0].strip("[]")
+        return self.rpartition(":")[0].removeprefix("[").removesuffix("]")
 
     @property
     def port(self) -> int:
@@ -38,11 +39,13 @@ class Listen(str):
     @classmethod
     def parse(cls, text: str) -> "Listen":
         """Check `address:port`; raises ValueError."""
-        host, colon, port = text.rpartition(":")
-        if not colon or not port.isdigit() or not 0 <= int(port) <= 65535:
+        host, _, port = text.rpartition(":")
+        is_port = port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) <= 65535
+        if not host or not is_port:
             raise ValueError(f"{text!r} is not address:port, such as 127.0.0.1:2525 or [::1]:2525")
+        in_brackets = re.fullmatch(r"\[(.*)\]", host)
         try:
-            ip_address(host.strip("[]"))
+            IPv4Address(host) if in_brackets is None else IPv6Address(in_brackets[1])
         except ValueError as error:
             raise ValueError(f"{host!r} is not an IPv4 or [IPv6] address") from error
         return cls(text)

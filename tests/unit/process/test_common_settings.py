@@ -23,10 +23,27 @@ def test_an_address_to_listen_on_is_read(text: str, host: str, port: int) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["", "25", "localhost:25", "192.0.2.1", "192.0.2.1:", "192.0.2.1:65536", "300.0.0.1:1"]
+    "text",
+    [
+        "",
+        "25",
+        "localhost:25",
+        "192.0.2.1",
+        "192.0.2.1:",
+        "192.0.2.1:65536",
+        "192.0.2.1:²",
+        "192.0.2.1:٢٥",
+        "192.0.2.1:" + "9" * 5000,
+        "300.0.0.1:1",
+        "2001:db8::1:25",
+        "[2001:db8::1:25",
+        "2001:db8::1]:25",
+        "[[2001:db8::1]]:25",
+        "[192.0.2.1]:25",
+    ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="address"):
+    with pytest.raises(ValueError, match=r"is not (address:port|an IPv4)"):
         Listen.parse(text)
 
 
