@@ -1,6 +1,6 @@
 """`python -m bench`: the product and Postfix do the same work in alternating rounds.
 
-Exit code 1 when a message was lost, doubled or changed; 2 when the measurement could not be made.
+Exit code 1 when a message was lost, doubled, changed or not checked; 2 when the measurement could not be made.
 """
 
 import argparse
@@ -40,13 +40,14 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     report.print_rates(console, rounds)
+    report.print_examinations(console, rounds)
     report.print_costs(console, rounds)
     faults = [f"{one.system}: {fault}" for done in rounds.values() for one in done for fault in one.faults]
     for fault in faults:
         console.print(f"[red]{fault}[/]")
     if faults:
         sys.exit(1)
-    console.print("Every message arrived once, and as it was sent.")
+    console.print("Every message arrived once, as it was sent, and was checked.")
 
 
 def _arguments() -> argparse.Namespace:
@@ -112,7 +113,7 @@ def _describe(console: Console, arguments: argparse.Namespace, folder: Path) -> 
     console.print(
         f"{arguments.rounds} rounds of {arguments.messages} messages of {SIZE_OCTETS} octets, {arguments.connections} "
         f"connections at a time, one message each, {ways[arguments.scenario]}.\n"
-        "Tripost checks SPF, DKIM (one valid RSA signature), two block lists and the greylist (known triplet); "
+        "Tripost checks each by SPF, DKIM (one valid RSA signature), two block lists and the greylist (known triplet); "
         "Postfix checks nothing. Both say 250 after an fsync.\n"
         f"{os.cpu_count()} cores, {versions}Linux {platform.release()}, "
         f"files on {_filesystem(folder)}; "

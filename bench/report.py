@@ -28,6 +28,16 @@ def print_rates(console: Console, rounds: Mapping[str, Sequence[Round]]) -> None
     console.print(table)
 
 
+def print_examinations(console: Console, rounds: Mapping[str, Sequence[Round]]) -> None:
+    """Print how often each check examined for a message, by the system's own count over all rounds."""
+    for name, done in rounds.items():
+        messages = sum(one.messages for one in done)
+        counts = {check: sum(one.examinations[check] for one in done) for check in done[0].examinations}
+        told = ", ".join(f"{check} {count} ({count / messages:.2f} a message)" for check, count in counts.items())
+        if told:
+            console.print(f"Examined by {name}'s own count, for {messages} messages: {told}.", soft_wrap=True)
+
+
 def print_costs(console: Console, rounds: Mapping[str, Sequence[Round]]) -> None:
     """Print what each group of processes cost."""
     table = Table(title="Cost by process (medians of the rounds)", title_justify="left")

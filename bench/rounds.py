@@ -2,13 +2,14 @@
 
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from bench import examinations
 from bench.load import Sink, Source, check_sent
 from bench.message import MAILBOX, RELAYED, SignedMessage
 from bench.system import BenchError, System, wait_until
@@ -18,7 +19,7 @@ SEND_WITHIN_SECONDS: Final = 900
 ARRIVE_WITHIN_SECONDS: Final = 120  # from the last message that was accepted
 LOOK_EVERY_SECONDS: Final = 0.02
 WRITTEN_WITHIN_SECONDS: Final = 1
-SETTLE_SECONDS: Final = 0.5  # in which a copy too many would come
+SETTLE_WITHIN_SECONDS: Final = 10  # in which what was put off is done, and a copy too many would come
 
 
 class Scenario(StrEnum):
@@ -30,12 +31,17 @@ class Scenario(StrEnum):
 
 @dataclass(frozen=True)
 class Round:
-    """What one system did in one round. `seconds`: from the first connection until the last message had arrived."""
+    """What one system did in one round.
+
+    `seconds`: from the first connection until the last message had arrived. `usage` goes on until the system is at
+    rest. `examinations`: how often each check examined in this round.
+    """
 
     system: str
     messages: int
     seconds: float
     usage: Usage
+    examinations: Mapping[str, int]
     faults: tuple[str, ...]
 
     @property
@@ -57,6 +63,7 @@ class Course:
     def run(self, system: System, messages: int) -> Round:
         """Send so many messages to a system. Raises BenchError when they cannot be sent at all."""
         folder = system.new_mail if self._scenario is Scenario.MAILDIR else self._sink.folder
+        examined = system.examinations()
         meter = Meter(system.processes)
         meter.start()
         began = time.monotonic()
@@ -66,12 +73,14 @@ class Course:
         finally:
             sending.kill()  # it has ended, unless we are interrupted
             sending.wait()
+        meter.wait_until_quiet(SETTLE_WITHIN_SECONDS)  # tracking and trimming come after the last arrival
         usage = meter.stop()
-        time.sleep(SETTLE_SECONDS)
+        examined = examinations.since(examined, system.examinations())
         faults = inspect(system, folder, self._message, messages)
         if arrived < messages and not faults:
             faults = (f"only {arrived} of {messages} had arrived in time",)
-        return Round(system.name, messages, ended - began, usage, faults)
+        faults += examinations.faults(examined, messages)
+        return Round(system.name, messages, ended - began, usage, examined, faults)
 
     def _watch(self, folder: Path, messages: int, sending: "subprocess.Popen[str]") -> tuple[int, float]:
         give_up_at, send_until = float("inf"), time.monotonic() + SEND_WITHIN_SECONDS

@@ -31,6 +31,10 @@ class System(Protocol):
         """Its groups of processes: a name, and the ids of the topmost ones."""
         ...
 
+    def examinations(self) -> Mapping[str, int]:
+        """How often each check that must look at every message has examined so far; empty when there are none."""
+        ...
+
     def check_arrived(self, stored: bytes) -> str:
         """Say what is wrong with a message as it was stored, apart from the content that was sent; "" if nothing is."""
         ...

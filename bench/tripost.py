@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import httpx
 
+from bench import examinations
 from bench.message import BLOCK_LISTS, CLIENT_NAME, LOCAL_DOMAIN, MAILBOX, RELAY_DOMAIN, RELAYED, SENDER
 from bench.system import BenchError, free_port, wait_until
 
@@ -32,6 +33,7 @@ class Tripost:
         self._home = home
         self._port = free_port()
         self._admin_port = free_port()
+        self._filter_health_port = free_port()
         self.new_mail = home / "mail" / LOCAL_DOMAIN / MAILBOX.partition("@")[0] / "new"
         self._output = (home.parent / "cluster.log").open("w+")
         self._cluster = subprocess.Popen(
@@ -60,6 +62,14 @@ class Tripost:
         """The services by their pid files, and the process that watches over them and takes their logs."""
         services = {name: [int(self._pid_file(name).read_text())] for name in SERVICES}
         return services | {"supervisor": [self._cluster.pid]}
+
+    def examinations(self) -> Mapping[str, int]:
+        """How often each check has examined, by what the filter itself counts. Raises BenchError."""
+        try:
+            url = f"http://127.0.0.1:{self._filter_health_port}/metrics"
+            return examinations.counted(httpx.get(url, trust_env=False).raise_for_status().text)
+        except httpx.HTTPError as error:
+            raise BenchError(f"the filter's metrics cannot be read: {error}") from error
 
     def check_arrived(self, stored: bytes) -> str:
         """Every message must carry the results of its checks."""
@@ -90,7 +100,9 @@ class Tripost:
             "TRIPOST_EDGE_SUBMISSION_LISTEN": on_any_port(),
             "TRIPOST_EDGE_SUBMISSIONS_LISTEN": on_any_port(),
             "TRIPOST_EDGE_HEALTH_LISTEN": on_any_port(),
-            "TRIPOST_FILTER_HEALTH_LISTEN": on_any_port(),
+            # All messages come from one address. Remembered, the verdict on it would spare all but one their look-ups.
+            "TRIPOST_EDGE_CONNECTION_MEMORY_SECONDS": "0",
+            "TRIPOST_FILTER_HEALTH_LISTEN": f"127.0.0.1:{self._filter_health_port}",
             "TRIPOST_DOMAINS_HEALTH_LISTEN": on_any_port(),
             "TRIPOST_ADMIN_LISTEN": f"127.0.0.1:{self._admin_port}",
         }

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from typing import Final
 
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 SAMPLE_EVERY_SECONDS: Final = 0.5
+QUIET_SECONDS: Final = 0.5
+QUIET_SHARE: Final = 0.1  # of a core, which a cluster at rest does not need
 
 Groups = Callable[[], Mapping[str, Sequence[int]]]
 
@@ -43,6 +46,16 @@ class Meter:
         self._before = {name: _cpu_seconds(members, table) for name, members in self._members(table).items()}
         self._sampler.start()
 
+    def wait_until_quiet(self, within_seconds: float) -> None:
+        """Wait until the groups have used next to no CPU for half a second, so that what they put off counts too."""
+        deadline = time.monotonic() + within_seconds
+        used = self._used()
+        while time.monotonic() < deadline:
+            time.sleep(QUIET_SECONDS)
+            before, used = used, self._used()
+            if used - before <= QUIET_SHARE * QUIET_SECONDS:
+                return
+
     def stop(self) -> Usage:
         """End, and tell."""
         self._stopped.set()
@@ -52,6 +65,10 @@ class Meter:
             self._usage.cpu_seconds[name] = _cpu_seconds(members, table) - self._before.get(name, 0.0)
         self._note_peaks()
         return self._usage
+
+    def _used(self) -> float:
+        table = _process_table()
+        return sum(_cpu_seconds(members, table) for members in self._members(table).values())
 
     def _sample(self) -> None:
         while not self._stopped.wait(SAMPLE_EVERY_SECONDS):
