@@ -276,6 +276,9 @@ async def test_a_new_first_process_serves_at_once_while_a_worker_of_a_killed_one
     async with await Dialog.open(edge.mx) as client:
         await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<>\nS: 250 *")
         edge.kill()
+        await until(lambda: edge.said().count('"service draining"') == 2, edge.said)
+        for address in (edge.mx, edge.health, edge.health_of_second):
+            socket.create_server(address).close()  # as the embedded cluster looks whether they are free
         await edge.start().until_ready(4)
         assert any(map(_is_running, former)), "the test was too slow to show anything"
         for _ in range(6):

@@ -108,7 +108,9 @@ class EdgeService:
             log.info("listening", listener=listener.profile.name, address="{}:{}".format(*listener.address))
 
     async def drain(self) -> None:
-        """Let transactions at hand end."""
+        """Let transactions at hand end. Workers leave their addresses at once to those of a new first process."""
+        if self._health is not None and self._settings.workers > 1:
+            await self._health.stop()
         if self._edge is not None:
             await self._edge.drain()
 

@@ -34,8 +34,8 @@ class WorkerSockets:
 def open_sockets(settings: EdgeSettings) -> list[WorkerSockets]:
     """Open the sockets of every worker; SMTP clients are refused until theirs listens. Raises SettingsError.
 
-    Several workers share addresses (SO_REUSEPORT), with those of a former first process too, which may be at their
-    last transactions still when a new one starts.
+    Several workers share addresses (SO_REUSEPORT), with those of a former first process too, which may still be there
+    when a new one starts.
     """
     count = settings.workers
     bound = [
