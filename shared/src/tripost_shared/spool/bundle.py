@@ -24,7 +24,7 @@ _SHORT_ARRAY: Final = 0x90
 
 def count_of(payload: bytes) -> int:
     """Tell how many messages a bundle holds; 1 for what is none."""
-    return payload[0] & 0x0F if payload and payload[0] & 0xF0 == _SHORT_ARRAY else 1
+    return max(1, payload[0] & 0x0F) if payload and payload[0] & 0xF0 == _SHORT_ARRAY else 1
 
 
 def opened(payload: bytes) -> list[SpooledMessage | bytes]:

@@ -18,7 +18,7 @@ from tripost_shared.bus.encoding import encode
 from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.contracts.spool import SPOOL_SUBJECT, SpooledMessage
-from tripost_shared.spool.bundle import Bundle, Parcel, count_of, opened
+from tripost_shared.spool.bundle import MAX_MESSAGES, Bundle, Parcel, count_of, opened
 from tripost_shared.spool.events import JetStreamEventLog, JetStreamEventReader
 from tripost_shared.spool.partitions import existing_streams, stream_of
 from tripost_shared.spool.port import MessageTooLarge, SpoolFull, SpoolUnavailable
@@ -165,7 +165,7 @@ class JetStreamSpoolReader:
     def __init__(self, link: NatsLink, partitions: int) -> None:
         self._link = link
         self._streams = [stream_of(partition) for partition in range(partitions)]
-        self._puller = Puller(link, self._streams, DURABLE, CONSUMER, weigh=count_of)
+        self._puller = Puller(link, self._streams, DURABLE, CONSUMER, weigh=count_of, heaviest=MAX_MESSAGES)
         self._trimmer = Trimmer(link, self._streams, DURABLE, UNREADABLE_STREAM, self._puller.follow)
         self._done: OrderedDict[str, None] = OrderedDict()
         self._parking: set[asyncio.Task[None]] = set()
@@ -234,6 +234,9 @@ class JetStreamSpoolReader:
             parcel.put_back(UNREADABLE_FULL_AGAIN)
         except JetStreamUnavailable as error:
             log.warning("unreadable message could not be parked yet", because=str(error))
+            parcel.put_back(UNREADABLE_AGAIN)
+        except Exception:  # an entrance: its neighbours wait for it
+            log.exception("unreadable message could not be parked")
             parcel.put_back(UNREADABLE_AGAIN)
         else:
             parcel.done()
