@@ -7,6 +7,7 @@ connection that is down: what cannot be sent raises LinkDown, and what had been 
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -183,10 +184,18 @@ class NatsLink:
             self._up.clear()
             log.warning("connection to NATS lost")
         for answered in list(self._answers.values()):
-            answered(None)
+            _call(partial(answered, None))
 
     def _regained(self) -> None:
         self._up.set()
         log.info("connection to NATS is back")
         for call in self._after_regaining:
-            call()
+            _call(call)
+
+
+def _call(call: Callable[[], None]) -> None:
+    """Tell one of those who listen; whatever breaks there keeps neither the others nor the connection from working."""
+    try:
+        call()
+    except Exception:
+        log.exception("change of the connection was not taken by one who listens")

@@ -154,13 +154,15 @@ class JetStreamEventLog:
                     await self._write_halves(batch, str(error))
                     return
                 log.debug("facts could not be written yet", because=str(error))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-                if len(self._waiting) + len(batch) > MOST_WAITING:
-                    self._drop_oldest(len(batch))
-                    return
+            except Exception:  # an entrance: no fact would be written any more, and no mail acknowledged
+                log.exception("facts could not be written, they are kept", facts=len(batch))
             else:
                 self._settle(len(batch))
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            if len(self._waiting) + len(batch) > MOST_WAITING:
+                self._drop_oldest(len(batch))
                 return
 
     async def _write_halves(self, batch: list[msgspec.Raw], because: str) -> None:

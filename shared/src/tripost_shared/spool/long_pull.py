@@ -143,18 +143,26 @@ class LongPull:
                 f"CONSUMER.DURABLE.CREATE.{self.stream}.{self._consumer['durable_name']}",
                 {"stream_name": self.stream, "config": self._consumer},
             )
+            delivered: int = consumer["delivered"]["consumer_seq"]
             last = await jetstream.last_sequence(self._link, self.stream)
         except (JetStreamRefused, JetStreamUnavailable) as error:
-            self.trouble = f"{self.stream}: {error}"
-            self._wait_before_verifying()
+            self._note_trouble(str(error))
+            return
+        except Exception as error:  # an entrance: nothing else brings the consumer back
+            log.exception("consumer could not be looked after", stream=self.stream)
+            self._note_trouble(repr(error))
             return
         self.trouble = ""
         if doubts == self._doubts:  # else something happened meanwhile, and the number may be too old
             self._is_trusted = True
             self._repeats_up_to = last
-            self._last_delivery = consumer["delivered"]["consumer_seq"]
+            self._last_delivery = delivered
         self._verifying = None
         self.keep_going()
+
+    def _note_trouble(self, because: str) -> None:
+        self.trouble = f"{self.stream}: {because}"
+        self._wait_before_verifying()
 
     def _wait_before_verifying(self) -> None:
         loop = asyncio.get_running_loop()

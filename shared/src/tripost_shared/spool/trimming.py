@@ -7,7 +7,7 @@ number below which everything is acknowledged. Several replicas may trim; it is 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -97,6 +97,8 @@ class Trimmer:
                 await self._trim(stream)
             except (JetStreamRefused, JetStreamUnavailable) as error:
                 log.info("spool not trimmed now", stream=stream.name, because=str(error))
+            except Exception:  # an answer in a form that was not expected
+                log.exception("spool could not be trimmed", stream=stream.name)
         try:
             self._parked = await jetstream.count_messages(self._link, self._unreadable)
         except (JetStreamRefused, JetStreamUnavailable) as error:
@@ -114,9 +116,15 @@ class Trimmer:
 
     async def _run(self) -> None:
         while True:
-            await self.find()
+            await self._at_any_rate(self.find)
             await asyncio.sleep(TRIM_EVERY_SECONDS)
-            await self.trim()
+            await self._at_any_rate(self.trim)
+
+    async def _at_any_rate(self, job: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await job()
+        except Exception:  # an entrance: untrimmed, the spool would fill up in the end
+            log.exception("spool could not be looked after")
 
 
 class _Stream:
