@@ -9,7 +9,6 @@ and `content`, the moment after the final dot.
 """
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from collections import defaultdict
@@ -19,6 +18,8 @@ from types import TracebackType
 from typing import Final
 
 import trustme
+
+from hop_tls import break_handshake, refuse_without_certificate, server_context
 
 Reply = str | Sequence[str] | Callable[[str], str]
 
@@ -95,7 +96,7 @@ class NextHop:
         self.transactions: list[HopTransaction] = []
         self.breaks_tls = breaks_tls
         self.asks_for_certificate = asks_for_certificate
-        self._context = _context(certificate)
+        self._context = server_context(certificate)
         self._given: defaultdict[str, int] = defaultdict(int)
         self._server: asyncio.Server | None = None
         self._changed = asyncio.Event()
@@ -256,30 +257,13 @@ class _HopSession:
 
     async def _start_tls(self) -> None:
         if self._hop.breaks_tls or self._context is None:
-            self._writer.write(b"\x15\x03\x01\x00\x02\x02\x28")  # a fatal alert: handshake_failure
-            with contextlib.suppress(ConnectionError):
-                await self._writer.drain()
+            await break_handshake(self._writer)
             raise _Drop
         if self._hop.asks_for_certificate:
-            await self._ask_for_certificate(self._context)
+            await refuse_without_certificate(self._reader, self._writer, self._context)
+            raise _Drop
         await self._writer.start_tls(self._context)
         self._tls = True
-
-    async def _ask_for_certificate(self, context: ssl.SSLContext) -> None:
-        """Do the handshake until the client shows no certificate, and tell it so, which asyncio's streams would not."""
-        context.verify_mode = ssl.CERT_REQUIRED
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        layer = context.wrap_bio(incoming, outgoing, server_side=True)
-        while True:
-            try:
-                layer.do_handshake()
-            except ssl.SSLWantReadError:
-                self._writer.write(outgoing.read())
-                incoming.write(await self._reader.read(65536))
-            except ssl.SSLError:
-                self._writer.write(outgoing.read())
-                await self._writer.drain()
-                raise _Drop from None
 
     async def _answer(self, step: str, argument: str = "") -> int:
         reply = self._hop.reply_to(step, argument)
@@ -298,11 +282,3 @@ class _HopSession:
             await self._writer.drain()
             if len(pieces) > 1:
                 await asyncio.sleep(DRIP_SECONDS)
-
-
-def _context(certificate: trustme.LeafCert | None) -> ssl.SSLContext | None:
-    if certificate is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context
