@@ -8,6 +8,7 @@ from tripost_filter.dkim.verification import Report, Result
 from tripost_filter.tagging import spam_fields
 from tripost_shared.contracts.filter import Action, Finding
 from tripost_shared.mail.client import Client
+from tripost_shared.mail.reply import SmtpReply
 from unit.filter.mails import LOGGED_IN, STRANGER
 
 HOST = "mx.dest.example"
@@ -112,3 +113,10 @@ def test_every_scored_message_has_a_status_and_a_tagged_one_the_flag() -> None:
     assert spam_fields(Action.TAG, 6.5, 6.0, findings) == b"X-Spam-Flag: YES\r\n" + status % b"Yes"
     assert spam_fields(Action.ACCEPT, 6.5, 6.0, findings) == status % b"No"
     assert spam_fields(Action.ACCEPT, 0, 6.0, []) == b"X-Spam-Status: No, score=0.0 required=6.0 tests=none\r\n"
+
+
+def test_a_check_that_asked_for_a_refusal_is_named_among_the_tests() -> None:
+    """In monitor mode the message is tagged for it, whatever the score."""
+    findings = [Finding("patterns", "eicar", refuse_with=SmtpReply(550, "5.7.1", "Virus"))]
+    fields = spam_fields(Action.TAG, 0, 6.0, findings)
+    assert fields == b"X-Spam-Flag: YES\r\nX-Spam-Status: Yes, score=0.0 required=6.0 tests=patterns\r\n"

@@ -13,7 +13,8 @@ from tripost_shared.mail.header import fold
 def spam_fields(action: Action, score: float, tag_score: float, findings: Iterable[Finding]) -> bytes:
     """Give the fields for a message that is accepted."""
     tagged = action is Action.TAG
-    tests = ",".join(sorted({finding.check for finding in findings if finding.score})) or "none"
+    counted = {finding.check for finding in findings if finding.score or finding.refuse_with is not None}
+    tests = ",".join(sorted(counted)) or "none"
     status = fold(
         "X-Spam-Status",
         (f"{'Yes' if tagged else 'No'},", f"score={score:.1f}", f"required={tag_score:.1f}", f"tests={tests}"),
