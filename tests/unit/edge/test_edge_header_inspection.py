@@ -2,7 +2,14 @@
 
 import pytest
 
-from tripost_edge.session.header_inspection import MAX_SUBJECT_CHARACTERS, inspect_header
+from tripost_edge.session import header_inspection
+from tripost_edge.session.header_inspection import (
+    MAX_RESULTS,
+    MAX_RESULTS_OCTETS,
+    MAX_SUBJECT_CHARACTERS,
+    count_fields,
+    inspect_header,
+)
 
 US = "mx.tripost.example"
 
@@ -102,3 +109,25 @@ def test_received_fields_are_counted_and_others_are_not() -> None:
 )
 def test_the_subject_is_read_for_the_trace(header: bytes, subject: str) -> None:
     assert inspect_header(header, US).subject == subject
+
+
+def test_fields_are_counted_with_their_folded_lines() -> None:
+    assert count_fields(b"") == 0
+    assert count_fields(b"a: b\r\n c\r\n\td\r\nno field\r\ne:\r\n") == 3
+
+
+def test_results_beyond_so_many_are_dropped_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read one takes time; what a hostile header has of them would hold up all sessions of a worker."""
+    read: list[bytes] = []
+    monkeypatch.setattr(header_inspection, "claims_to_be", lambda _ours, value: bool(read.append(value)))
+    fields = [b"Authentication-Results: other%d.example; none\r\n" % number for number in range(MAX_RESULTS + 2)]
+    inspection = inspect_header(b"From: a@b.example\r\n" + b"".join(fields) + b"To: c@d.example\r\n", US)
+    assert inspection.header == b"From: a@b.example\r\n" + b"".join(fields[:MAX_RESULTS]) + b"To: c@d.example\r\n"
+    assert (inspection.removed, len(read)) == (2, MAX_RESULTS)
+
+
+def test_results_beyond_so_many_octets_are_dropped_unread() -> None:
+    """A field counts for no more of them than are read."""
+    long = b"Authentication-Results: other.example; " + b"x" * 5000 + b"\r\n"
+    inspection = inspect_header(long * 10 + b"To: c@d.example\r\n", US)
+    assert inspection.header == long * (MAX_RESULTS_OCTETS // 1024) + b"To: c@d.example\r\n"

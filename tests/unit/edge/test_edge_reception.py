@@ -6,7 +6,7 @@ import pytest
 
 from contents import read_all
 from tripost_edge.session import replies
-from tripost_edge.stages.reception import ContentLimits, Reception
+from tripost_edge.stages.reception import MAX_FIELDS, ContentLimits, Reception
 from tripost_shared.content.memory import MemoryContentStore
 from tripost_shared.mail.failures import MailFailure
 from tripost_shared.mail.reply import SmtpReply
@@ -120,3 +120,18 @@ async def test_a_store_that_fails_halfway_leaves_nothing_and_tells_the_client_to
         await reception.finish()
     assert raised.value.reply.is_transient
     assert await world.store.list() == []
+
+
+@pytest.mark.parametrize(
+    "field", [b"A: b\r\n", b"no field\r\n", b"A: b\r\n c\r\n"], ids=["fields", "other lines", "folded"]
+)
+async def test_a_header_of_more_than_a_thousand_fields_is_refused(field: bytes) -> None:
+    """Each costs time in edge and filter, whatever the size of the header."""
+    honest = World().reception(ContentLimits())
+    await take(honest, field * MAX_FIELDS + b"\r\nx\r\n", at_once=5000)
+    assert (await honest.finish()).size_octets == MAX_FIELDS * len(field) + 5
+    hostile = World().reception(ContentLimits())
+    await take(hostile, field * (MAX_FIELDS + 1) + b"\r\nx\r\n", at_once=5000)
+    with pytest.raises(MailFailure) as refused:
+        await hostile.finish()
+    assert refused.value.reply == replies.TOO_MANY_FIELDS

@@ -14,7 +14,7 @@ from typing import Final
 
 from tripost_shared.mail.address import InvalidAddress, normalise_domain
 
-MAX_CHARACTERS: Final = 4096  # honest fields say who they are from in the first hundred
+MAX_OCTETS: Final = 1024  # of a value that are read; honest fields say who they are from in the first hundred
 
 _COMMENT: Final = "\0"  # stands for one; NUL is refused in content
 _NAME: Final = re.compile(r"\w[\w.-]*")
@@ -25,8 +25,8 @@ _BETWEEN_WORDS: Final = re.compile(r"\?=\s+=\?")
 def claims_to_be(authserv_id: str, value: bytes) -> bool:
     """Whether some reader takes the value (after the colon) for one that bears this authserv-id."""
     ours = _plain(authserv_id)
-    text = value[:MAX_CHARACTERS].decode("utf-8", "surrogateescape")
-    if len(value) > MAX_CHARACTERS and ";" not in _outside_comments(text):
+    text = value[:MAX_OCTETS].decode("utf-8", "surrogateescape")
+    if len(value) > MAX_OCTETS and ";" not in _outside_comments(text):
         return True  # so long a prelude has no honest purpose
     return any(_names(reading, ours) for reading in _readings(text))
 

@@ -1,13 +1,17 @@
 """What edge looks at in a header, and what it takes out (RFC 5321 §4.4, §6.3; RFC 8601 §5)."""
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from tripost_edge.session.authserv_id import claims_to_be
+from tripost_edge.session.authserv_id import MAX_OCTETS, claims_to_be
 from tripost_shared.mail.header import printable, raw_fields, unfold
 
 MAX_SUBJECT_CHARACTERS: Final = 250  # of what goes into the trace
+# Of Authentication-Results that are read for their authserv-id; a hostile octet costs 2 µs.
+MAX_RESULTS: Final = 50
+MAX_RESULTS_OCTETS: Final = 8 * 1024
 
 _RECEIVED: Final = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _SUBJECT: Final = re.compile(rb"^subject[ \t]*:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
@@ -27,34 +31,53 @@ class Inspection:
     removed: int
 
 
+def count_fields(header: bytes) -> int:
+    """Count the fields of a header, lines that are none among them; folded lines belong to the field before."""
+    return header.count(b"\r\n") - header.count(b"\r\n ") - header.count(b"\r\n\t")
+
+
 def inspect_header(header: bytes, authserv_id: str) -> Inspection:
     """Count the Received fields, read the Subject, and drop fields that a client must not give.
 
     Those are Return-Path, which the final delivery alone writes (RFC 5321 §4.4), and Authentication-Results that bear
-    our own authserv-id, which nobody but us may write (RFC 8601 §5). A header whose first line is a folded one loses
-    that: it would continue the last field that we put on top. All other octets stay as they are, since signatures
-    cover them.
+    our own authserv-id, which nobody but us may write (RFC 8601 §5). Of these so many are read; those beyond are
+    dropped unread, since nobody could rely on them. A header whose first line is a folded one loses that: it would
+    continue the last field that we put on top. All other octets stay as they are, since signatures cover them.
     """
     kept, removed = header, 0
     if header[:1] in _CONTINUING or _SUSPECT.search(header):
         fields = list(raw_fields(header))
-        honest = [field for field in fields if not _is_forged(field, authserv_id)]
+        honest = list(_Sieve(authserv_id).honest(fields))
         removed = len(fields) - len(honest)
         kept = b"".join(honest)
     subject = _SUBJECT.search(header)
     return Inspection(kept, len(_RECEIVED.findall(header)), _readable(subject[1]) if subject else "", removed)
 
 
-def _is_forged(field: bytes, authserv_id: str) -> bool:
-    if field[:1] in _CONTINUING:
-        return True
-    name, colon, value = field.partition(b":")
-    match name.rstrip(b" \t\r\n").lower() if colon else b"":
-        case b"return-path":
-            return True
-        case b"authentication-results":
-            return claims_to_be(authserv_id, value)
-    return False
+class _Sieve:
+    """Lets the fields of one header through that a client may give."""
+
+    def __init__(self, authserv_id: str) -> None:
+        self._authserv_id = authserv_id
+        self._results = 0
+        self._results_octets = 0
+
+    def honest(self, fields: Iterable[bytes]) -> Iterator[bytes]:
+        for field in fields:
+            if field[:1] in _CONTINUING:
+                continue
+            name, colon, value = field.partition(b":")
+            match name.rstrip(b" \t\r\n").lower() if colon else b"":
+                case b"return-path":
+                    continue
+                case b"authentication-results" if self._is_too_much(value) or claims_to_be(self._authserv_id, value):
+                    continue
+            yield field
+
+    def _is_too_much(self, value: bytes) -> bool:
+        self._results += 1
+        self._results_octets += min(len(value), MAX_OCTETS)
+        return self._results > MAX_RESULTS or self._results_octets > MAX_RESULTS_OCTETS
 
 
 def _readable(value: bytes) -> str:

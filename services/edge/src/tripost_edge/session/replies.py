@@ -74,6 +74,7 @@ REFUSED_BY_POLICY: Final = SmtpReply(550, "5.7.1", "Refused by policy")  # a ver
 TOO_BIG: Final = SmtpReply(552, "5.3.4", "Message is larger than allowed")
 ENVELOPE_TOO_BIG: Final = SmtpReply(552, "5.3.4", "Message has too many recipients, or too long ones")
 HEADER_TOO_BIG: Final = SmtpReply(552, "5.3.4", "Header is larger than allowed")
+TOO_MANY_FIELDS: Final = SmtpReply(554, "5.6.0", "Header has too many fields")
 BARE_LINE_END: Final = SmtpReply(550, "5.5.2", "Message has a bare CR or LF, lines end in CRLF (RFC 5321 2.3.8)")
 NUL_OCTET: Final = SmtpReply(550, "5.5.2", "Message has a NUL octet")
 LOOP: Final = SmtpReply(554, "5.4.6", "Mail loop: too many Received fields")

@@ -6,10 +6,11 @@ from typing import Final
 from tripost_edge.ports import ContentStore, ContentUnavailable, ContentWriter
 from tripost_edge.session import replies
 from tripost_edge.session.content_decoder import ContentDecoder, Fault
-from tripost_edge.session.header_inspection import inspect_header
+from tripost_edge.session.header_inspection import count_fields, inspect_header
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.failures import MailFailure, PermanentFailure, TransientFailure
 
+MAX_FIELDS: Final = 1000  # honest headers have less than a hundred; each costs time here and in the filter
 _FAULTS: Final = {Fault.BARE_LINE_END: replies.BARE_LINE_END, Fault.NUL: replies.NUL_OCTET}
 
 
@@ -124,7 +125,11 @@ class Reception:
         if header_octets > self._limits.header_octets:
             await self._fail(PermanentFailure(replies.HEADER_TOO_BIG, because="header larger than the limit"))
             return
-        inspection = inspect_header(bytes(self._held[:header_octets]), self._authserv_id)
+        header = bytes(self._held[:header_octets])
+        if (fields := count_fields(header)) > MAX_FIELDS:
+            await self._fail(PermanentFailure(replies.TOO_MANY_FIELDS, because=f"{fields} header fields"))
+            return
+        inspection = inspect_header(header, self._authserv_id)
         self.subject = inspection.subject
         if inspection.received_fields > self._limits.received_fields:
             because = f"{inspection.received_fields} Received fields"
