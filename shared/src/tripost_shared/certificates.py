@@ -1,7 +1,5 @@
 """Certificates that we make ourselves, so that everything speaks TLS from the first start (RFC 5280)."""
 
-import os
-import secrets
 import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tripost_shared.files import put_in_place
 from tripost_shared.hostname import machine_name
 
 VALID_FOR: Final = timedelta(days=825)  # what the strictest clients still take from a certificate outside a public CA
@@ -47,12 +46,12 @@ def make_self_signed(path_cert: Path, path_key: Path, names: Sequence[str]) -> N
     of the folder that it lies in. Raises OSError.
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    _write(
+    put_in_place(
         path_key,
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
         mode=0o600,
     )
-    _write(path_cert, _certificate(key, names).public_bytes(serialization.Encoding.PEM), mode=0o644)
+    put_in_place(path_cert, _certificate(key, names).public_bytes(serialization.Encoding.PEM), mode=0o644)
 
 
 def _ends_at(path_cert: Path) -> datetime:
@@ -105,35 +104,3 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ip_address(name))
     except ValueError:
         return x509.DNSName(name)
-
-
-def _write(path: Path, octets: bytes, mode: int) -> None:
-    """Put the file in place in one step, its mode set before it has content."""
-    _make_folder(path.parent)
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(octets)
-            file.flush()
-            os.fsync(file.fileno())
-        _give_to_owner_of(path.parent, fresh)
-        fresh.replace(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
-
-
-def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _give_to_owner_of(folder.parent, folder)
-
-
-def _give_to_owner_of(folder: Path, made: Path) -> None:
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.chown(made, owner.st_uid, owner.st_gid)

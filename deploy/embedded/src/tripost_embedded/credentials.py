@@ -1,10 +1,10 @@
 """What the cluster keeps secret: a NATS password for each service, made once."""
 
-import os
 import secrets
 from pathlib import Path
 
 from tripost_embedded.home import Home
+from tripost_shared.files import write_private
 
 
 def nats_passwords(home: Home, services: tuple[str, ...]) -> dict[str, str]:
@@ -20,12 +20,3 @@ def _read_or_make(path: Path) -> str:
     made = secrets.token_urlsafe(32)
     write_private(path, made + "\n")
     return made
-
-
-def write_private(path: Path, text: str) -> None:
-    """Put a file of mode 0600 in place as a whole."""
-    beside = path.with_name(path.name + ".new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    beside.replace(path)

@@ -11,7 +11,7 @@ from typing import Final
 
 from tripost_embedded import ports
 from tripost_embedded.code import Code
-from tripost_embedded.credentials import nats_passwords, write_private
+from tripost_embedded.credentials import nats_passwords
 from tripost_embedded.environment import service_environment
 from tripost_embedded.home import Home
 from tripost_embedded.nats_config import nats_config
@@ -22,6 +22,7 @@ from tripost_embedded.supervisor import ServicePlan
 from tripost_shared.bus.permissions import SERVICES, permissions
 from tripost_shared.certificates import ensure_self_signed, local_names
 from tripost_shared.endings import KILL_AFTER
+from tripost_shared.files import write_private
 from tripost_shared.privileges import RunUser
 from tripost_shared.settings import Listen, SettingsError
 

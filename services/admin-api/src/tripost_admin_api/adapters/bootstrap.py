@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from tripost_admin_api.access.passwords import Passwords, one_time_password
 from tripost_admin_api.access.tokens import digest_of, new_token
 from tripost_admin_api.configuration.changes import Database
 from tripost_shared.database.models import ApiToken, Operator
+from tripost_shared.files import write_private
 from tripost_shared.settings import SettingsError
 
 log = structlog.get_logger()
@@ -116,19 +115,3 @@ def cli_token_name() -> str:
     """Name this host's token, so that replicas on several hosts have one each."""
     host = "".join(character for character in socket.gethostname().lower() if character.isalnum() or character in "-.")
     return f"cli.{host[:50]}" if host else "cli"
-
-
-def write_private(path: Path, text: str) -> None:
-    """Put a file of mode 0600 in place in one step; its folder, if missing, with mode 0700."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
