@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tripost_shared.hostname import check_host_name
 from unit.deploy.deployments import ROOT, SERVICES, compose_file
 
 pytestmark = pytest.mark.needs("openssl")
@@ -71,7 +72,31 @@ def test_a_password_that_was_deleted_is_made_anew_everywhere(checkout: Path) -> 
     assert after["nats-edge"].strip() in after["nats-passwords.conf"]
 
 
-@pytest.mark.parametrize("name", ["-rf", "a b", "mail.example/../x", "$(id)"])
-def test_what_is_no_host_name_is_refused(checkout: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "-rf",
+            "a b",
+            "mail.example/../x",
+            "$(id)",
+            "a..b",
+            "mail.example.",
+            ".mail",
+            "mail-.example",
+            "mail.-example",
+        ),
+        *("192.0.2.1", "müller.example", f"{'a' * 64}.example", ".".join(["a" * 63] * 4)),
+    ],
+)
+def test_what_the_services_take_for_no_host_name_is_refused(checkout: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="host name|ASCII"):
+        check_host_name(name)
     assert init(checkout, name).returncode == 1
     assert not (checkout / ".env").exists()
+
+
+@pytest.mark.parametrize("name", ["m", "mail.dest.example", "xn--mller-kva.example", "a-1.B-2.example", "a" * 63])
+def test_what_they_take_is_taken(checkout: Path, name: str) -> None:
+    assert init(checkout, check_host_name(name)).returncode == 0
+    assert f"TRIPOST_HOSTNAME={name}\n" in (checkout / ".env").read_text()
