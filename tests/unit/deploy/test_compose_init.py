@@ -90,7 +90,7 @@ def test_a_password_that_was_deleted_is_made_anew_everywhere(checkout: Path) -> 
     ],
 )
 def test_what_the_services_take_for_no_host_name_is_refused(checkout: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="host name|ASCII"):
+    with pytest.raises(ValueError, match=r"host name|ASCII"):
         check_host_name(name)
     assert init(checkout, name).returncode == 1
     assert not (checkout / ".env").exists()
