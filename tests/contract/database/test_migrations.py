@@ -13,8 +13,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from tripost_shared.database.alembic_run import configuration
 from tripost_shared.database.engine import open_engine
-from tripost_shared.database.migrate import configuration, upgrade, upgrade_when_there
+from tripost_shared.database.migrate import upgrade, upgrade_when_there
+from tripost_shared.database.migrations import NEWEST
 from tripost_shared.database.models import Base
 from tripost_shared.database.transactions import DatabaseUnavailable
 
@@ -26,19 +28,17 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("empty_postgres_url"))
 
 
-def newest() -> str:
-    head = ScriptDirectory.from_config(configuration()).get_current_head()
-    assert head is not None
-    return head
-
-
 def differences(connection: Connection) -> list[object]:
     context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
     return list(compare_metadata(context, Base.metadata))
 
 
+def test_the_newest_revision_is_that_of_the_last_migration() -> None:
+    assert ScriptDirectory.from_config(configuration()).get_current_head() == NEWEST
+
+
 async def test_an_empty_database_becomes_what_the_models_say(empty_url: str) -> None:
-    assert await upgrade(empty_url) == newest()
+    assert await upgrade(empty_url) == NEWEST
     engine = open_engine(empty_url)
     async with engine.connect() as connection:
         assert await connection.run_sync(differences) == []
@@ -47,7 +47,18 @@ async def test_an_empty_database_becomes_what_the_models_say(empty_url: str) -> 
 
 async def test_a_second_upgrade_changes_nothing(empty_url: str) -> None:
     await upgrade(empty_url)
-    assert await upgrade(empty_url) == newest()
+    assert await upgrade(empty_url) == NEWEST
+
+
+async def test_a_service_that_has_nothing_to_migrate_does_not_load_alembic(empty_url: str) -> None:
+    """It would keep 15 MB of it."""
+    await upgrade(empty_url)
+    program = (
+        "import asyncio, sys; from tripost_shared.database.migrate import upgrade; asyncio.run(upgrade(sys.argv[1])); "
+        "sys.exit('alembic' in sys.modules)"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, empty_url)
+    assert await process.wait() == 0
 
 
 async def test_several_services_may_start_at_once_on_an_empty_database(empty_url: str) -> None:
@@ -88,7 +99,7 @@ async def test_a_database_that_does_not_answer_is_said_to_be_unavailable(unused_
 def test_the_job_migrates_and_ends_with_0(empty_url: str) -> None:
     job = run_job({"TRIPOST_DATABASE_URL": empty_url})
     assert job.returncode == 0, job.stderr
-    assert newest() in job.stderr
+    assert NEWEST in job.stderr
 
 
 def test_the_job_says_in_one_line_which_setting_is_wrong_and_keeps_the_password_to_itself() -> None:
