@@ -9,7 +9,7 @@ from tripost_edge.session.session import Session
 from tripost_edge.stages.connect import COUNTS_SECONDS, Connect
 from tripost_shared.bus.memory import MemoryBus
 from tripost_shared.clock import FrozenClock
-from tripost_shared.contracts.filter import CONNECTION, Action, ConnectionQuestion, Verdict
+from tripost_shared.contracts.filter import CONNECTION, Action, ConnectionQuestion, Finding, Verdict
 from tripost_shared.mail.client import Client
 
 
@@ -102,3 +102,39 @@ async def test_a_verdict_counts_for_five_minutes_of_a_session(clock: FrozenClock
     assert await again(connect, session) is Action.ACCEPT
     clock.advance(timedelta(seconds=1))
     assert await again(connect, session) is Action.REJECT
+
+
+DNS_AWAY = (Finding("reverse_dns", "pass"), Finding("dnsbl", "temperror", degraded=True))
+
+
+@pytest.mark.parametrize(
+    ("failure_policy", "sound"),
+    [(Action.DEFER, Action.ACCEPT), (Action.ACCEPT, Action.REJECT)],
+    ids=["tempfail", "accept"],
+)
+async def test_a_verdict_without_a_check_s_work_counts_for_one_transaction_only(
+    clock: FrozenClock, failure_policy: Action, sound: Action
+) -> None:
+    """Else a client would be refused, or get past the block lists, for as long as a sound verdict counts."""
+    bus, filter_tier = MemoryBus(), OneFilter()
+    await bus.serve(CONNECTION, filter_tier.judge)
+    connect = Connect(bus, clock, remember_seconds=60)
+    filter_tier.verdict = Verdict(failure_policy, DNS_AWAY)
+    connect.begin(session := Session("s1", Client("192.0.2.9")))
+    assert await again(connect, session) is failure_policy
+    assert await connect.judgement(session) is session.judgement  # for other recipients of this transaction
+    assert filter_tier.asked == 1
+    filter_tier.verdict = Verdict(sound)
+    assert await again(connect, session) is sound
+    assert await judged(connect, "s2") is sound
+    assert filter_tier.asked == 2
+
+
+async def test_a_verdict_without_a_check_s_work_counts_in_no_other_session(clock: FrozenClock) -> None:
+    bus, filter_tier = MemoryBus(), OneFilter()
+    await bus.serve(CONNECTION, filter_tier.judge)
+    connect = Connect(bus, clock, remember_seconds=60)
+    filter_tier.verdict = Verdict(Action.DEFER, DNS_AWAY)
+    assert await judged(connect, "s1") is Action.DEFER
+    filter_tier.verdict = Verdict(Action.ACCEPT)
+    assert await judged(connect, "s2") is Action.ACCEPT

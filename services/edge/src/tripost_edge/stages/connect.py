@@ -24,6 +24,8 @@ QuestionKey = tuple[ClientKey, str]  # the session's id where sessions do not sh
 class Connect:
     """Asks the filter about clients, one question per client at one time, and remembers its answers for a while.
 
+    An answer that a check could not do its work for counts for the transaction at hand only: the next asks again.
+    An answer that a check could not do its work for counts for the transaction at hand only: the next one asks again.
     Where nothing is to be remembered, nothing is shared either: each session has a question of its own.
     Clients of submission listeners are not asked about: they must authenticate, and then block lists do not count.
     """
@@ -51,9 +53,11 @@ class Connect:
             session.judgement = self._ask(session)
 
     def renew(self, session: Session) -> None:
-        """At a new transaction: have the client judged again when the verdict is old, or the policy has changed."""
+        """At a new transaction: have the client judged again when its verdict is old, unsound, or of another policy."""
+        known = session.judgement
         is_old = self._clock.monotonic() - session.judged_at >= COUNTS_SECONDS
-        if is_old or session.judged_by < self._revision or session.judgement is None:
+        is_unsound = isinstance(known, Verdict) and not _is_sound(known)
+        if is_old or is_unsound or session.judged_by < self._revision or known is None:
             self.begin(session)
 
     async def judgement(self, session: Session) -> Verdict | None:
@@ -91,10 +95,15 @@ class Connect:
         if task.cancelled():
             return
         error = task.exception()
-        if error is None:
-            self._memory.put(client, task.result())
-        else:
+        if error is not None:
             log.debug("connection not judged", client=client[0], because=str(error))
+        elif _is_sound(verdict := task.result()):
+            self._memory.put(client, verdict)
+
+
+def _is_sound(verdict: Verdict) -> bool:
+    """Whether every check could do its work: DNS may be away for one question only."""
+    return not any(finding.degraded for finding in verdict.findings)
 
 
 def client_name(findings: tuple[Finding, ...]) -> str:
