@@ -83,11 +83,21 @@ class OtherTiers:
     async def _authenticate(self, question: AuthenticateQuestion) -> AuthenticateAnswer:
         self.asked.append(question)
         accepted = self.passwords.get(question.username) == question.password
-        return AuthenticateAnswer(accepted, question.username if accepted else "")
+        if not accepted:
+            return AuthenticateAnswer(accepted=False)
+        return AuthenticateAnswer(
+            accepted=True, login=question.username, credential=self._credential(question.username)
+        )
 
     async def _may_send(self, question: MaySendQuestion) -> MaySendAnswer:
         self.asked.append(question)
-        return MaySendAnswer((question.login, question.reverse_path) in self.grants)
+        return MaySendAnswer(
+            (question.login, question.reverse_path) in self.grants,
+            login_stands=question.credential in {"", self._credential(question.login)},
+        )
+
+    def _credential(self, login: str) -> str:
+        return f"name of {self.passwords[login]}" if login in self.passwords else ""
 
     async def _connection(self, question: ConnectionQuestion) -> Verdict:
         self.asked.append(question)

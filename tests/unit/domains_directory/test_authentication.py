@@ -61,7 +61,8 @@ async def given() -> Given:
 
 @pytest.mark.parametrize("username", ["ann@dest.example", "Ann@Dest.EXAMPLE"])
 async def test_the_login_is_the_full_address_in_any_case(given: Given, username: str) -> None:
-    assert await given.login(username) == AuthenticateAnswer(accepted=True, login="ann@dest.example")
+    answer = await given.login(username)
+    assert (answer.accepted, answer.login) == (True, "ann@dest.example")
 
 
 @pytest.mark.parametrize(
@@ -162,3 +163,52 @@ async def test_no_password_and_no_unknown_user_name_is_logged(given: Given) -> N
     assert len(lines) == 3
     assert "my-secret" not in str(lines)
     assert lines[0]["login"] == "ann@dest.example"
+
+
+ANN = "ann@dest.example"
+
+
+async def test_the_same_password_has_the_same_name_from_memory_and_from_every_replica(given: Given) -> None:
+    first, remembered = await given.login(ANN), await given.login(ANN)
+    assert len(given.verifier.asked) == 1
+    assert first.credential == remembered.credential == (await Given().login(ANN)).credential
+
+
+async def test_the_name_of_a_password_tells_neither_it_nor_its_hash(given: Given) -> None:
+    answer = await given.login(ANN)
+    assert answer.credential
+    assert PASSWORD not in answer.credential
+    assert "hash of" not in answer.credential
+
+
+async def test_a_login_stands_while_its_mailbox_is_enabled_with_the_same_password(given: Given) -> None:
+    """The records are asked, though this replica has not heard of a change."""
+    credential = (await given.login(ANN)).credential
+    assert await given.authenticator.stands(ANN, credential)
+    given.records.set_password(ANN, "hash of another")
+    assert not await given.authenticator.stands(ANN, credential)
+    given.records.set_password(ANN, f"hash of {PASSWORD}")
+    assert await given.authenticator.stands(ANN, credential)
+    given.records.add("mailbox ann@dest.example disabled")
+    given.records.set_password(ANN, f"hash of {PASSWORD}")
+    assert not await given.authenticator.stands(ANN, credential)
+    given.records.remove(ANN)
+    assert not await given.authenticator.stands(ANN, credential)
+
+
+async def test_a_login_of_one_mailbox_does_not_stand_for_another(given: Given) -> None:
+    credential = (await given.login(ANN)).credential
+    assert not await given.authenticator.stands("bob@dest.example", credential)
+    assert not await given.authenticator.stands("no address", credential)
+
+
+async def test_without_a_database_a_login_stands_until_the_next_change(given: Given) -> None:
+    credential = (await given.login(ANN)).credential
+    given.records.is_away = True
+    given.clock.advance(10 * REMEMBER)
+    assert await given.authenticator.stands(ANN, credential)
+    with pytest.raises(TransientFailure):
+        await given.authenticator.stands(ANN, "another")
+    given.authenticator.forget()
+    with pytest.raises(TransientFailure):
+        await given.authenticator.stands(ANN, credential)

@@ -45,24 +45,37 @@ class AuthenticateQuestion(msgspec.Struct, frozen=True):
 
 
 class AuthenticateAnswer(msgspec.Struct, frozen=True):
-    """`login` is the canonical mailbox address when accepted, else "": unknown and wrong look the same."""
+    """`login` is the canonical mailbox address when accepted, else "": unknown and wrong look the same.
+
+    `credential` names the password that was right, so that it can be asked later whether it still is ("": not known).
+    """
 
     accepted: bool
     login: str = ""
+    credential: str = ""
 
 
 class MaySendQuestion(msgspec.Struct, frozen=True):
-    """May this login use this reverse-path (canonical text, not the null one)?"""
+    """May this login use this reverse-path (canonical text)?
+
+    With a `credential` it is asked too whether the login would be accepted now; the null reverse-path, "", is asked
+    about for that alone.
+    """
 
     login: str
     reverse_path: str
+    credential: str = ""
 
 
 class MaySendAnswer(msgspec.Struct, frozen=True):
-    """`because` names what allows it: "mailbox", "alias", "grant"; or "" when it may not."""
+    """`because` names what allows it: "mailbox", "alias", "grant"; or "" when it may not.
+
+    `login_stands` is false when the mailbox is disabled or gone, or has another password than the one logged in with.
+    """
 
     allowed: bool
     because: str = ""
+    login_stands: bool = True
 
 
 DOMAINS_QUEUE: Final = "domains"

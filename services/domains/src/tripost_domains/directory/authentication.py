@@ -1,12 +1,13 @@
 """Logins: a mailbox's full address and its password (RFC 4954; argon2id, RFC 9106)."""
 
 import asyncio
+import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -21,6 +22,9 @@ log = structlog.get_logger()
 
 READ_WITHIN: Final = timedelta(seconds=2)
 LONGEST_PASSWORD_OCTETS: Final = 1024
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
 REFUSED: Final = AuthenticateAnswer(accepted=False)
 
 
@@ -47,14 +51,16 @@ class Authenticator:
         self._clock = clock
         self._limits = limits or MemoryLimits()
         self._key = secrets.token_bytes(32)
-        self._successes: OrderedDict[bytes, float] = OrderedDict()
-        self._under_way: dict[bytes, asyncio.Task[bool]] = {}
+        self._successes: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        self._accepted: OrderedDict[tuple[str, str], None] = OrderedDict()  # logins with their credentials
+        self._under_way: dict[bytes, asyncio.Task[str]] = {}
         self._generation = 0
 
     def forget(self) -> None:
         """Note that mailboxes or passwords have changed; what is being verified now is not remembered."""
         self._generation += 1
         self._successes.clear()
+        self._accepted.clear()
         self._under_way.clear()
 
     async def authenticate(self, question: AuthenticateQuestion) -> AuthenticateAnswer:
@@ -66,11 +72,27 @@ class Authenticator:
             self._log_refusal(question, "no address or no password")
             return REFUSED
         digest = self._digest(address, password)
-        if self._is_remembered(digest) or await self._joined(digest, address, question):
-            return AuthenticateAnswer(accepted=True, login=address.key)
-        return REFUSED
+        credential = self._remembered(digest) or await self._joined(digest, address, question)
+        return AuthenticateAnswer(accepted=True, login=address.key, credential=credential) if credential else REFUSED
 
-    async def _joined(self, digest: bytes, address: Address, question: AuthenticateQuestion) -> bool:
+    async def stands(self, login: str, credential: str) -> bool:
+        """Say whether a login that was accepted with this credential would be accepted now; raises TransientFailure.
+
+        The mailbox is read each time, since the asker may know of a change before us. While the database is away, what
+        was accepted since the last change that we know of stands.
+        """
+        address = _address(login)
+        if address is None:
+            return False
+        try:
+            present = await self._credential(address)
+        except TransientFailure:
+            if (address.key, credential) in self._accepted:
+                return True
+            raise
+        return present is not None and present.enabled and credential == _name_of(present.password_hash)
+
+    async def _joined(self, digest: bytes, address: Address, question: AuthenticateQuestion) -> str:
         """Let equal questions at one time share one verification."""
         task = self._under_way.get(digest)
         if task is None:
@@ -79,18 +101,20 @@ class Authenticator:
             task.add_done_callback(lambda ended: self._ended(digest, ended))
         return await asyncio.shield(task)
 
-    async def _decide(self, digest: bytes, address: Address, question: AuthenticateQuestion) -> bool:
+    async def _decide(self, digest: bytes, address: Address, question: AuthenticateQuestion) -> str:
+        """Give the credential that was right; "" when none was."""
         generation = self._generation
         credential = await self._credential(address)
         matches = await self._verify(credential.password_hash if credential else None, question.password)
         if credential is None or not matches or not credential.enabled:
             self._log_refusal(question, _why_not(credential), login=address.key if credential else "")
-            return False
+            return ""
+        name = _name_of(credential.password_hash)
         if generation == self._generation:
-            self._remember(digest)
-        return True
+            self._remember(digest, address.key, name)
+        return name
 
-    def _ended(self, digest: bytes, task: asyncio.Task[bool]) -> None:
+    def _ended(self, digest: bytes, task: asyncio.Task[str]) -> None:
         if self._under_way.get(digest) is task:
             del self._under_way[digest]
         if not task.cancelled():
@@ -112,15 +136,14 @@ class Authenticator:
     def _digest(self, address: Address, password: str) -> bytes:
         return hmac.digest(self._key, f"{address.key}\0{password}".encode("utf-8", "surrogatepass"), "sha256")
 
-    def _is_remembered(self, digest: bytes) -> bool:
-        until = self._successes.get(digest)
-        return until is not None and self._clock.monotonic() < until
+    def _remembered(self, digest: bytes) -> str:
+        credential, until = self._successes.get(digest, ("", 0.0))
+        return credential if self._clock.monotonic() < until else ""
 
-    def _remember(self, digest: bytes) -> None:
-        self._successes[digest] = self._clock.monotonic() + self._limits.remember_for.total_seconds()
-        self._successes.move_to_end(digest)
-        while len(self._successes) > self._limits.at_most:
-            self._successes.popitem(last=False)
+    def _remember(self, digest: bytes, login: str, credential: str) -> None:
+        until = self._clock.monotonic() + self._limits.remember_for.total_seconds()
+        _keep(self._successes, digest, (credential, until), self._limits.at_most)
+        _keep(self._accepted, (login, credential), None, self._limits.at_most)
 
     def _log_refusal(self, question: AuthenticateQuestion, because: str, login: str = "") -> None:
         """Name the login only when it is one: what is typed into the wrong field may be a password."""
@@ -132,6 +155,21 @@ class Authenticator:
             login=login,
             because=because,
         )
+
+
+def _keep(memory: OrderedDict[Key, Value], key: Key, value: Value, at_most: int) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    while len(memory) > at_most:
+        memory.popitem(last=False)
+
+
+def _name_of(password_hash: str | None) -> str:
+    """Name a password without telling it: its hash has 16 random octets, so no password can be tried on the name.
+
+    Every replica gives the same name.
+    """
+    return hashlib.blake2b((password_hash or "").encode(), digest_size=12).hexdigest()
 
 
 def _address(username: str) -> Address | None:

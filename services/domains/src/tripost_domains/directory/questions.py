@@ -1,12 +1,23 @@
 """Answers to what edge asks (`tripost_shared.contracts.domains`)."""
 
 import asyncio
+from typing import Final
 
 from tripost_domains.directory.authentication import Authenticator
 from tripost_domains.directory.senders import Senders
 from tripost_domains.directory.service import Directory
 from tripost_shared.bus.port import Bus
-from tripost_shared.contracts.domains import AUTHENTICATE, MAY_SEND, RESOLVE, ResolveAnswer, ResolveQuestion
+from tripost_shared.contracts.domains import (
+    AUTHENTICATE,
+    MAY_SEND,
+    RESOLVE,
+    MaySendAnswer,
+    MaySendQuestion,
+    ResolveAnswer,
+    ResolveQuestion,
+)
+
+LOGIN_OVER: Final = MaySendAnswer(allowed=False, login_stands=False)
 
 
 class DirectoryQuestions:
@@ -21,9 +32,15 @@ class DirectoryQuestions:
         """Begin to answer."""
         await bus.serve(RESOLVE, self.resolve)
         await bus.serve(AUTHENTICATE, self._authenticator.authenticate)
-        await bus.serve(MAY_SEND, self._senders.may_send)
+        await bus.serve(MAY_SEND, self.may_send)
 
     async def resolve(self, question: ResolveQuestion) -> ResolveAnswer:
         """Say of each recipient what it is to us."""
         resolutions = await asyncio.gather(*(self._directory.resolve(address) for address in question.recipients))
         return ResolveAnswer(tuple(resolution.kind for resolution in resolutions))
+
+    async def may_send(self, question: MaySendQuestion) -> MaySendAnswer:
+        """Say whether the login still stands, and then what it may send as."""
+        if question.credential and not await self._authenticator.stands(question.login, question.credential):
+            return LOGIN_OVER
+        return await self._senders.may_send(question)

@@ -25,6 +25,7 @@ SHUTTING_DOWN: Final = SmtpReply(421, "4.3.2", "Service is shutting down, please
 TOO_MANY_ERRORS: Final = SmtpReply(421, "4.7.0", "Too many errors, closing")
 TOO_MANY_IDLE_COMMANDS: Final = SmtpReply(421, "4.7.0", "Too many commands without a message, closing")
 TOO_MANY_MESSAGES: Final = SmtpReply(421, "4.7.0", "Too many messages in one session, please connect again")
+LOGIN_OVER: Final = SmtpReply(421, "4.7.0", "Login is not valid any more, please connect and log in again")
 TOO_MANY_AUTH_FAILURES: Final = SmtpReply(421, "4.7.0", "Too many failed authentications, closing")
 SESSION_BROKE: Final = SmtpReply(421, "4.3.0", "Temporary failure, closing")
 PIPELINED_STARTTLS: Final = SmtpReply(554, "5.5.0", "Nothing may follow STARTTLS before the TLS handshake, closing")

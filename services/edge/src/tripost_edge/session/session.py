@@ -68,6 +68,7 @@ class Session:
     refusals: int = 0  # 5yz replies to commands that were in order, since a message was last accepted
     deferrals: int = 0  # 4yz replies, since then
     idle_commands: int = 0  # such as NOOP and RSET, since then
+    credential: str = ""  # by which domains knows again the password that the client logged in with
     auth_failures: int = 0
     facts: int = 0  # recorded so far; numbers them
 

@@ -64,6 +64,7 @@ class Auth:
         if not answer.accepted or not answer.login:
             return await self._failed(session, mechanism, credentials.username, "wrong user name or password")
         session.learn(login=answer.login)
+        session.credential = answer.credential
         return replies.AUTHENTICATED
 
     async def _failed(self, session: Session, mechanism: str, username: str, because: str) -> SmtpReply:

@@ -16,12 +16,15 @@ from tripost_shared.mail.reply import TRY_LATER, SmtpReply
 
 MAX_SIZE_DIGITS: Final = 20  # RFC 1870 §3
 
-GrantKey = tuple[str, str]
-"""A login, and a reverse-path that it may use."""
+GrantKey = tuple[str, str, str]
+"""A login, a reverse-path that it may use, and the credential that it has been given for."""
 
 
 class Mail:
-    """Answers MAIL. A reverse-path must belong to the client's login; grants are remembered for a short time."""
+    """Answers MAIL. A reverse-path must belong to the client's login; grants are remembered for a short time.
+
+    With each grant the login itself is looked at again: a session may outlive its mailbox, and its password.
+    """
 
     def __init__(
         self,
@@ -52,7 +55,7 @@ class Mail:
             if failure.reply == replies.TOO_BIG:  # a message that was refused, not a slip of the protocol
                 return self._journal.refused(session, "mail", failure.reply, because=failure.because)
             return failure.reply
-        if session.client.login and reverse_path:
+        if session.client.login:
             refusal = await self._not_allowed(session, reverse_path)
             if refusal is not None:
                 return refusal
@@ -108,7 +111,7 @@ class Mail:
         return str(address) if address.domain else f"{address}@{self._hostname}"
 
     async def _not_allowed(self, session: Session, reverse_path: str) -> SmtpReply | None:
-        key = (session.client.login, reverse_path)
+        key = (session.client.login, reverse_path, session.credential)
         if self._grants.get(key):
             return None
         generation = self._grants.generation
@@ -116,7 +119,9 @@ class Mail:
             answer = await self._bus.ask(MAY_SEND, MaySendQuestion(*key))
         except NoAnswer as error:
             return self._journal.refused(session, "mail", TRY_LATER, because=str(error), reverse_path=reverse_path)
-        if not answer.allowed:
+        if not answer.login_stands:
+            return self._journal.refused(session, "mail", replies.LOGIN_OVER, reverse_path=reverse_path)
+        if not answer.allowed and reverse_path:  # the null one is open to every login
             because = f"{session.client.login} may not send as {reverse_path}"
             return self._journal.refused(
                 session, "mail", replies.SENDER_NOT_YOURS, because=because, reverse_path=reverse_path
