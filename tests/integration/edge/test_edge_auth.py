@@ -200,3 +200,14 @@ async def test_a_long_message_under_tls_arrives_whole(world: EdgeWorld, submitti
     (message,) = world.spooled
     assert message.content.stored == message.id
     assert await read_all(world.store, message.content) == b"Subject: long\r\n\r\n" + body
+
+
+async def test_a_new_session_is_no_new_start_for_whoever_guesses(running: Start, client_tls: ssl.SSLContext) -> None:
+    world = await running(auth_failures_per_network=2)
+    for guess in ("one", "two"):
+        async with await world.greeted("submissions", tls=client_tls, implicit_tls=True) as client:
+            await client(f"C: AUTH PLAIN {in_base64(f'{chr(0)}{USER}{chr(0)}{guess}')}\nS: 535 *")
+    async with await world.greeted("submissions", tls=client_tls, implicit_tls=True) as client:
+        await client(f"C: AUTH PLAIN {GOOD}\nS: 454 4.7.0 Too many failed authentications from your network*")
+    async with await world.greeted("submissions", tls=client_tls, implicit_tls=True, source="127.0.0.2") as client:
+        await client(f"C: AUTH PLAIN {GOOD}\nS: 235 *")

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from tripost_edge.firewall.networks import Networks, RelayAccess
+from tripost_edge.limits.login_failures import LoginFailures
 from tripost_edge.limits.short_memory import ShortMemory
 from tripost_edge.listeners.context import Context, ListenerProfile, Stages
 from tripost_edge.listeners.listener import Listener
@@ -58,12 +59,7 @@ class Edge:
         stages = Stages(
             connect=connect,
             hello=Hello(common.hostname, size_limit_octets=settings.size_limit_octets),
-            auth=Auth(
-                bus,
-                journal,
-                max_failures=settings.auth_failures_per_session,
-                delay_seconds=settings.auth_failure_delay_seconds,
-            ),
+            auth=_auth(settings, bus, journal, clock),
             mail=Mail(
                 bus,
                 self._grants,
@@ -72,22 +68,8 @@ class Edge:
                 size_limit_octets=settings.size_limit_octets,
                 messages_per_session=settings.messages_per_session,
             ),
-            rcpt=Rcpt(
-                bus,
-                connect,
-                self._recipients,
-                journal,
-                max_recipients=settings.recipients_limit,
-            ),
-            data=Data(
-                bus,
-                spool,
-                store,
-                journal,
-                clock,
-                hostname=common.hostname,
-                limits=settings.content_limits(),
-            ),
+            rcpt=Rcpt(bus, connect, self._recipients, journal, max_recipients=settings.recipients_limit),
+            data=Data(bus, spool, store, journal, clock, hostname=common.hostname, limits=settings.content_limits()),
         )
         self.context = Context(
             common.hostname, stages, journal, settings.session_limits(), tls, self.registry, self._relay, clock
@@ -133,3 +115,13 @@ class Edge:
         for listener in self.listeners:
             listener.stop()
         self.registry.abort()
+
+
+def _auth(settings: EdgeSettings, bus: Bus, journal: Journal, clock: Clock) -> Auth:
+    return Auth(
+        bus,
+        journal,
+        LoginFailures(clock, limit=settings.auth_failures_per_network, seconds=settings.auth_failures_memory_seconds),
+        max_failures=settings.auth_failures_per_session,
+        delay_seconds=settings.auth_failure_delay_seconds,
+    )

@@ -75,6 +75,15 @@ class EdgeSettings(BaseSettings):
     auth_failure_delay_seconds: float = Field(
         1.0, ge=0, description="How long the first failed authentication is held back; the n-th takes n times that."
     )
+    auth_failures_per_network: int = Field(
+        10,
+        ge=0,
+        description="Different failed authentications of one client network (IPv4 address, IPv6 /64) in all sessions "
+        "of a worker, after which it is refused by 454 for a while; 0 for no limit.",
+    )
+    auth_failures_memory_seconds: float = Field(
+        600, gt=0, description="How long the failed authentications of a network are remembered, from its first on."
+    )
     sessions_limit: int = Field(
         1000, ge=1, description="Sessions of one worker at a time, TLS handshakes included; others get 421."
     )

@@ -55,6 +55,13 @@ def _is_of_this_machine(address: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
+def network_of(address: str) -> str:
+    """Name the network that is in one client's hands: an IPv4 address, of IPv6 the first 64 bits."""
+    parsed = ip_address(address)
+    return address if isinstance(parsed, IPv4Address) else str(IPv6Network((parsed, 64), strict=False))
+
+
+@lru_cache(maxsize=4096)
 def plain_address(text: str) -> str:
     """Give an address in its usual form: no zone, `::ffff:192.0.2.1` as IPv4. Raises ValueError."""
     address = ip_address(text.partition("%")[0])

@@ -61,6 +61,7 @@ AUTH_CANCELLED: Final = SmtpReply(501, "5.7.0", "Authentication cancelled")
 AUTH_BAD_RESPONSE: Final = SmtpReply(501, "5.5.2", "Cannot decode the response")
 AUTH_LINE_TOO_LONG: Final = SmtpReply(500, "5.5.6", "Authentication exchange line is too long")
 AUTH_INVALID: Final = SmtpReply(535, "5.7.8", "Authentication credentials invalid")
+AUTH_NOT_NOW: Final = SmtpReply(454, "4.7.0", "Too many failed authentications from your network, try again later")
 AUTH_TRY_LATER: Final = SmtpReply(454, "4.7.0", "Temporary authentication failure")
 
 # Policy

@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 
+from tripost_edge.firewall.networks import network_of
+from tripost_edge.limits.login_failures import LoginFailures
 from tripost_edge.ports import Bus, NoAnswer
 from tripost_edge.session import replies
 from tripost_edge.session.session import Session
@@ -19,12 +22,17 @@ Converse = Callable[[SmtpReply], Awaitable[str]]
 
 
 class Auth:
-    """Runs SASL exchanges. Each failure of a session makes the next answer slower; too many end the session."""
+    """Runs SASL exchanges. Each failure of a session makes the next answer slower; too many end the session.
+
+    A network that has failed too often in any sessions is refused for a while, whatever it gives, unless it may relay
+    without a login: then it is one of ours, where many users have one address.
+    """
 
     def __init__(
         self,
         bus: Bus,
         journal: Journal,
+        failures: LoginFailures,
         *,
         max_failures: int,
         delay_seconds: float,
@@ -32,6 +40,7 @@ class Auth:
     ) -> None:
         self._bus = bus
         self._journal = journal
+        self._failures = failures
         self._max_failures = max_failures
         self._delay_seconds = delay_seconds
         self._pause = pause
@@ -49,7 +58,7 @@ class Auth:
             credentials = await _exchange(mechanism(), initial.strip(" \t"), converse)
         except PermanentFailure as failure:
             if failure.reply.code == replies.AUTH_INVALID.code:
-                return await self._failed(session, name.upper(), "", failure.because)
+                return await self._failed(session, replies.AUTH_INVALID, f"{name.upper()}: {failure.because}")
             return failure.reply
         return await self._verify(session, name.upper(), credentials)
 
@@ -57,22 +66,30 @@ class Auth:
         question = AuthenticateQuestion(
             session.id, session.client.address, mechanism, credentials.username, credentials.password
         )
-        try:
-            answer = await self._bus.ask(AUTHENTICATE, question)
-        except NoAnswer as error:
-            return self._journal.refused(session, "auth", replies.AUTH_TRY_LATER, because=str(error))
-        if not answer.accepted or not answer.login:
-            return await self._failed(session, mechanism, credentials.username, "wrong user name or password")
+        named = f"{mechanism} as {printable(credentials.username)[:100]!r}"
+        attempt = self._failures.attempt(network_of(session.client.address))
+        if attempt is None and not session.client.relay_permitted:
+            return await self._failed(session, replies.AUTH_NOT_NOW, f"{named}: too many failures of this network")
+        with attempt or nullcontext():
+            try:
+                answer = await self._bus.ask(AUTHENTICATE, question)
+            except NoAnswer as error:
+                return self._journal.refused(session, "auth", replies.AUTH_TRY_LATER, because=str(error))
+            is_right = answer.accepted and answer.login
+            if attempt is not None and not is_right:
+                attempt.fail(credentials.username, credentials.password)
+        if not is_right:
+            return await self._failed(session, replies.AUTH_INVALID, f"{named}: wrong user name or password")
         session.learn(login=answer.login)
         session.credential = answer.credential
         return replies.AUTHENTICATED
 
-    async def _failed(self, session: Session, mechanism: str, username: str, because: str) -> SmtpReply:
+    async def _failed(self, session: Session, reply: SmtpReply, because: str) -> SmtpReply:
         session.auth_failures += 1
         is_last = session.auth_failures >= self._max_failures
-        reply = replies.TOO_MANY_AUTH_FAILURES if is_last else replies.AUTH_INVALID
-        named = f"{mechanism} as {printable(username)[:100]!r}: " if username else f"{mechanism}: "
-        reply = self._journal.refused(session, "auth", reply, because=named + because)
+        reply = self._journal.refused(
+            session, "auth", replies.TOO_MANY_AUTH_FAILURES if is_last else reply, because=because
+        )
         await self._pause(self._delay_seconds * session.auth_failures)
         return reply
 

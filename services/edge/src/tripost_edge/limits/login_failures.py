@@ -1,0 +1,70 @@
+"""Failed log-ins by the network that they come from, over all sessions of a worker.
+
+A network that has failed too often is refused for a while; a right password from any other network never is.
+"""
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final
+
+from tripost_edge.limits.short_memory import ShortMemory
+from tripost_shared.clock import Clock
+
+CAPACITY: Final = 10_000  # networks remembered
+MAX_UNDER_WAY: Final = 32  # attempts of one network that are being verified: what many sessions at once could guess
+
+
+@dataclass(slots=True)
+class _Record:
+    """What came from one network since its first attempt: failed guesses, and how many are being verified now."""
+
+    failed: set[bytes] = field(default_factory=set)
+    under_way: int = 0
+
+
+class Attempt:
+    """A log-in that is being verified: `with` it, and `fail` when it was wrong."""
+
+    def __init__(self, record: _Record, key: bytes) -> None:
+        self._record = record
+        self._key = key
+
+    def __enter__(self) -> "Attempt":
+        self._record.under_way += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._record.under_way -= 1
+
+    def fail(self, username: str, password: str) -> None:
+        """Count the guess, unless it has failed before: a mail program with an old password repeats it for days."""
+        guess = f"{username}\0{password}".encode("utf-8", "surrogatepass")
+        self._record.failed.add(hmac.digest(self._key, guess, "sha256"))
+
+
+class LoginFailures:
+    """Knows how many different guesses failed of each network within a time that begins with its first attempt.
+
+    Of a guess it keeps an HMAC with a key of this process. With a `limit` of 0 no network is refused.
+    """
+
+    def __init__(self, clock: Clock, *, limit: int, seconds: float) -> None:
+        self._limit = limit
+        self._records: ShortMemory[str, _Record] = ShortMemory(clock, seconds, CAPACITY)
+        self._key = secrets.token_bytes(32)
+
+    def attempt(self, network: str) -> Attempt | None:
+        """Give the next attempt of a network; None when it has failed too often, or too many are being verified."""
+        if not self._limit:
+            return Attempt(_Record(), self._key)
+        record = self._records.get(network)
+        if record is None:
+            record = _Record()
+            self._records.put(network, record)
+        if len(record.failed) >= self._limit or record.under_way >= MAX_UNDER_WAY:
+            return None
+        return Attempt(record, self._key)
