@@ -98,17 +98,6 @@ async def test_what_expires_in_the_queue_is_bounced_once(delivery: Delivery) -> 
     assert [fact for fact, _ in delivery.facts()].count(Fact.BOUNCED) == 1
 
 
-async def test_the_failure_waits_for_room_in_spool(delivery: Delivery) -> None:
-    delivery.records.add("mailbox ann@sender.example")
-    message = make_message("gone@dest.example")
-    await delivery.spool.publish(message)
-    delivery.spool.is_full = True
-    await delivery.until(lambda: delivery.service.messages_at_hand == 1)
-    assert [each.id for each in delivery.spool.messages] == [message.id]
-    delivery.spool.is_full = False
-    await delivery.until(lambda: len(delivery.files("sender.example/ann")) == 1)
-
-
 async def test_a_dsn_that_was_spooled_before_a_crash_is_the_same_afterwards(
     delivery: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,10 +2,15 @@
 
 A DSN's id follows from the message, the recipients and their attempts, so the same DSN composed again after a crash is
 the same message: SPOOL keeps one of two that come soon after each other, and the fact BOUNCED tells of one long ago.
+
+A spool without room is not waited for: what fills it may be the very messages whose failures are to be told, and it is
+trimmed only once they are acknowledged.
 """
 
+import asyncio
 import secrets
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -33,6 +38,13 @@ log = structlog.get_logger()
 OURSELVES: Final = Client(address="127.0.0.1", listener="bounce", kind=ListenerKind.INTERNAL)
 
 
+SPOOLED_WITHIN: Final = timedelta(minutes=2)
+
+
+class NotSpooled(Exception):
+    """SPOOL does not take the DSN now; the text says why. It may be there, if SPOOL only could not say so."""
+
+
 class Bouncer:
     """Sends one DSN for all recipients of a message that failed in one go."""
 
@@ -49,7 +61,7 @@ class Bouncer:
     async def bounce(
         self, message: SpooledMessage, failures: Sequence[tuple[Attempted, int]], *, may_be_told: bool
     ) -> str:
-        """Spool the DSN, waiting for the spool as long as it takes; gives "" or why nobody was told.
+        """Spool the DSN; gives "" or why nobody was told. Raises NotSpooled: to be tried again later.
 
         Each failure comes with the attempts made before it. `may_be_told`: the same may have been spooled before.
         """
@@ -75,7 +87,17 @@ class Bouncer:
         return identifier in past.bounces
 
     async def _spooled(self, bounce: SpooledMessage) -> SpooledMessage:
-        """Spool it; a report on very many recipients goes by reference. Gives it as it was spooled."""
+        """Spool it within two minutes, and at once or never when SPOOL is full. Gives it as it was spooled."""
+        try:
+            async with asyncio.timeout(SPOOLED_WITHIN.total_seconds()):
+                return await self._published(bounce)
+        except SpoolFull as error:
+            raise NotSpooled("the spool is full") from error
+        except TimeoutError as error:
+            raise NotSpooled("the spool did not answer") from error
+
+    async def _published(self, bounce: SpooledMessage) -> SpooledMessage:
+        """Publish it; a report on very many recipients goes by reference."""
         try:
             await self._publish(bounce)
         except MessageTooLarge:
@@ -86,7 +108,7 @@ class Bouncer:
         return bounce
 
     async def _publish(self, bounce: SpooledMessage) -> None:
-        await until_done(lambda: self._spool.publish(bounce), (SpoolFull, SpoolUnavailable), "spool a bounce")
+        await until_done(lambda: self._spool.publish(bounce), (SpoolUnavailable,), "spool a bounce")
 
     async def _composed(
         self, message: SpooledMessage, identifier: str, failures: Sequence[Attempted]

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from tripost_domains.delivery.bouncer import Bouncer
+from tripost_domains.delivery.bouncer import Bouncer, NotSpooled
 from tripost_domains.delivery.contents import Contents
 from tripost_domains.delivery.facts import attempt_fact
 from tripost_domains.delivery.outcome import Attempted, Result, expired
 from tripost_domains.delivery.patience import until_done
-from tripost_domains.queue.backoff import BackoffPolicy, next_attempt
+from tripost_domains.queue.backoff import BackoffPolicy, delay_after, next_attempt
 from tripost_domains.queue.model import Claim, Deferral
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.clock import Clock
@@ -29,14 +29,15 @@ class Sorted:
 
     done: list[tuple[Attempted, int]] = field(default_factory=list)
     deferred: list[tuple[Attempted, int, Deferral]] = field(default_factory=list)
-    failed: list[tuple[Attempted, int]] = field(default_factory=list)
+    failed: list[tuple[Attempted, int, datetime]] = field(default_factory=list)  # with the time of its expiry
 
 
 class Settlement:
     """Settles messages so that a crash at any point repeats something and loses nothing.
 
     The order is: DSN into SPOOL, then rows into the queue, or events to disk and rows out of it; the caller of
-    `settle_spooled` flushes the events and acknowledges. What it needs and cannot have now, it waits for.
+    `settle_spooled` flushes the events and acknowledges. What it needs and cannot have now, it waits for, but for room
+    in SPOOL.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Settlement:
         settled.update(each.recipient.address for each, _ in found.done)
         self._record(message, found.done)
         await self._tell_failures(message, found, may_be_told=may_be_repeated)
-        settled.update(each.recipient.address for each, _ in found.failed)
+        settled.update(each.recipient.address for each, _, _ in found.failed)
         if found.deferred:
             content = await self._contents.keep(message)
             deferrals = [deferral for _, _, deferral in found.deferred]
@@ -127,11 +128,11 @@ class Settlement:
             lambda: self._queue.renew(ids, self._clock.now() + lease), (DatabaseUnavailable,), "renew claims"
         )
         lost = {claim.recipient.address for claim in claims if claim.id not in ours}
-        open_ones = [each for each, _ in found.failed] + [each for each, _, _ in found.deferred]
+        open_ones = [each for each, _, _ in found.failed] + [each for each, _, _ in found.deferred]
         left = lost & {each.source for each in open_ones}
         if left:
             log.warning("claims were lost meanwhile, left to who has them", message_id=message.id, recipients=len(left))
-            found.failed = [(each, made) for each, made in found.failed if each.source not in left]
+            found.failed = [one for one in found.failed if one[0].source not in left]
             found.deferred = [one for one in found.deferred if one[0].source not in left]
         return left
 
@@ -141,7 +142,7 @@ class Settlement:
         now = self._clock.now()
         for each, before, expires_at in attempted:
             if each.outcome.result is Result.FAILED:
-                found.failed.append((each, before))
+                found.failed.append((each, before, expires_at))
             elif each.outcome.result is not Result.DEFERRED:
                 found.done.append((each, before))
             else:
@@ -149,7 +150,7 @@ class Settlement:
                 due = next_attempt(made if each.outcome.was_tried else 0, now, expires_at, self._policy, self._chance())
                 if due is None:
                     given_up = replace(each, outcome=expired(each.outcome, message.received_at))
-                    found.failed.append((given_up, before))
+                    found.failed.append((given_up, before, expires_at))
                 else:
                     reply = str(each.outcome.reply)
                     deferral = Deferral(each.recipient, each.next_hop, made, due, expires_at, reply)
@@ -157,15 +158,45 @@ class Settlement:
         return found
 
     async def _tell_failures(self, message: SpooledMessage, found: Sorted, *, may_be_told: bool) -> None:
+        """Tell the sender, or put the failures off: the queue makes these attempts again, and tells what comes of them.
+
+        So nothing waits here that SPOOL may be waiting for.
+        """
         if not found.failed:
             return
-        because = await self._bouncer.bounce(message, found.failed, may_be_told=may_be_told)
-        self._record(message, [(_explained(each, because), before) for each, before in found.failed])
+        failures = [(each, before) for each, before, _ in found.failed]
+        try:
+            because = await self._bouncer.bounce(message, failures, may_be_told=may_be_told)
+        except NotSpooled as error:
+            log.warning("failures are told later", message_id=message.id, because=str(error), recipients=len(failures))
+            due = self._clock.now() + delay_after(1, self._policy, self._chance())
+            found.deferred += [
+                (_untold(each, str(error)), before, _until_told(each, before, due, expires_at))
+                for each, before, expires_at in found.failed
+            ]
+            found.failed = []
+            return
+        self._record(message, [(_explained(each, because), before) for each, before in failures])
 
     def _record(self, message: SpooledMessage, attempted: Sequence[tuple[Attempted, int]]) -> None:
         now = self._clock.now()
         for each, before in attempted:
             self._events.record(attempt_fact(message.id, each, before + 1, now))
+
+
+def _untold(attempted: Attempted, because: str) -> Attempted:
+    """Make a deferral of a failure that the sender could not be told of; it counts as no attempt.
+
+    The DSN's id depends on the attempts, so a DSN that is in SPOOL after all is not sent a second time.
+    """
+    detail = f"failed, and the sender is told later: {because}"
+    return replace(
+        attempted, outcome=replace(attempted.outcome, result=Result.DEFERRED, detail=detail, was_tried=False)
+    )
+
+
+def _until_told(failed: Attempted, before: int, due: datetime, expires_at: datetime) -> Deferral:
+    return Deferral(failed.recipient, failed.next_hop, before, due, expires_at, str(failed.outcome.reply))
 
 
 def _explained(attempted: Attempted, because: str) -> Attempted:
