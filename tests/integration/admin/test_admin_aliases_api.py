@@ -84,6 +84,24 @@ async def test_aliases_behind_aliases_end_where_domains_follows_no_further(api: 
     assert (refused.status_code, "one behind the other" in refused.text) == (422, True)
 
 
+async def test_aliases_are_found_by_where_they_lead(api: Api) -> None:
+    await directory(api)
+    await api.add(
+        "aliases", address="all@local.test", targets=["ben@far.example", "Ann@Local.test", "dörte@far.example"]
+    )
+
+    async def leading_to(target: str) -> list[str]:
+        answer = await api.reader.get(f"{V1}/aliases", params={"target": target})
+        return [item["address"] for item in answer.json()["items"]]
+
+    assert await leading_to("ANN@local.test") == ["all@local.test", "info@local.test"]
+    assert await leading_to("@far.example") == ["all@local.test"]
+    assert await leading_to("dörte@far.example") == ["all@local.test"]
+    assert await leading_to("nn@local.test") == []
+    refused = await api.reader.get(f"{V1}/aliases", params={"target": "bogus"})
+    assert refused.status_code == 422
+
+
 async def test_an_unknown_name_falls_to_the_catch_all(api: Api) -> None:
     await directory(api)
     await api.add("aliases", address="*@local.test", targets=["ann@local.test"])

@@ -214,6 +214,21 @@ def test_a_domain_whose_route_ends_is_added_with_a_remark(admin: RunningAdmin) -
     assert "tripost route remove local.test" in added.stderr
 
 
+def test_aliases_that_lead_to_what_takes_no_mail_any_more_are_remarked(admin: RunningAdmin) -> None:
+    for name in ("local.test", "other.test"):
+        admin.quick_cli("domain", "add", name)
+    for name in ("user", "quiet"):
+        admin.quick_cli("mailbox", "add", f"{name}@local.test", "--no-password")
+    admin.quick_cli("alias", "add", "info@other.test", "user@local.test")
+    for command in ("disable", "remove"):
+        told = admin.quick_cli("mailbox", command, "user@local.test")
+        assert told.returncode == 0
+        assert "Aliases still lead to user@local.test: info@other.test." in told.stderr
+        assert admin.quick_cli("mailbox", command, "quiet@local.test").stderr == ""
+    told = admin.quick_cli("domain", "remove", "local.test")
+    assert "Aliases still lead to @local.test: info@other.test." in told.stderr
+
+
 def test_the_cluster_is_found_from_the_folder_above_its_state(admin: RunningAdmin, tmp_path: Path) -> None:
     (tmp_path / "var").symlink_to(admin.home)
     assert run_cli("domain", "list", cwd=tmp_path).returncode == 0

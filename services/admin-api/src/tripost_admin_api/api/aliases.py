@@ -4,16 +4,17 @@ from datetime import datetime
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.api import names
 from tripost_admin_api.api.domains import domain_of_ours
 from tripost_admin_api.api.models import AliasAddress, Incoming, Outgoing, Page, TargetAddress
-from tripost_admin_api.api.of_domains import OfDomainQuery, find_held, list_held
+from tripost_admin_api.api.of_domains import OfDomain, find_held, list_held
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem, invalid
+from tripost_admin_api.api.searching import SearchedAddress, lists_address
 from tripost_admin_api.configuration.alias_ways import AliasWays
 from tripost_shared.database.models import Alias, Mailbox
 
@@ -43,10 +44,19 @@ class AliasOut(Outgoing):
     created_at: datetime
 
 
+class AliasQuery(OfDomain):
+    """Which aliases: those that match all that is given."""
+
+    target: SearchedAddress | None = Field(
+        None, description="That name this address as a target; `@domain`: an address of that domain."
+    )
+
+
 @router.get("")
-async def list_aliases(parts: PartsNeeded, query: OfDomainQuery) -> Page[AliasOut]:
+async def list_aliases(parts: PartsNeeded, query: Annotated[AliasQuery, Query()]) -> Page[AliasOut]:
     """List the aliases by domain and name."""
-    items, following = await list_held(parts, Alias, query)
+    conditions = [] if query.target is None else [lists_address(Alias.targets, query.target)]
+    items, following = await list_held(parts, Alias, query, *conditions)
     return Page(items=[_shown(row, name) for row, name in items], next_cursor=following)
 
 

@@ -3,10 +3,9 @@
 from datetime import datetime
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Query
 from pydantic import Field
-from sqlalchemy import ColumnElement, Text, and_, cast, func, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 
 from tripost_admin_api.api import names, paging
 from tripost_admin_api.api.models import Moment, Page
@@ -20,6 +19,7 @@ from tripost_admin_api.api.searching import (
     SearchedAddress,
     SearchedSender,
     is_address,
+    lists_address,
 )
 from tripost_admin_api.api.trace import MessageOut, TraceOut, read_trace, summaries
 from tripost_shared.contracts.events import Fact
@@ -105,8 +105,6 @@ def _older_than(first_at: datetime, identifier: str) -> ColumnElement[bool]:
 
 def _received_by(recipient: str) -> ColumnElement[bool]:
     """Match a fact about the recipient, or the envelope's recipients, which are a JSON list in the fact's body."""
-    listed = func.lower(cast(TrackedEvent.body["recipients"], Text))
-    # In JSON, an address ends with a quotation mark; a whole one begins with one too.
-    encoded = f'{recipient}"' if recipient.startswith("@") else msgspec.json.encode(recipient).decode()
-    matches = or_(is_address(TrackedEvent.recipient, recipient), listed.contains(encoded, autoescape=True))
+    listed = lists_address(TrackedEvent.body["recipients"], recipient)
+    matches = or_(is_address(TrackedEvent.recipient, recipient), listed)
     return select(TrackedEvent.id).where(TrackedEvent.message_id == TrackedMessage.id, matches).exists()

@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Query
 from pydantic import Field
-from sqlalchemy import select, tuple_
+from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.api import paging
@@ -28,14 +28,15 @@ OfDomainQuery = Annotated[OfDomain, Query()]
 
 
 async def list_held(
-    parts: PartsNeeded, table: type[Held], query: OfDomain
+    parts: PartsNeeded, table: type[Held], query: OfDomain, *conditions: ColumnElement[bool]
 ) -> tuple[Sequence[tuple[Held, str]], str | None]:
     """Read a part of the list, by domain and name: rows with their domains' names, and the cursor of the next part.
 
     Raises Problem for a domain that is not ours: the list would look empty.
     """
     held: Any = table
-    statement = select(held, Domain.name).join(Domain).order_by(Domain.name, held.local_part).limit(query.limit + 1)
+    statement = select(held, Domain.name).join(Domain).where(*conditions)
+    statement = statement.order_by(Domain.name, held.local_part).limit(query.limit + 1)
     after = paging.decode(query.cursor, tuple[str, str])
     if after is not None:
         statement = statement.where(tuple_(Domain.name, held.local_part) > after)

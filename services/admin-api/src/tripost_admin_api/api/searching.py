@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Final
 
+import msgspec
 from pydantic import AfterValidator, Field
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, Text, cast, func
 
 from tripost_admin_api.api import names
 
@@ -32,3 +33,11 @@ def is_address(column: Any, wanted: str) -> ColumnElement[bool]:
         return column == ""  # type: ignore[no-any-return]  # a column's comparison
     lowered = func.lower(column)
     return lowered.endswith(wanted, autoescape=True) if wanted.startswith("@") else lowered == wanted
+
+
+def lists_address(column: Any, wanted: str) -> ColumnElement[bool]:
+    """Match a column of JSON lists of addresses with what SearchedAddress gave."""
+    listed = func.lower(cast(column, Text))
+    # In JSON, an address ends with a quotation mark; a whole one begins with one too.
+    encoded = f'{wanted}"' if wanted.startswith("@") else msgspec.json.encode(wanted).decode()
+    return listed.contains(encoded, autoescape=True)

@@ -1,11 +1,11 @@
 """`tripost domain`, `mailbox`, `alias` and `grant`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from tripost_admin_api.cli.adding import IfMissing, PasswordStdin, add, exists, read_password
-from tripost_admin_api.cli.client import connect, path
+from tripost_admin_api.cli.client import Client, connect, path
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, Output, column, done, facts, note, rows, time_column
 
@@ -18,6 +18,7 @@ Name = Annotated[str, typer.Argument(help="Such as local.test.")]
 Address = Annotated[str, typer.Argument(help="Such as user@local.test.")]
 Targets = Annotated[list[str], typer.Argument(help="Where it leads: one or more addresses.")]
 Pattern = Annotated[str, typer.Argument(help="An address, or @domain for all of a domain.")]
+ALIASES_NAMED: Final = 10
 OfDomain = Annotated[str | None, typer.Option("--domain", help="Of this domain only.")]
 
 
@@ -58,8 +59,10 @@ def remove_domain(
     output: Output = Form.TABLE,
 ) -> None:
     """Remove a domain."""
-    connect(context).delete(path("domains", name), with_contents=with_contents)
+    client = connect(context)
+    client.delete(path("domains", name), with_contents=with_contents)
     done(output, f"Domain {name} removed.", {"removed": name})
+    _note_aliases_to(client, f"@{name}")
 
 
 @mailbox.command("list")
@@ -124,15 +127,28 @@ def enable_mailbox(context: typer.Context, address: Address, output: Output = Fo
 @mailbox.command("disable")
 def disable_mailbox(context: typer.Context, address: Address, output: Output = Form.TABLE) -> None:
     """Let a mailbox take no mail, and nobody log in."""
-    item = connect(context).patch(path("mailboxes", address), {"enabled": False})
+    client = connect(context)
+    item = client.patch(path("mailboxes", address), {"enabled": False})
     done(output, f"Mailbox {address} disabled.", item)
+    _note_aliases_to(client, address)
 
 
 @mailbox.command("remove")
 def remove_mailbox(context: typer.Context, address: Address, output: Output = Form.TABLE) -> None:
     """Remove a mailbox; its mail stays on disk."""
-    connect(context).delete(path("mailboxes", address))
+    client = connect(context)
+    client.delete(path("mailboxes", address))
     done(output, f"Mailbox {address} removed; its mail is still on disk.", {"removed": address})
+    _note_aliases_to(client, address)
+
+
+def _note_aliases_to(client: Client, target: str) -> None:
+    """Remark which aliases still lead to what takes no mail any more."""
+    aliases = client.all("aliases", most=ALIASES_NAMED + 1, target=target)
+    if aliases:
+        named = ", ".join(alias["address"] for alias in aliases[:ALIASES_NAMED])
+        more = " and others" if len(aliases) > ALIASES_NAMED else ""
+        note(f"Aliases still lead to {target}: {named}{more}. To change that: tripost alias set, tripost alias remove")
 
 
 @alias.command("list")
