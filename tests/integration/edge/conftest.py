@@ -1,7 +1,7 @@
-"""A running edge on loopback, its neighbours played by fakes."""
+"""A running edge on loopback, its neighbours played by fakes: within the test, or as a process of its own."""
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,15 @@ import pytest
 import trustme
 
 from dialog import Dialog
-from edge_world import HOSTNAME, EdgeWorld
+from edge_process import EdgeProcess
+from edge_world import HOSTNAME, EdgeWorld, OtherTiers
+from servers import NatsServer
 from tripost_edge.listeners.tls import server_context
+from tripost_shared.bus.nats_bus import NatsBus
+from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.contracts.domains import RecipientKind
+from tripost_shared.provision import provision
+from tripost_shared.settings import CommonSettings
 
 
 @pytest.fixture(scope="session")
@@ -75,3 +82,46 @@ async def submitting(world: EdgeWorld, client_tls: ssl.SSLContext) -> AsyncItera
     async with await world.greeted("submission", tls=client_tls) as client:
         await client("C: STARTTLS\nS: 220 *\nC: EHLO client.example\nS: 250 *")
         yield client
+
+
+@pytest.fixture(scope="module")
+def nats() -> Iterator[NatsServer]:
+    with NatsServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def link(nats: NatsServer) -> AsyncIterator[NatsLink]:
+    settings = CommonSettings(nats_url=nats.url)
+    link = await NatsLink.connect(settings, "test")
+    assert await link.wait_connected(10)
+    await provision(link, settings)
+    yield link
+    await link.close()
+
+
+@pytest.fixture
+async def tiers(link: NatsLink) -> AsyncIterator[OtherTiers]:
+    tiers = OtherTiers(kinds={"ann@dest.example": RecipientKind.LOCAL, "far@else.example": RecipientKind.FOREIGN})
+    bus = NatsBus(link)
+    await tiers.serve(bus)
+    yield tiers
+    await bus.drain()
+
+
+@pytest.fixture
+def edge_process(
+    nats: NatsServer, tls_files: tuple[Path, Path], tmp_path: Path
+) -> Iterator[Callable[..., EdgeProcess]]:
+    """Start edges; what still runs at the end is killed."""
+    started: list[EdgeProcess] = []
+    for path in tls_files:
+        path.chmod(0o644)
+
+    def start(**settings: str) -> EdgeProcess:
+        started.append(EdgeProcess(nats, tls_files, tmp_path, **settings).start())
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
