@@ -2,6 +2,7 @@
 
 Making them is idempotent and may be done by several at once. Sizes are bounds, not reservations on disk, but
 nats-server admits only what fits its storage: where it does not, all bounds are halved until it does, and that is said.
+A cluster of servers must have room for all: it is waited for.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from tripost_shared.contracts.config import CONFIG_BUCKET
 from tripost_shared.contracts.events import EVENTS_SUBJECT
 from tripost_shared.contracts.spool import SPOOL_SUBJECT
 from tripost_shared.kv.jetstream import GREYLIST_BUCKET, stream_of_bucket
-from tripost_shared.settings import CommonSettings
+from tripost_shared.settings import CommonSettings, SettingsError
 from tripost_shared.spool.events import EVENTS_STREAM
 from tripost_shared.spool.jetstream import UNREADABLE_STREAM, UNREADABLE_SUBJECT
 from tripost_shared.spool.long_pull import SECOND
@@ -31,6 +32,8 @@ log = structlog.get_logger()
 GIB: Final = 1 << 30
 MIB: Final = 1 << 20
 MOST_HALVINGS: Final = 10
+NO_CLUSTER: Final = 10074  # several replicas are wanted of a server that stands alone
+NO_PEERS: Final = 10005  # fewer servers of the cluster are there, or have room, than replicas are wanted
 STORAGE_EXCEEDED: Final = frozenset({10047, 10023})
 NAME_IN_USE: Final = 10058
 FIRST_PAUSE_SECONDS: Final = 0.1
@@ -41,21 +44,20 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bounds in octets, and on how many servers of a NATS cluster each stream lies."""
+    """Bounds in octets, of each copy."""
 
     spool_partition: int = 4 * GIB
     content: int = 32 * GIB
     events: int = 2 * GIB
     greylist: int = 256 * MIB
     unreadable: int = 256 * MIB
-    replicas: int = 1
 
 
 DEFAULT_SIZES: Final = Sizes()
 
 
-def streams(partitions: int, sizes: Sizes) -> list[Config]:
-    """Describe all streams as JetStream's API has them."""
+def streams(partitions: int, sizes: Sizes, replicas: int = 1) -> list[Config]:
+    """Describe all streams as JetStream's API has them, each on `replicas` servers of a NATS cluster."""
     spool = [
         _stream(
             stream_of(partition),
@@ -79,7 +81,7 @@ def streams(partitions: int, sizes: Sizes) -> list[Config]:
             allow_rollup_hdrs=True,
         ),
     ]
-    return [{**config, "num_replicas": sizes.replicas} for config in described]
+    return [{**config, "num_replicas": replicas} for config in described]
 
 
 def _stream(name: str, subjects: list[str], max_bytes: int, **others: Any) -> Config:
@@ -101,13 +103,16 @@ def _bucket(name: str, max_bytes: int, **others: Any) -> Config:
 
 
 async def provision(link: NatsLink, settings: CommonSettings, sizes: Sizes = DEFAULT_SIZES) -> None:
-    """Make or change all streams and buckets; tries until JetStream answers. Raises JetStreamRefused."""
+    """Make or change all streams and buckets; tries until JetStream answers, with as many servers as are wanted.
+
+    Raises JetStreamRefused, and SettingsError when it is no cluster and several replicas are wanted.
+    """
     pause = FIRST_PAUSE_SECONDS
     while True:
         try:
-            await _provision_as_it_fits(link, streams(settings.spool_partitions, sizes))
+            await _provision_as_it_fits(link, streams(settings.spool_partitions, sizes, settings.nats_replicas))
         except JetStreamUnavailable as error:
-            log.warning("JetStream does not answer, trying again", because=str(error))
+            log.warning("streams cannot be made now, trying again", because=str(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         else:
@@ -143,7 +148,7 @@ async def _provision_as_it_fits(link: NatsLink, wanted: list[Config]) -> None:
                 await _ensure(link, config)
         except JetStreamRefused as error:
             if error.number not in STORAGE_EXCEEDED or halvings == MOST_HALVINGS:
-                raise
+                raise _replicas_refused(error, wanted[0]["num_replicas"]) from error
         else:
             if halvings:
                 log.warning(
@@ -152,6 +157,16 @@ async def _provision_as_it_fits(link: NatsLink, wanted: list[Config]) -> None:
                     spool_partition_octets=shrunk[0]["max_bytes"],
                 )
             return
+
+
+def _replicas_refused(error: JetStreamRefused, replicas: int) -> Exception:
+    """Give what a refusal means where the number of replicas is in the way, else the refusal itself."""
+    setting = f"TRIPOST_NATS_REPLICAS: {replicas}"
+    if error.number == NO_CLUSTER:
+        return SettingsError(f"{setting}: the NATS server is not one of a cluster, so 1 is all it can have")
+    if error.number == NO_PEERS:
+        return JetStreamUnavailable(f"{setting}: the NATS cluster has not so many servers that can take it: {error}")
+    return error
 
 
 async def _ensure(link: NatsLink, config: Config) -> None:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tripost_shared.contracts.spool import MOST_PARTITIONS
@@ -58,6 +58,11 @@ class Listen(str):
         return core_schema.no_info_plain_validator_function(lambda value: cls.parse(str(value)))
 
 
+def _whole_number(value: object) -> object:
+    """Read the number of which an environment variable has the text; another text is left to fail."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
+
+
 class CommonSettings(BaseSettings):
     """Settings that all services share."""
 
@@ -77,6 +82,11 @@ class CommonSettings(BaseSettings):
     nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas.")
     nats_user: str = Field("", description="This service's NATS user; empty for none.")
     nats_password_file: Path | None = Field(None, description="File that holds the NATS user's password.")
+    nats_replicas: Annotated[Literal[1, 3, 5], BeforeValidator(_whole_number)] = Field(
+        1,
+        description="On how many servers of a NATS cluster each stream and bucket lies; what is acknowledged is on the "
+        "disks of more than half of them. The same for domains and admin-api, which make them.",
+    )
     spool_partitions: int = Field(
         4,
         ge=1,

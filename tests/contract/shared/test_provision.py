@@ -1,16 +1,25 @@
 """Streams and buckets are made, changed, and fitted to the storage."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
-from links import PARTITIONS, SMALL, settings_for
-from servers import NatsServer
+from links import PARTITIONS, SMALL, settings_for, until
+from servers import NatsServer, free_port
 from tripost_shared.bus import jetstream
+from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.provision import DEFAULT_SIZES, provision, streams, wait_until_provisioned
+from tripost_shared.settings import CommonSettings, SettingsError
+
+CLUSTERED = """
+server_name: n{port}
+cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{routes}] }}
+"""
 
 
 async def config_of(link: NatsLink, stream: str) -> dict[str, object]:
@@ -67,6 +76,61 @@ async def test_who_must_not_provision_waits_for_those_who_do() -> None:
         async with asyncio.timeout(10):
             await waiting
         await link.close()
+
+
+@pytest.fixture
+def three_servers() -> Iterator[list[NatsServer]]:
+    """A NATS cluster of three."""
+    ports = [free_port() for _ in range(3)]
+    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(NatsServer(extra=CLUSTERED.format(port=port, routes=routes), max_file_store="1GB"))
+            for port in ports
+        ]
+
+
+def replicated(servers: list[NatsServer], replicas: int) -> CommonSettings:
+    settings = CommonSettings(nats_url=",".join(server.url for server in servers), spool_partitions=PARTITIONS)
+    return settings.model_copy(update={"nats_replicas": replicas})
+
+
+async def test_in_a_cluster_each_stream_lies_on_as_many_servers_as_are_set(three_servers: list[NatsServer]) -> None:
+    link = await NatsLink.connect(replicated(three_servers, 3), "test")
+    await provision(link, replicated(three_servers, 1), SMALL)
+    await provision(link, replicated(three_servers, 3), SMALL)
+    assert {(await config_of(link, config["name"]))["num_replicas"] for config in streams(PARTITIONS, SMALL)} == {3}
+    first = await published(link, "spool.v1.0")
+    three_servers[0].kill()
+    assert await published(link, "spool.v1.0") > first
+    await link.close()
+
+
+async def test_more_replicas_than_servers_are_waited_for_and_said(three_servers: list[NatsServer]) -> None:
+    link = await NatsLink.connect(replicated(three_servers, 5), "test")
+    with capture_logs() as logs:
+        making = asyncio.create_task(provision(link, replicated(three_servers, 5), SMALL))
+        await until(lambda: any("TRIPOST_NATS_REPLICAS: 5: " in line.get("because", "") for line in logs))
+    assert not making.done()
+    making.cancel()
+    await link.close()
+
+
+async def test_replicas_on_a_server_that_stands_alone_are_a_wrong_setting(
+    link: NatsLink, nats_server: NatsServer
+) -> None:
+    with pytest.raises(SettingsError, match="TRIPOST_NATS_REPLICAS: 3: "):
+        await provision(link, replicated([nats_server], 3), SMALL)
+
+
+async def published(link: NatsLink, subject: str) -> int:
+    """Store a message, trying while the stream has no leader; gives its sequence number."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await jetstream.publish(link, subject, b"accepted", within_seconds=1.0)
+            except (JetStreamUnavailable, JetStreamRefused):
+                await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("partitions", [1, 64])
