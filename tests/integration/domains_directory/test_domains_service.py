@@ -224,6 +224,21 @@ async def test_the_service_lives_through_the_death_of_its_database(
     await engine.dispose()
 
 
+async def test_a_service_that_takes_no_mail_any_more_is_not_ready_and_says_why(
+    own_nats: NatsServer, asker: Asker, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(built(own_nats, sqlite_url, tmp_path, monkeypatch)) as service:
+        assert service.is_ready()
+        assert service._delivery is not None
+        fetching = service._delivery._intake._fetching
+        assert fetching is not None
+        fetching.cancel()
+        await asyncio.wait({fetching})
+        assert not service.is_ready()
+        [status] = await asker.status()
+        assert (status.ready, status.troubles) == (False, ("no mail is taken from the spool: restart this instance",))
+
+
 async def test_a_service_that_finds_no_database_waits_for_it(
     own_nats: NatsServer,
     asker: Asker,

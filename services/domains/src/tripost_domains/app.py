@@ -64,7 +64,9 @@ class DomainsService:
 
     def is_ready(self) -> bool:
         """Whether questions are answered and mail is delivered now."""
-        return self._is_serving and self._bus is not None and self._bus.is_connected
+        if self._bus is None or self._delivery is None:
+            return False
+        return self._is_serving and self._bus.is_connected and self._delivery.is_at_work
 
     def bind(self) -> None:
         """Open the health server's socket, read secrets, load the database's driver."""
@@ -185,6 +187,8 @@ class DomainsService:
 
     def _troubles(self) -> Iterator[str]:
         """Tell what an operator should look at, from memory alone."""
+        if self._delivery is not None and self._is_serving and not self._delivery.is_at_work:
+            yield "no mail is taken from the spool: restart this instance"
         if self._reader is not None:
             yield from (f"spool: {trouble}" for trouble in self._reader.state().troubles)
         if self._recorder is not None and self._recorder.trouble:

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
 
 import structlog
 
@@ -11,6 +13,8 @@ from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.spool.port import EventLog, SpoolDelivery, SpoolUnavailable
 
 log = structlog.get_logger()
+
+PAUSE_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -49,20 +53,39 @@ class Acknowledger:
         """Work until cancelled."""
         while True:
             await self._has_work.wait()
-            await self.acknowledge()
+            try:
+                await self.acknowledge()
+            except Exception:  # an entrance: nothing would be acknowledged any more
+                log.exception("settled messages could not be acknowledged yet")
+                await asyncio.sleep(PAUSE_SECONDS)
+                self._has_work.set()
 
     async def acknowledge(self) -> None:
         """Flush once and acknowledge; waits for the event log as long as it takes."""
         self._has_work.clear()
-        settled, self._settled = self._settled, []
+        count = len(self._settled)
+        await until_done(self._events.flush, (SpoolUnavailable,), "flush the event log")
+        await self._finish(count)
+
+    async def end(self, within: timedelta) -> None:
+        """Flush and acknowledge what that time allows, once nothing else works here any more.
+
+        Facts of what is not settled count too: whoever gets the message next asks the tracking what was done of it.
+        """
         try:
-            await until_done(self._events.flush, (SpoolUnavailable,), "flush the event log")
-        except BaseException:
-            self._settled = settled + self._settled
-            raise
-        for held in settled:
+            async with asyncio.timeout(within.total_seconds()):
+                await self._events.flush()
+                await self._finish(len(self._settled))
+        except (SpoolUnavailable, TimeoutError) as error:
+            because = str(error) or "no answer in time"
+            log.warning("settled messages will come again", messages=len(self._settled), because=because)
+
+    async def _finish(self, count: int) -> None:
+        """Acknowledge the first ones; one leaves the list only then, so that a cancellation forgets none."""
+        for held in self._settled[:count]:
             try:
                 await held.delivery.done()
             except Exception:
                 log.exception("acknowledging failed, the message will come again", message_id=held.message.id)
+            self._settled.remove(held)
             self._released(held)

@@ -20,9 +20,12 @@ log = structlog.get_logger()
 FETCH_AT_MOST: Final = 64
 FETCH_WAIT: Final = timedelta(seconds=1)
 KEEP_ALIVE_EVERY: Final = timedelta(seconds=5)  # SPOOL gives a message to somebody else after 30 s of silence
+LAST_FLUSH_WITHIN: Final = timedelta(seconds=2)
 AFTER_BREAKAGE: Final = timedelta(seconds=30)
 MAX_BROKEN: Final = 10_000
-MOST_BREAKAGES: Final = 5
+MOST_BREAKAGES: Final = 5  # in this process
+MOST_DELIVERIES: Final = 20  # by SPOOL: most of them may have come of a slow or stopped process, and harmed nobody
+PAUSE_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,11 @@ class Intake:
         """How many messages are taken and not yet acknowledged."""
         return len(self._at_hand)
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether all runs that takes, keeps and acknowledges messages."""
+        return self._fetching is not None and not any(task.done() for task in (self._fetching, *self._loops))
+
     def start(self) -> None:
         """Begin to take messages."""
         self._fetching = asyncio.create_task(self._fetch())
@@ -78,12 +86,14 @@ class Intake:
             await self._has_room.wait()
 
     async def stop(self) -> None:
-        """End; what is not finished goes back into SPOOL."""
+        """End; what is settled is acknowledged if its facts can be flushed, the rest goes back into SPOOL."""
         tasks = {*self._tasks, *self._loops, *([self._fetching] if self._fetching is not None else [])}
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        if self._at_hand:
+            await self._acknowledger.end(LAST_FLUSH_WITHIN)
         for held in self._at_hand.values():
             await self._put_back(held, timedelta(0))
 
@@ -94,13 +104,17 @@ class Intake:
                 self._has_room.clear()
                 await self._has_room.wait()
                 continue
-            at_most = min(FETCH_AT_MOST, room)
-            fetched = await until_done(
-                lambda: self._reader.fetch(at_most, FETCH_WAIT),  # noqa: B023 (awaited before it changes)
-                (SpoolUnavailable,),
-                "fetch from SPOOL",
-            )
-            self._take(fetched)
+            try:
+                await self._fetch_some(min(FETCH_AT_MOST, room))
+            except Exception:  # an entrance: no mail would be delivered any more
+                log.exception("mail could not be taken from SPOOL")
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _fetch_some(self, at_most: int) -> None:
+        fetched = await until_done(
+            lambda: self._reader.fetch(at_most, FETCH_WAIT), (SpoolUnavailable,), "fetch from SPOOL"
+        )
+        self._take(fetched)
 
     def _take(self, fetched: Sequence[SpoolDelivery]) -> None:
         now = self._clock.monotonic()
@@ -138,9 +152,9 @@ class Intake:
     async def _was_given_up(self, held: Held, times: int, error: Exception) -> bool:
         """Have a message held that broke us often enough, so that SPOOL is rid of it; False: it is to come again.
 
-        SPOOL's count stands in for what this process does not remember.
+        SPOOL's count stands in for what other processes suffered, but counts what was only slow as well.
         """
-        if max(times, held.delivery.times_delivered) < MOST_BREAKAGES:
+        if times < MOST_BREAKAGES and held.delivery.times_delivered < MOST_DELIVERIES:
             return False
         try:
             await self._attempt.give_up(held.message, held.settled, error)
@@ -171,5 +185,4 @@ class Intake:
                 try:
                     await held.delivery.keep_alive()
                 except Exception as error:
-                    log.warning("messages could not be kept", message_id=held.message.id, because=str(error))
-                    break
+                    log.warning("message could not be kept", message_id=held.message.id, because=repr(error))

@@ -92,6 +92,11 @@ class DeliveryService:
         """How many messages are taken from SPOOL and not yet settled."""
         return self._intake.messages_at_hand
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether mail is taken from SPOOL."""
+        return self._intake.is_at_work
+
     async def start(self) -> None:
         """Begin to deliver."""
         self._workers.start()
