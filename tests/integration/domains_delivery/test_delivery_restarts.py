@@ -2,16 +2,19 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from sqlalchemy import delete, update
 
 from delivery_world import BOB, QUICK, Delivery, give_again, make_message, queued, route, until_queued
 from next_hop import NextHop
+from tripost_domains.delivery import patience
 from tripost_domains.tracking.recorder import TrackingRecorder
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import writing
 from tripost_shared.mail.content import Content
+from tripost_shared.spool.memory import MemorySpoolDelivery
 
 
 async def test_what_was_not_acknowledged_is_delivered_over_itself(delivery: Delivery) -> None:
@@ -25,6 +28,41 @@ async def test_what_was_not_acknowledged_is_delivered_over_itself(delivery: Deli
     await delivery.until_settled()
     assert len(delivery.files()) == 1
     assert [event.id for event in delivery.events.events] == [first]
+
+
+async def test_what_was_settled_before_a_stop_is_acknowledged_with_it(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Put back, it would be attempted a second time, maybe before the tracking knows of the first."""
+    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 60.0)
+    delivery.events.is_unavailable = True
+    await delivery.spool.publish(make_message("ann@dest.example"))
+    await delivery.until(lambda: delivery.facts() == [(Fact.DELIVERED, "ann@dest.example")])
+    delivery.events.is_unavailable = False
+    await delivery.service.stop()
+    assert delivery.spool.messages == []
+
+
+async def test_facts_are_on_disk_before_an_unfinished_message_goes_back(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another replica asks the tracking for them, and leaves out who has the message."""
+    steps: list[str] = []
+
+    async def flush() -> None:
+        steps.append("flush")
+
+    async def put_back(*_: object) -> None:
+        steps.append("put back")
+
+    async with NextHop(silent_at={"MAIL"}) as hop:
+        route(delivery, hop)
+        await delivery.spool.publish(make_message("ann@dest.example", BOB))
+        await hop.wait_until(lambda hop: any(command.startswith("MAIL") for command in hop.commands))
+        monkeypatch.setattr(delivery.events, "flush", flush)
+        monkeypatch.setattr(MemorySpoolDelivery, "put_back", put_back)
+        await delivery.service._intake.stop()
+    assert steps == ["flush", "put back"]
 
 
 async def test_what_is_queued_already_is_not_attempted_again(delivery: Delivery) -> None:
