@@ -13,7 +13,6 @@ from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import writing
-from tripost_shared.mail.content import Content
 from tripost_shared.spool.memory import MemorySpoolDelivery
 
 
@@ -108,19 +107,6 @@ async def test_a_queued_delivery_that_was_made_before_a_crash_is_not_made_again(
             await connection.execute(update(QueuedDelivery).values(**ours))
         await until_queued(delivery)
         assert [taken.recipients for taken in hop.taken] == [["eve@other.example"]]
-
-
-async def test_a_large_message_that_was_settled_before_is_only_acknowledged(delivery: Delivery) -> None:
-    """Its content has been deleted; only the acknowledgement was lost."""
-    content = Content(size_octets=7, stored="gone")
-    delivery.events.is_unavailable = True
-    delivery.records.is_away = True
-    await delivery.spool.publish(make_message("ann@dest.example", content=content))
-    await delivery.until(lambda: delivery.service.messages_at_hand == 1)
-    await delivery.restart()
-    delivery.events.is_unavailable = False
-    await delivery.until_settled()
-    assert delivery.facts() == []
 
 
 async def test_draining_finishes_what_is_at_hand(delivery: Delivery) -> None:

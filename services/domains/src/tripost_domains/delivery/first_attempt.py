@@ -14,9 +14,9 @@ from tripost_domains.delivery.contents import Contents
 from tripost_domains.delivery.dispatch import Dispatcher
 from tripost_domains.delivery.facts import expanded_fact
 from tripost_domains.delivery.holding import Holding, Waiting, waiting_of
-from tripost_domains.delivery.outcome import Trial
+from tripost_domains.delivery.outcome import MAILBOX, Attempted, Trial, failed
 from tripost_domains.delivery.patience import until_done
-from tripost_domains.delivery.plan import Plan
+from tripost_domains.delivery.plan import Plan, hop_name
 from tripost_domains.delivery.settlement import Settlement
 from tripost_domains.ports import History
 from tripost_domains.queue.repository import QueueRepository
@@ -62,11 +62,6 @@ class FirstAttempt:
         """Attempt and settle; `settled` gets each recipient that must not be attempted again, whatever breaks then."""
         if may_be_repeated:
             settled |= await self._settled_before(message)
-            if not settled and await self._is_gone(message):
-                log.error(
-                    "message without content: it was settled before, or its content is lost", message_id=message.id
-                )
-                return
         todo = await self._plan(message, settled)
         for expansion, left_out in todo.expansions:
             self._events.record(expanded_fact(message.id, expansion, left_out, self._clock.now()))
@@ -75,8 +70,12 @@ class FirstAttempt:
             await self._holding.hold(message, waiting_of(todo), _held_by(verdict))
             log.info("message held", message_id=message.id, action=verdict.action.value, rule=verdict.rule)
             return
-        trial = Trial(may_be_repeated=may_be_repeated, within=WITHIN)
-        attempted = await self._dispatcher.attempt(message, todo, trial)
+        if may_be_repeated and await self._is_lost(message, todo):
+            log.error("content is lost: the sender is told", message_id=message.id)
+            attempted = _lost(todo)
+        else:
+            trial = Trial(may_be_repeated=may_be_repeated, within=WITHIN)
+            attempted = await self._dispatcher.attempt(message, todo, trial)
         found = await self._settlement.settle_spooled(message, attempted, settled, may_be_repeated=may_be_repeated)
         log.info(
             "message settled",
@@ -109,11 +108,24 @@ class FirstAttempt:
         envelope = [recipient.address for recipient in message.envelope.recipients]
         return await settled_recipients(self._queue, self._history, message.id, envelope)
 
-    async def _is_gone(self, message: SpooledMessage) -> bool:
-        """Tell whether the content is no more: it is deleted some time after the last delivery, and not before."""
+    async def _is_lost(self, message: SpooledMessage, todo: Plan) -> bool:
+        """Tell whether content that is still needed is no more.
+
+        It is deleted some time after the last delivery, so of one that nobody knows the end of it should be there.
+        """
+        if not waiting_of(todo):
+            return False
         return await until_done(
             lambda: self._contents.is_missing(message.content), (ContentUnavailable,), "look for content"
         )
+
+
+def _lost(todo: Plan) -> list[Attempted]:
+    """Fail all that a plan has work for: no later attempt could have more."""
+    outcome = failed("5.3.0", "Content of the message was lost after it was accepted; please send it again")
+    targets = [(target, MAILBOX) for target, _ in todo.mailboxes]
+    targets += [(target, hop_name(hop)) for hop, of_hop in todo.relays.items() for target in of_hop]
+    return todo.refused + [Attempted(target.recipient, target.source, hop, outcome) for target, hop in targets]
 
 
 def _held_by(verdict: Verdict) -> SmtpReply:

@@ -1,0 +1,64 @@
+"""The content store has a message's content no more: it was deleted after the last delivery, or it is lost."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from delivery_world import BOB, OCTETS, Delivery, give_again, make_message, queued, route
+from next_hop import NextHop
+from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.contracts.spool import SpooledMessage
+
+ANN, SENDER = "ann@dest.example", "sender.example/ann"
+
+
+@pytest.fixture
+async def hop(delivery: Delivery) -> AsyncIterator[NextHop]:
+    """A next hop that takes everything for BOB, and a sender who can be told."""
+    delivery.records.add("mailbox ann@sender.example")
+    async with NextHop() as hop:
+        route(delivery, hop)
+        yield hop
+
+
+def a_large_message(delivery: Delivery, *recipients: str) -> SpooledMessage:
+    return make_message(*recipients, content=delivery.store.put("large", OCTETS))
+
+
+async def test_what_was_settled_before_is_only_acknowledged(delivery: Delivery, hop: NextHop) -> None:
+    """The acknowledgement was lost, and the content deleted since."""
+    message = a_large_message(delivery, ANN, BOB)
+    await delivery.spool.publish(message)
+    await delivery.until_settled()
+    told = delivery.facts()
+    await delivery.store.delete("large")
+    await give_again(delivery, message)
+    await delivery.until_settled()
+    assert delivery.facts() == told
+    assert delivery.files(SENDER) == []
+
+
+async def test_what_was_not_settled_before_fails_and_the_sender_is_told(delivery: Delivery, hop: NextHop) -> None:
+    delivery.records.add(f"alias all@dest.example {ANN} {BOB}")
+    message = a_large_message(delivery, "all@dest.example")
+    await delivery.store.delete("large")
+    await give_again(delivery, message)
+    await delivery.until(lambda: len(delivery.files(SENDER)) == 1)
+    failures = [told for told in delivery.facts(message.id) if told[0] is Fact.FAILED]
+    assert failures == [(Fact.FAILED, ANN), (Fact.FAILED, BOB)]
+    text = delivery.files(SENDER)[0].read_text()
+    assert text.count("Status: 5.3.0") == 2
+    assert f"Final-Recipient: rfc822; {BOB}" in text
+    assert (await queued(delivery), hop.taken) == ([], [])
+
+
+async def test_who_has_the_message_is_not_reported_with_who_has_not(delivery: Delivery, hop: NextHop) -> None:
+    message = a_large_message(delivery, ANN, BOB)
+    await delivery.store.delete("large")
+    now = datetime.now(UTC)
+    delivery.events.record(Event("one", message.id, now, Fact.DELIVERED, "domains", recipient=ANN))
+    await give_again(delivery, message)
+    await delivery.until(lambda: len(delivery.files(SENDER)) == 1)
+    assert [told for told in delivery.facts(message.id) if told[0] is Fact.FAILED] == [(Fact.FAILED, BOB)]
+    assert hop.taken == []
