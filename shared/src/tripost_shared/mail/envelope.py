@@ -6,7 +6,8 @@ import msgspec
 class Recipient(msgspec.Struct, frozen=True, omit_defaults=True):
     """One recipient as the client gave it.
 
-    `notify` holds RFC 3461 §4.1 keywords in upper case; empty means the default. `original` is ORCPT as given ("").
+    `notify` holds RFC 3461 §4.1 keywords in upper case; empty means the default. `original` is ORCPT without its xtext
+    encoding ("rfc822;ann@dest.example"), or "". DSNs heed both; edge takes no such parameters, so they are empty yet.
     """
 
     address: str
@@ -15,11 +16,13 @@ class Recipient(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who sends to whom. `reverse_path` is "" for the null one. `ret` is "FULL", "HDRS" or ""; `envid` as given."""
+    """Who sends to whom. `reverse_path` is "" for the null one.
+
+    `envid` is ENVID without its xtext encoding (RFC 3461 §4.4), or "": always, as edge takes no such parameter.
+    """
 
     reverse_path: str
     recipients: tuple[Recipient, ...]
     smtputf8: bool = False
     eight_bit: bool = False  # BODY=8BITMIME (RFC 6152)
-    ret: str = ""
     envid: str = ""

@@ -28,7 +28,7 @@ _MAX_WORD: Final = 900  # an address needs less; the delivery-status must do wit
 class FailedRecipient:
     """A recipient that the DSN is about.
 
-    `original` is ORCPT as given ("rfc822;ann@dest.example", or ""). `remote_mta` is the host whose reply it is, or "".
+    `original` is ORCPT, decoded ("rfc822;ann@dest.example", or ""). `remote_mta` is the host whose reply it is, or "".
     """
 
     address: str
