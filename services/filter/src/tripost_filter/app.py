@@ -66,9 +66,7 @@ class FilterService:
         await bus.serve(CONNECTION, judge.connection)
         await bus.serve(RECIPIENTS, judge.recipients)
         await bus.serve(MESSAGE, judge.message)
-        await serve_status(
-            bus, "filter", self.is_ready, judge.details, lambda: judge.revision, troubles=self._troubles
-        )
+        await serve_status(bus, "filter", self.is_ready, judge.details, lambda: judge.revision, troubles=self._troubles)
         self._serving = True
 
     def _troubles(self) -> Iterator[str]:
