@@ -146,17 +146,21 @@ def test_without_filter_clients_are_told_to_come_back_and_mail_flows_again_by_it
     own_cluster.wait_for_mail(BOB)
 
 
-def test_edge_with_several_workers_is_started_again_while_a_client_of_a_former_worker_is_still_there(
+def test_edge_with_several_workers_serves_again_while_a_former_worker_is_at_its_last_transaction(
     fresh: Cluster,
 ) -> None:
     fresh.environment["TRIPOST_EDGE_WORKERS"] = "2"
     fresh.start()
     fresh.add_domain("local.example")
     fresh.add_mailbox(BOB)
-    with socket.create_connection(("127.0.0.1", fresh.smtp_port)) as client:
-        assert client.recv(1000).startswith(b"220 ")
+    with socket.create_connection(("127.0.0.1", fresh.smtp_port), timeout=10) as client, client.makefile("rb") as said:
+        assert said.readline().startswith(b"220 ")
+        client.sendall(b"HELO client.example\r\nMAIL FROM:<>\r\n")
+        assert [said.readline()[:4] for _ in range(2)] == [b"250 ", b"250 "]
         fresh.wait_until_back("edge", fresh.kill("edge"))
         assert send(fresh.smtp_port, BOB).startswith("250 ")
+        client.sendall(b"NOOP\r\n")
+        assert said.readline().startswith(b"250 "), "its worker is gone, so this shows nothing"
     fresh.wait_for_mail(BOB)
 
 
