@@ -28,7 +28,7 @@ from tripost_shared.spool.jetstream import (
     JetStreamSpool,
     JetStreamSpoolReader,
 )
-from tripost_shared.spool.port import MessageTooLarge, SpoolFull
+from tripost_shared.spool.port import EventBatchDelivery, MessageTooLarge, SpoolFull
 
 FACT = Event("e", "m", datetime(2026, 1, 1, tzinfo=UTC), Fact.ACCEPTED, "edge")
 UNREADABLE = pytest.mark.parametrize(
@@ -168,6 +168,25 @@ async def test_facts_that_cannot_be_read_are_dropped(link: NatsLink, unreadable:
     assert await reader.fetch(16, NOT_LONG) == []
     await until_there_are(link, 0, "EVENTS")
     await reader.close()
+
+
+async def test_facts_that_a_reader_had_at_hand_when_it_closed_come_to_the_next_one_at_once(link: NatsLink) -> None:
+    """Until they are in the tracking, a message that comes again would be delivered again."""
+    event_log, one, two = JetStreamEventLog(link, "edge"), JetStreamEventReader(link), JetStreamEventReader(link)
+    for number in range(2):
+        event_log.record(msgspec.structs.replace(FACT, id=f"e{number}"))
+        await event_log.flush()
+    at_hand: list[EventBatchDelivery] = []
+    while len(at_hand) < 2:
+        at_hand += await one.fetch(2, WAIT)
+    await at_hand[0].done()
+    await one.close()
+    (again,) = await two.fetch(2, timedelta(seconds=15))
+    assert [event.id for event in again.events] == ["e1"]
+    await again.done()
+    await until_there_are(link, 0, "EVENTS")
+    await two.close()
+    await event_log.close()
 
 
 async def test_large_facts_travel_in_several_batches(link: NatsLink) -> None:

@@ -16,10 +16,11 @@ from prometheus_client import Counter
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.encoding import decode, encode
 from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
+from tripost_shared.bus.nats_client import Incoming
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.contracts.events import EVENTS_SUBJECT, Event, EventBatch
 from tripost_shared.spool.port import SpoolUnavailable
-from tripost_shared.spool.pull import Pulled, Puller
+from tripost_shared.spool.pull import Puller
 
 log = structlog.get_logger()
 
@@ -36,7 +37,8 @@ FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 2.0
 SAY_AGAIN_SECONDS: Final = 60.0
 LOOK_AGAIN_SECONDS: Final = 0.1
-CONSUMER: Final = {"max_deliver": -1, "max_ack_pending": 1000}
+MOST_AT_HAND: Final = 1000
+CONSUMER: Final = {"max_deliver": -1, "max_ack_pending": MOST_AT_HAND}
 
 DROPPED: Final = Counter(
     "tripost_events_dropped", "Facts that were dropped since the event log was unreachable, or they were too large."
@@ -206,6 +208,7 @@ class JetStreamEventReader:
     def __init__(self, link: NatsLink) -> None:
         self._link = link
         self._puller = Puller(link, [EVENTS_STREAM], DURABLE, CONSUMER)
+        self._at_hand: dict[bytes, Incoming] = {}  # by the subject to acknowledge it on
 
     async def fetch(self, at_most: int, wait: timedelta) -> Sequence["JetStreamEventBatch"]:
         """Take batches; raises SpoolUnavailable."""
@@ -217,8 +220,19 @@ class JetStreamEventReader:
                 log.error("facts cannot be read, they are dropped", because=str(error))  # noqa: TRY400 (the trace tells nothing more)
                 self._puller.answer(pulled.message, b"+TERM")
                 continue
-            batches.append(JetStreamEventBatch(self._puller, pulled, events))
+            self._note_at_hand(pulled.message)
+            batches.append(JetStreamEventBatch(self, pulled.message, events))
         return batches
+
+    def note_done(self, message: Incoming) -> None:
+        """Remove a batch from the log; not waited for."""
+        self._at_hand.pop(message.reply, None)
+        self._puller.answer(message, b"+ACK")
+
+    def _note_at_hand(self, message: Incoming) -> None:
+        self._at_hand[message.reply] = message
+        if len(self._at_hand) > MOST_AT_HAND:  # of batches that a taker forgot, and that have come again since
+            del self._at_hand[next(iter(self._at_hand))]
 
     async def wait_until_done(self, within: timedelta) -> bool:
         """Wait until all that is in the log now is done with; False: not in that time, or NATS does not answer.
@@ -243,18 +257,21 @@ class JetStreamEventReader:
             return False
 
     async def close(self) -> None:
-        """Take no more; what was fetched and not handed out goes to another replica at once."""
+        """Take no more; what is not done with goes to another replica at once: until then nobody can look it up."""
         await self._puller.close()
+        for message in self._at_hand.values():
+            self._puller.answer(message, b"-NAK")
+        self._at_hand.clear()
 
 
 class JetStreamEventBatch:
     """Facts taken from the log."""
 
-    def __init__(self, puller: Puller, pulled: Pulled, events: Sequence[Event]) -> None:
+    def __init__(self, reader: JetStreamEventReader, message: Incoming, events: Sequence[Event]) -> None:
         self.events = events
-        self._puller = puller
-        self._pulled = pulled
+        self._reader = reader
+        self._message = message
 
     async def done(self) -> None:
         """Remove them from the log; not waited for."""
-        self._puller.answer(self._pulled.message, b"+ACK")
+        self._reader.note_done(self._message)
