@@ -40,7 +40,7 @@ from tripost_shared.mail.content import Content
 from tripost_shared.mail.envelope import Envelope, Recipient
 from tripost_shared.mail.identifier import new_session_id
 from tripost_shared.spool.memory import MemoryEventLog, MemoryEventReader, MemorySpool
-from tripost_shared.spool.port import EventLog, Spool, SpoolReader
+from tripost_shared.spool.port import EventLog, EventReader, Spool, SpoolReader
 
 TOP = b"Received: from client.example\r\n\tby mail.ours.example; Thu, 1 Jan 2026 00:00:00 +0000\r\n"
 BOB = "bob@other.example"
@@ -72,12 +72,13 @@ def make_message(
 
 @dataclass(frozen=True)
 class Outside:
-    """What is real where a test wants it so."""
+    """What is real where a test wants it so. `facts`: the event log's reader, if the tracking reads the same log."""
 
     reader: SpoolReader
     spool: Spool
     store: ContentStore
     events: EventLog
+    facts: EventReader | None = None
 
 
 class Delivery:
@@ -102,7 +103,7 @@ class Delivery:
         self.database_url = database_url
         self.engine: AsyncEngine = open_engine(database_url)
         self.settings = settings
-        self.facts_reader = MemoryEventReader(self.events)
+        self.facts_reader = self._outside.facts or MemoryEventReader(self.events)
         self.tracking = SqlTracking(self.engine)
         self.recorder = TrackingRecorder(self.facts_reader, self.tracking, QUICK)
         self.service = self._joined()
