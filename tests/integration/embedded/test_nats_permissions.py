@@ -13,6 +13,9 @@ from config_publisher import KvConfigPublisher
 from contents import read_all
 from servers import NatsServer, free_port
 from tripost_embedded.nats_config import nats_config
+from tripost_shared.bus import jetstream
+from tripost_shared.bus.encoding import encode
+from tripost_shared.bus.jetstream import JetStreamUnavailable
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.bus.permissions import SERVICES, permissions
@@ -32,11 +35,13 @@ from tripost_shared.mail.envelope import Envelope, Recipient
 from tripost_shared.provision import Sizes, provision, wait_until_provisioned
 from tripost_shared.settings import CommonSettings
 from tripost_shared.spool.jetstream import (
+    UNREADABLE_SUBJECT,
     JetStreamEventLog,
     JetStreamEventReader,
     JetStreamSpool,
     JetStreamSpoolReader,
 )
+from tripost_shared.spool.parked import parked, retry
 
 PARTITIONS = 2
 SMALL = Sizes(16 << 20, 64 << 20, 16 << 20, 16 << 20, 16 << 20)
@@ -109,6 +114,21 @@ async def test_edge_asks_filter_and_domains(links: Links) -> None:
     edge = NatsBus(links["edge"])
     assert (await edge.ask(CONNECTION, ConnectionQuestion("s", Client("192.0.2.7")))).action is Action.ACCEPT
     assert (await edge.ask(RESOLVE, ResolveQuestion(("ann@a.example",)))).kinds == (RecipientKind.LOCAL,)
+
+
+async def test_domains_alone_may_look_at_parked_mail_and_spool_it_again(links: Links) -> None:
+    message = a_message("1k3v9q2m8f0abcdx.1")
+    await jetstream.publish(links["domains"], UNREADABLE_SUBJECT, encode(message))
+    assert (await retry(links["domains"], PARTITIONS)) == (1, 0)
+    assert await parked(links["domains"]) == []
+    reader = JetStreamSpoolReader(links["domains"], PARTITIONS)
+    (delivery,) = await reader.fetch(10, WAIT)
+    assert delivery.message == message
+    await delivery.done()
+    await reader.close()
+    for service in set(SERVICES) - {"domains"}:
+        with pytest.raises(JetStreamUnavailable):
+            await jetstream.call(links[service], "STREAM.MSG.DELETE.SPOOL_UNREADABLE", {"seq": 1}, within_seconds=0.2)
 
 
 async def test_edge_and_domains_spool_and_domains_takes(links: Links) -> None:

@@ -20,6 +20,7 @@ _FILTER: Final = "filter.v1.>"
 _DOMAINS: Final = "domains.v1.>"
 _SPOOL: Final = f"{SPOOL_SUBJECT}.*"
 _UNREADABLE: Final = "spool.unreadable"
+_PARKED: Final = ("$JS.API.DIRECT.GET.SPOOL_UNREADABLE", "$JS.API.STREAM.MSG.DELETE.SPOOL_UNREADABLE")  # by hand
 _SPOOL_STREAMS: Final = tuple(f"SPOOL_{number}" for number in range(MOST_PARTITIONS))  # of whatever number was set once
 _SPOOL_READER: Final = "deliver"  # the consumer of each; domains can make none of that name elsewhere
 _SPOOL_STATE: Final = ("$JS.API.STREAM.NAMES", f"$JS.API.CONSUMER.INFO.*.{_SPOOL_READER}")
@@ -45,7 +46,7 @@ class Permissions:
 
 def permissions() -> Mapping[str, Permissions]:
     """Give the permissions of each service, by the name of its NATS user."""
-    trim = tuple(f"$JS.API.STREAM.PURGE.{stream}" for stream in _SPOOL_STREAMS)
+    trim = (*(f"$JS.API.STREAM.PURGE.{stream}" for stream in _SPOOL_STREAMS), *_PARKED)
     take = (*_take(_SPOOL_STREAMS, _SPOOL_READER), *_take([_EVENTS_STREAM], "tracking"))
     store = (*_read(_CONTENT_STREAM), _CONTENT_PARTS, f"$JS.API.STREAM.PURGE.{_CONTENT_STREAM}")
     return {

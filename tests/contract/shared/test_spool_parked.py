@@ -1,0 +1,74 @@
+"""Mail that could not be read is looked at, spooled again when it can be, or dropped, by a command."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from links import PARTITIONS
+from servers import NatsServer
+from spooled import damaged_message, spooled_message
+from tripost_shared.bus import jetstream
+from tripost_shared.bus.encoding import encode
+from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.spool.jetstream import UNREADABLE_SUBJECT, JetStreamSpoolReader
+
+WAIT = timedelta(seconds=5)
+BUNDLE = msgspec.msgpack.encode([msgspec.Raw(encode(spooled_message(number))) for number in range(2)])
+HALF = msgspec.msgpack.encode([msgspec.Raw(encode(spooled_message(8))), msgspec.Raw(damaged_message(9))])
+
+
+@pytest.fixture
+async def link(link: NatsLink) -> NatsLink:
+    """A link to a server on which four are parked: a message, a bundle, and two that nobody can read."""
+    for payload in (encode(spooled_message(7)), BUNDLE, b"garbage", HALF):
+        await jetstream.publish(link, UNREADABLE_SUBJECT, payload)
+    return link
+
+
+async def parked(server: NatsServer, *words: str) -> tuple[int, bytes, str]:
+    """Run the command; gives its exit code, output and errors."""
+    environment = {**os.environ, "TRIPOST_NATS_URL": server.url, "TRIPOST_SPOOL_PARTITIONS": str(PARTITIONS)}
+    command = [sys.executable, "-m", "tripost_shared.spool.parked", *words]
+    done = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, timeout=30)
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+async def test_each_is_named_with_its_number_and_what_can_be_read_of_it(
+    nats_server: NatsServer, link: NatsLink
+) -> None:
+    code, output, _ = await parked(nats_server)
+    said = [line.partition("octets  ")[2] for line in output.decode().splitlines()]
+    first, second, third = (spooled_message(number).id for number in (7, 0, 1))
+    assert code == 0
+    assert said == [f"can be read: {first}", f"can be read: {second} {third}", "cannot be read", "cannot be read"]
+    assert [line.partition(" ")[0] for line in output.decode().splitlines()] == ["1", "2", "3", "4"]
+
+
+async def test_the_octets_are_written_as_they_were_spooled(nats_server: NatsServer, link: NatsLink) -> None:
+    assert (await parked(nats_server, "show", "3"))[:2] == (0, b"garbage")
+
+
+async def test_what_can_be_read_is_spooled_again_and_the_rest_stays_whole(
+    nats_server: NatsServer, link: NatsLink
+) -> None:
+    assert (await parked(nats_server, "retry"))[:2] == (0, b"3 spooled again, 2 parked still\n")
+    reader = JetStreamSpoolReader(link, PARTITIONS)
+    taken: list[str] = []
+    while len(taken) < 3:
+        for delivery in await reader.fetch(10, WAIT):
+            taken.append(delivery.message.id)
+            await delivery.done()
+    assert sorted(taken) == sorted(spooled_message(number).id for number in (7, 0, 1))
+    await reader.close()
+    assert (await parked(nats_server, "show", "4"))[:2] == (0, HALF)
+
+
+async def test_one_is_dropped_for_good_and_no_other(nats_server: NatsServer, link: NatsLink) -> None:
+    assert await parked(nats_server, "drop", "3") == (0, b"", "")
+    assert await parked(nats_server, "drop", "3") == (3, b"", "tripost parked: nothing is parked as number 3\n")
+    assert len((await parked(nats_server))[1].splitlines()) == 3
