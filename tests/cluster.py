@@ -9,10 +9,8 @@ Started by root, its services run as `nobody`, who cannot reach pytest's own fol
 
 import json
 import os
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,7 +24,7 @@ import pytest
 from background import Background
 from dns_server import DnsServer
 from postgres_server import open_folder
-from tripost_shared.workers import PORTS_APART
+from servers import free_ports
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 BIN: Final = Path(sys.executable).parent
@@ -34,7 +32,6 @@ READY_WITHIN: Final = 60.0  # seconds; two shared cores may be busy
 STOPPED_WITHIN: Final = 40.0
 SERVICES: Final = ("edge", "filter", "domains", "admin-api", "nats-server")
 SHOWN_LINES: Final = 40
-BELOW_EPHEMERAL: Final = range(20_000, 32_000)  # so that no client's own port takes one of them meanwhile
 HOSTNAME: Final = "mx.local.example"
 PASSWORD: Final = "correct horse battery staple"
 # Quick enough for a test to wait for the second attempt.
@@ -45,26 +42,6 @@ QUICK_RETRIES: Final = {
     "TRIPOST_DOMAINS_RELAY_HOST_FAILURE_SECONDS": "0",
     "TRIPOST_DOMAINS_RELAY_CONNECT_SECONDS": "2",
 }
-
-
-def free_ports(count: int) -> list[int]:
-    """Give ports that nobody listens on now, each with one for the health of a second worker of edge."""
-    found: set[int] = set()
-    while len(found) < count:
-        port = BELOW_EPHEMERAL[secrets.randbelow(len(BELOW_EPHEMERAL))]
-        near = {port - PORTS_APART, port, port + PORTS_APART}
-        if near.isdisjoint(found) and _is_free(port) and _is_free(port + PORTS_APART):
-            found.add(port)
-    return list(found)
-
-
-def _is_free(port: int) -> bool:
-    try:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-    except OSError:
-        return False
-    return True
 
 
 def until(condition: Callable[[], Any], what: str, within: float = 30.0) -> Any:

@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster import free_ports
 from dialog import Dialog
-from servers import NatsServer, free_port
+from servers import NatsServer, free_port, free_ports
 from tripost_shared.workers import PORTS_APART
 
 START_WITHIN_SECONDS = 20.0

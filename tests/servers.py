@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -12,7 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from tripost_shared.workers import PORTS_APART
+
 START_WITHIN_SECONDS: Final = 15.0
+BELOW_EPHEMERAL: Final = range(20_000, 32_000)  # so that no client's own port takes one of them meanwhile
 _CONFIGURATION: Final = """
 host: 127.0.0.1
 port: {port}
@@ -34,6 +38,26 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def free_ports(count: int) -> list[int]:
+    """Give ports that nobody listens on now, each with one for the health of a second worker of edge."""
+    found: set[int] = set()
+    while len(found) < count:
+        port = BELOW_EPHEMERAL[secrets.randbelow(len(BELOW_EPHEMERAL))]
+        near = {port - PORTS_APART, port, port + PORTS_APART}
+        if near.isdisjoint(found) and _is_free(port) and _is_free(port + PORTS_APART):
+            found.add(port)
+    return list(found)
+
+
+def _is_free(port: int) -> bool:
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
 
 
 class NatsServer:
