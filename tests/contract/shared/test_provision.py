@@ -101,6 +101,7 @@ async def test_in_a_cluster_each_stream_lies_on_as_many_servers_as_are_set(three
     await provision(link, replicated(three_servers, 3), SMALL)
     assert {(await config_of(link, config["name"]))["num_replicas"] for config in streams(PARTITIONS, SMALL)} == {3}
     first = await published(link, "spool.v1.0")
+    await until_copied(link, "SPOOL_0")
     three_servers[0].kill()
     assert await published(link, "spool.v1.0") > first
     await link.close()
@@ -121,6 +122,17 @@ async def test_replicas_on_a_server_that_stands_alone_are_a_wrong_setting(
 ) -> None:
     with pytest.raises(SettingsError, match="TRIPOST_NATS_REPLICAS: 3: "):
         await provision(link, replicated([nats_server], 3), SMALL)
+
+
+async def until_copied(link: NatsLink, stream: str) -> None:
+    """Wait until the new copies are whole: before, the former server must not be lost."""
+    async with asyncio.timeout(30):
+        while True:
+            info = await jetstream.call(link, f"STREAM.INFO.{stream}")
+            copies = info["cluster"].get("replicas", [])
+            if len(copies) == 2 and all(copy["current"] for copy in copies):
+                return
+            await asyncio.sleep(0.05)
 
 
 async def published(link: NatsLink, subject: str) -> int:
