@@ -1,6 +1,5 @@
 """Giving root up: a service that was started as root binds its ports, then becomes an unprivileged user."""
 
-import ctypes
 import os
 import pwd
 import signal
@@ -8,13 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
+from tripost_shared.prctl import parent_death_signal, set_parent_death_signal
 from tripost_shared.settings import SettingsError
-
-_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
-_PR_GET_PDEATHSIG: Final = 2
-_prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)  # Linux alone has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +39,12 @@ class RunUser:
 
     def become(self) -> None:
         """Be this user for good. A wish to die with the parent outlasts it, which the kernel alone would forget."""
-        dies_by = ctypes.c_int(0)
-        if _prctl is not None:
-            _prctl(_PR_GET_PDEATHSIG, ctypes.byref(dies_by), 0, 0, 0)
+        dies_by = parent_death_signal()
         os.setgroups([])
         os.setresgid(self.gid, self.gid, self.gid)
         os.setresuid(self.uid, self.uid, self.uid)
-        if dies_by.value:
-            die_with_parent(os.getppid(), dies_by.value)
+        if dies_by:
+            die_with_parent(os.getppid(), dies_by)
 
 
 def give_up_root(user: str) -> None:
@@ -86,8 +79,7 @@ def die_with_parent(parent: int, by: int = signal.SIGKILL) -> None:
 
     To be called in the child. Exits at once when the parent is already gone. Linux only; elsewhere the child lives on.
     """
-    if _prctl is not None and _prctl(_PR_SET_PDEATHSIG, by, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    set_parent_death_signal(by)
     if os.getppid() != parent:
         os._exit(1)
 

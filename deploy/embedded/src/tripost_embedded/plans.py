@@ -30,6 +30,9 @@ NATS: Final = "nats-server"
 NATS_KILL_AFTER: Final = timedelta(seconds=10)  # it has nobody to wait for when it is told to stop, as the last one
 # Edge asks filter and domains until its last session has ended, and all that a service says in its end goes to NATS.
 EDGE_STOPS, OTHERS_STOP, NATS_STOPS = range(3)
+# Go's scheduler looks every 20 µs (with the kernel's usual slack: 70) for threads that hang in an fsync; one always does.
+NATS_TIMER_SLACK: Final = timedelta(milliseconds=5)
+
 _HEALTH: Final = MappingProxyType(
     {
         "edge": (ports.EDGE_HEALTH, "/readyz"),
@@ -129,6 +132,7 @@ def _nats_plan(cluster: Cluster, port: int, passwords: Mapping[str, str]) -> Ser
         executable=str(nats_program()) if binary is None else f"/proc/self/fd/{binary}",
         descriptors=() if binary is None else (binary,),
         drops_to=cluster.user,
+        timer_slack=NATS_TIMER_SLACK,
     )
     probe = nats_probe(Listen(f"127.0.0.1:{port}"))
     return ServicePlan(

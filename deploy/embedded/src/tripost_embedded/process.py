@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from tripost_embedded.output import ServiceLog
+from tripost_shared.prctl import set_timer_slack
 from tripost_shared.privileges import RunUser, die_with_parent
 
 GATHER_SECONDS: Final = 0.05  # a busy service says a line per message; waking up for each costs more than the line
@@ -19,13 +20,17 @@ LAST_WORDS_SECONDS: Final = 1.0  # for output still in the pipe when the process
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. `drops_to`: whom it becomes before it runs (None: it stays who starts it and drops by itself)."""
+    """What to run. `drops_to`: whom it becomes before it runs (None: it stays who starts it and drops by itself).
+
+    `timer_slack`: how late the kernel may end its timed waits, None: as is usual (50 µs).
+    """
 
     command: Sequence[str]
     environment: Mapping[str, str]
     executable: str | None = None
     descriptors: tuple[int, ...] = ()
     drops_to: RunUser | None = None
+    timer_slack: timedelta | None = None
 
 
 class Process(asyncio.SubprocessProtocol):
@@ -52,7 +57,7 @@ class Process(asyncio.SubprocessProtocol):
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,  # so that a Ctrl-C reaches us alone, and we stop the services in order
-            preexec_fn=_in_child(os.getpid(), program.drops_to),
+            preexec_fn=_in_child(os.getpid(), program),
         )
         return process
 
@@ -121,7 +126,7 @@ class Process(asyncio.SubprocessProtocol):
             pipe.resume_reading()
 
 
-def _in_child(parent: int, drops_to: RunUser | None) -> Callable[[], None]:
+def _in_child(parent: int, program: Program) -> Callable[[], None]:
     """Give what the child does before it becomes the program: be root again or the user, and die when we do."""
     is_root = os.getuid() == 0
 
@@ -129,8 +134,10 @@ def _in_child(parent: int, drops_to: RunUser | None) -> Callable[[], None]:
         if is_root:
             os.seteuid(0)
             os.setegid(0)
-        if drops_to is not None:
-            drops_to.become()
+        if program.drops_to is not None:
+            program.drops_to.become()
+        if program.timer_slack is not None:
+            set_timer_slack(program.timer_slack)
         die_with_parent(parent)
 
     return prepare
