@@ -30,7 +30,7 @@ NATS: Final = "nats-server"
 NATS_KILL_AFTER: Final = timedelta(seconds=10)  # it has nobody to wait for when it is told to stop, as the last one
 # Edge asks filter and domains until its last session has ended, and all that a service says in its end goes to NATS.
 EDGE_STOPS, OTHERS_STOP, NATS_STOPS = range(3)
-# Go's scheduler looks every 20 µs (with the kernel's usual slack: 70) for threads that hang in an fsync; one always does.
+# Go's scheduler looks every 20 µs (70 with the usual slack) for threads that hang in an fsync, and one always does.
 NATS_TIMER_SLACK: Final = timedelta(milliseconds=5)
 
 _HEALTH: Final = MappingProxyType(
