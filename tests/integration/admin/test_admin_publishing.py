@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from admin_api import SOON, Api, eventually
 from tripost_admin_api.adapters.memory_cluster import MemoryCluster
 from tripost_admin_api.configuration.publishing import SnapshotPublisher
-from tripost_shared.config.port import Watched
+from tripost_admin_api.perseverance import FIRST_PAUSE, LASTING
+from tripost_shared.config.port import ConfigUnavailable, Watched
 from tripost_shared.contracts.config import (
     DIRECTORY_KEY,
     EDGE_KEY,
@@ -29,7 +32,8 @@ async def running(publisher: SnapshotPublisher) -> AsyncIterator[None]:
     task = asyncio.create_task(publisher.run())
     yield
     publisher.stop()
-    await asyncio.wait_for(task, 10)
+    async with asyncio.timeout(10):
+        await task
 
 
 @pytest.fixture
@@ -59,11 +63,13 @@ async def test_a_change_is_in_force_when_it_is_answered(publishing: Api) -> None
 async def test_a_change_during_an_outage_is_accepted_and_published_after_it(publishing: Api) -> None:
     policy = await publishing.cluster.watch(FILTER_KEY, FilterConfig)
     publishing.cluster.is_connected = False
-    answer = await asyncio.wait_for(publishing.admin.patch(f"{V1}/policy", json={"mode": "monitor"}), SOON)
+    async with asyncio.timeout(SOON):
+        answer = await publishing.admin.patch(f"{V1}/policy", json={"mode": "monitor"})
     assert answer.status_code == 200
     assert policy.current.mode is PolicyMode.ENFORCE
     publishing.cluster.regain()
     await reaches(policy, PolicyMode.MONITOR)
+    assert policy.current.revision == 1
 
 
 async def test_a_cluster_that_lost_its_state_gets_it_again(publishing: Api) -> None:
@@ -81,6 +87,53 @@ async def test_what_cannot_be_published_is_tried_again(publishing: Api) -> None:
     publishing.cluster.config.is_unavailable = False
     publishing.cluster.regain()
     await reaches(policy, PolicyMode.MONITOR)
+    assert policy.current.revision == 1
+
+
+async def test_no_failure_ends_publishing_and_one_that_lasts_is_a_problem_of_the_cluster(
+    publishing: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that nobody thought of too: its trace is in the log, and the changes go out once it is over."""
+    tries = 0
+
+    async def broken(key: str, snapshot: msgspec.Struct) -> None:
+        nonlocal tries
+        tries += 1
+        raise KeyError(key)
+
+    policy = await publishing.cluster.watch(FILTER_KEY, FilterConfig)
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr(publishing.cluster, "put", broken)
+        await publishing.admin.patch(f"{V1}/policy", json={"mode": "monitor"})
+        for _ in range(LASTING):
+            before = tries
+            publishing.cluster.regain()
+            await eventually(lambda before=before: tries > before)
+        problems = (await publishing.reader.get(f"{V1}/status")).json()["problems"]
+    assert "configuration not published: KeyError, which the log of admin-api shows in full" in problems
+    assert any(isinstance(entry.get("exc_info"), KeyError) for entry in logs)
+    publishing.cluster.regain()
+    await reaches(policy, PolicyMode.MONITOR)
+    await eventually(lambda: publishing.parts.publisher.trouble == "")
+
+
+async def test_what_fails_after_a_part_was_published_is_not_tried_without_a_pause(api: Api) -> None:
+    """The part that is out comes back as a change, which asks for publishing."""
+    tried_at: list[float] = []
+    put = api.cluster.put
+
+    async def broken_for_filter(key: str, snapshot: msgspec.Struct) -> None:
+        if key == FILTER_KEY:
+            tried_at.append(asyncio.get_running_loop().time())
+            raise ConfigUnavailable("told to be unavailable")
+        await put(key, snapshot)
+
+    await api.admin.patch(f"{V1}/policy", json={"mode": "monitor"})
+    await api.add("relay-networks", network="192.0.2.0/24")
+    api.cluster.put = broken_for_filter  # type: ignore[method-assign]  # the cluster is this test's own
+    async with running(api.parts.publisher):
+        await eventually(lambda: len(tried_at) >= 2)
+    assert tried_at[1] - tried_at[0] >= FIRST_PAUSE.total_seconds()
 
 
 async def test_what_was_there_before_the_start_is_published_at_start(api: Api) -> None:
@@ -88,6 +141,7 @@ async def test_what_was_there_before_the_start_is_published_at_start(api: Api) -
     policy = await api.cluster.watch(FILTER_KEY, FilterConfig)
     async with running(api.parts.publisher):
         await reaches(policy, PolicyMode.MONITOR)
+    assert api.cluster.put_revisions == [(FILTER_KEY, 1)]
 
 
 async def test_nothing_is_published_where_nothing_was_ever_changed(publishing: Api) -> None:
@@ -125,7 +179,8 @@ async def test_what_was_changed_last_is_published_before_the_end(api: Api) -> No
     task = asyncio.create_task(api.parts.publisher.run())
     await api.admin.patch(f"{V1}/policy", json={"mode": "monitor"})
     api.parts.publisher.stop()
-    await asyncio.wait_for(task, 10)
+    async with asyncio.timeout(10):
+        await task
     assert (FILTER_KEY, 1) in api.cluster.put_revisions
 
 

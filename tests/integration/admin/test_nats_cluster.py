@@ -12,12 +12,14 @@ from servers import NatsServer
 from tripost_admin_api.adapters.nats_cluster import NatsCluster
 from tripost_admin_api.ports import ClusterUnavailable
 from tripost_shared.bus import jetstream
+from tripost_shared.bus.jetstream import JetStreamRefused
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.clock import FrozenClock
 from tripost_shared.config.port import ConfigUnavailable
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.contracts.config import FILTER_KEY, FilterConfig, PolicyMode
 from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.provision import provision
 from tripost_shared.settings import CommonSettings
 from tripost_shared.spool.events import JetStreamEventReader
 
@@ -110,6 +112,40 @@ async def test_content_is_discarded_and_the_spool_counted(nats: NatsServer, clus
     assert (numbers.waiting, numbers.partitions) == (1, 5)
     await jetstream.call(link, "STREAM.DELETE.SPOOL_9")
     await link.close()
+
+
+async def test_settings_that_the_server_refuses_are_told_and_tried_again(nats: NatsServer) -> None:
+    cluster = NatsCluster(CommonSettings(nats_url=nats.url, nats_replicas=3), "admin-api")
+    opening = asyncio.create_task(cluster.open())
+    await eventually(lambda: cluster.trouble != "", 10)
+    assert cluster.trouble.startswith("NATS cannot be used: TRIPOST_NATS_REPLICAS: 3: ")
+    with pytest.raises(ClusterUnavailable, match="its streams and buckets cannot be made yet"):
+        await cluster.nodes(timedelta(seconds=1))
+    assert not opening.done()
+    opening.cancel()
+    await asyncio.wait({opening})
+    await cluster.close()
+
+
+async def test_after_an_outage_streams_are_made_again_whatever_fails_at_first(
+    nats: NatsServer, cluster: NatsCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[Exception] = [KeyError("nobody thought of it"), JetStreamRefused(10008, "told to refuse")]
+    regained = asyncio.Event()
+    cluster.on_regained(regained.set)
+
+    async def failing_at_first(link: NatsLink, settings: CommonSettings) -> None:
+        if failures:
+            raise failures.pop()
+        await provision(link, settings)
+
+    monkeypatch.setattr("tripost_admin_api.adapters.nats_cluster.provision", failing_at_first)
+    nats.kill()
+    nats.start()
+    async with asyncio.timeout(20):
+        await regained.wait()
+    assert failures == []
+    assert cluster.trouble == ""
 
 
 async def test_before_nats_is_reached_everything_says_so_at_once() -> None:

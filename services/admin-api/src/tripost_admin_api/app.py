@@ -114,6 +114,7 @@ class AdminService:
             is_ready=self._parts.started.is_set,
             details=lambda: {"listen": str(self._admin.listen)},
             config_revision=lambda: self._parts.publisher.settled_revision,
+            troubles=self._parts.troubles,
         )
 
     async def _prepare_database(self) -> None:

@@ -38,6 +38,11 @@ class Cluster(ConfigPublisher, Protocol):
         """Whether the cluster can be reached now."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """What keeps us from using the cluster for long, other than that it is away; empty for nothing."""
+        ...
+
     def on_regained(self, call: Callable[[], None]) -> None:
         """Be told when the cluster can be reached, at first and again after an outage; what it knew may be gone."""
         ...

@@ -20,6 +20,7 @@ class MemoryCluster:
 
     def __init__(self) -> None:
         self.is_connected = True
+        self.trouble = ""
         self._regained: list[Callable[[], None]] = []
         self.bus = MemoryBus()
         self.config = MemoryConfig()

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from tripost_admin_api.perseverance import Failures, persevere
 from tripost_admin_api.ports import ClusterUnavailable, SpoolNumbers
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.encoding import decode_json
@@ -23,7 +24,7 @@ from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
 from tripost_shared.kv.jetstream import is_deleted
 from tripost_shared.provision import provision
-from tripost_shared.settings import CommonSettings
+from tripost_shared.settings import CommonSettings, SettingsError
 from tripost_shared.spool.events import JetStreamEventLog
 from tripost_shared.spool.jetstream import DURABLE
 from tripost_shared.spool.partitions import existing_streams
@@ -33,6 +34,7 @@ log = structlog.get_logger()
 MOST_EARLY_FACTS: Final = 1000
 PUT_TRIES: Final = 5
 AWAY: Final = "NATS has not been reached since this process started"
+NOT_MADE: Final = "its streams and buckets cannot be made yet, as the log of admin-api says"
 
 
 class _Stamp(msgspec.Struct):
@@ -54,11 +56,12 @@ class NatsCluster:
         self._early_facts: deque[Event] = deque(maxlen=MOST_EARLY_FACTS)
         self._regained: list[Callable[[], None]] = []
         self._restoring: asyncio.Task[None] | None = None
+        self._failures = Failures("NATS cannot be used", (JetStreamRefused, JetStreamUnavailable, SettingsError))
 
     async def open(self) -> NatsBus:
-        """Connect, make the streams and buckets that are missing, and give the bus. Raises SettingsError."""
-        link = self._link = await NatsLink.connect(self._settings, self._service)
-        await provision(link, self._settings)
+        """Connect, make the streams and buckets that are missing, and give the bus; tries for ever."""
+        link = self._link = await persevere(lambda: NatsLink.connect(self._settings, self._service), self._failures)
+        await persevere(lambda: provision(link, self._settings), self._failures)
         self._events = JetStreamEventLog(link, self._service)
         while self._early_facts:
             self._events.record(self._early_facts.popleft())
@@ -86,6 +89,11 @@ class NatsCluster:
         """Whether the cluster can be reached now."""
         return self._source is not None and self._link is not None and self._link.is_connected
 
+    @property
+    def trouble(self) -> str:
+        """Why the servers named, or their streams and buckets, cannot be used, once it lasts."""
+        return self._failures.trouble
+
     def on_regained(self, call: Callable[[], None]) -> None:
         """Be told when the cluster can be reached, at first and again."""
         self._regained.append(call)
@@ -93,14 +101,14 @@ class NatsCluster:
     async def watch(self, key: str, kind: type[Snapshot]) -> Watched[Snapshot]:
         """Follow a key."""
         if self._source is None:
-            raise ConfigUnavailable(AWAY)
+            raise ConfigUnavailable(self._why_away())
         return await self._source.watch(key, kind)
 
     async def put(self, key: str, snapshot: msgspec.Struct) -> None:
         """Replace the key's value unless a newer one is in force, whoever writes at the same moment."""
         link = self._link
         if link is None or not self.is_connected:
-            raise ConfigUnavailable(AWAY if link is None else "not connected to NATS")
+            raise ConfigUnavailable(self._why_away() if self._source is None else "not connected to NATS")
         revision: int = getattr(snapshot, "revision", 0)
         payload = msgspec.json.encode(snapshot)
         try:
@@ -115,7 +123,7 @@ class NatsCluster:
     async def nodes(self, within: timedelta) -> list[NodeStatus]:
         """Ask every instance how it does."""
         if self._bus is None:
-            raise ClusterUnavailable(AWAY)
+            raise ClusterUnavailable(self._why_away())
         try:
             return await self._bus.gather(NODES_SUBJECT, NodeStatus, within)
         except NoAnswer as error:
@@ -124,7 +132,7 @@ class NatsCluster:
     async def spool(self) -> SpoolNumbers:
         """Count what is in the spool's streams, in those that are no more published to as well."""
         if self._link is None:
-            raise ClusterUnavailable(AWAY)
+            raise ClusterUnavailable(self._why_away())
         waiting = attempted = octets = 0
         try:
             streams = await existing_streams(self._link)
@@ -159,8 +167,12 @@ class NatsCluster:
     async def discard_content(self, name: str) -> None:
         """Remove an object."""
         if self._link is None:
-            raise ClusterUnavailable(AWAY)
+            raise ClusterUnavailable(self._why_away())
         await ObjectContentStore(self._link).delete(name)
+
+    def _why_away(self) -> str:
+        """Say why `open` has not come to its end."""
+        return NOT_MADE if self._link is not None and self._link.is_connected else AWAY
 
     def _take_up_again(self) -> None:
         if self._restoring is not None:
@@ -170,7 +182,8 @@ class NatsCluster:
     async def _restore(self) -> None:
         """Make the streams and buckets again: the server that is back may have lost its state."""
         if self._link is not None:
-            await provision(self._link, self._settings)
+            link = self._link
+            await persevere(lambda: provision(link, self._settings), self._failures)
             self._tell()
 
     def _tell(self) -> None:

@@ -32,6 +32,10 @@ class Parts:
     session_lifetime: timedelta
     started: asyncio.Event = field(default_factory=asyncio.Event)  # the schema is up to date, the operator exists
 
+    def troubles(self) -> list[str]:
+        """Say what somebody should look at: work in the background that has been failing for long."""
+        return [trouble for trouble in (self.cluster.trouble, self.publisher.trouble) if trouble]
+
     @asynccontextmanager
     async def changing(self, actor: Actor) -> AsyncIterator[Change]:
         """Begin a change in the actor's name; raises Problem when what let them in is no longer good."""

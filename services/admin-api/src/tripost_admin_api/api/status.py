@@ -17,10 +17,12 @@ from tripost_shared.contracts.nodes import NodeStatus
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import DatabaseUnavailable
+from tripost_shared.nodes import instance_name
 
 router = APIRouter(tags=["status"])
 
 ANSWER_WITHIN: Final = timedelta(seconds=0.7)  # an instance answers in a few milliseconds, or is in trouble
+OURSELVES: Final = "admin-api"
 TIERS: Final = {
     "edge": "no mail is taken in",
     "filter": "mail is answered with 451 until one does",
@@ -122,11 +124,13 @@ async def _ask_cluster(parts: Parts) -> tuple[list[NodeStatus], SpoolOut | None,
         nodes = sorted(await parts.cluster.nodes(ANSWER_WITHIN), key=lambda node: (node.service, node.instance))
         spool = SpoolOut.model_validate(await parts.cluster.spool())
     except ClusterUnavailable as error:
-        return [], None, [f"NATS is not reachable, so no service can work: {error}"]
+        return [], None, [f"NATS is not reachable, so no service can work: {error}", *parts.troubles()]
     answering = {node.service for node in nodes}
     problems = [f"No {tier} answers: {meaning}." for tier, meaning in TIERS.items() if tier not in answering]
     problems += [f"{node.service} {node.instance} is not ready." for node in nodes if not node.ready]
     problems += [f"{node.service} {node.instance}: {trouble}" for node in nodes for trouble in node.troubles]
+    if (OURSELVES, instance_name()) not in {(node.service, node.instance) for node in nodes}:
+        problems += parts.troubles()  # nobody else tells of them
     return nodes, spool, problems
 
 

@@ -10,6 +10,7 @@ import structlog
 from tripost_admin_api.configuration import documents
 from tripost_admin_api.configuration.changes import Database, current_revision
 from tripost_admin_api.configuration.documents import Document
+from tripost_admin_api.perseverance import FIRST_PAUSE, Failures
 from tripost_admin_api.ports import Cluster, ClusterUnavailable
 from tripost_shared.config.port import ConfigUnavailable, Watched
 from tripost_shared.database.transactions import DatabaseUnavailable
@@ -34,19 +35,27 @@ class SnapshotPublisher:
         self._stopping = False
         self._wanted = asyncio.Event()
         self._settled = asyncio.Condition()
+        self._failures = Failures(
+            "configuration not published", (ConfigUnavailable, ClusterUnavailable, DatabaseUnavailable)
+        )
         self.settled_revision = 0  # what concerns the tiers is out up to this revision
         cluster.on_regained(self._regained)
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing is published, in words; empty while it works, or may be about to."""
+        return self._failures.trouble
+
     async def run(self) -> None:
-        """Publish until told to stop."""
+        """Publish until told to stop, whatever goes wrong meanwhile."""
         while True:
+            is_last = self._stopping
             self._wanted.clear()
-            try:
-                await self._reconcile()
-            except (ConfigUnavailable, ClusterUnavailable, DatabaseUnavailable) as error:
-                log.warning("configuration not published, trying again", because=str(error))
-            if self._stopping and not self._wanted.is_set():
+            went_well = await self._try()
+            if is_last:
                 return
+            if not went_well:  # what was published of it comes back as a change, which must not start it at once
+                await asyncio.sleep(FIRST_PAUSE.total_seconds())
             with suppress(TimeoutError):
                 # Not wait_for: before Python 3.12 it loses a cancellation that comes as the wait ends.
                 async with asyncio.timeout(RECONCILE_EVERY.total_seconds()):
@@ -72,6 +81,15 @@ class SnapshotPublisher:
     def _regained(self) -> None:
         self._was_away = True  # so that all is published anew: the cluster may have lost its state
         self._wanted.set()
+
+    async def _try(self) -> bool:
+        try:
+            await self._reconcile()
+        except Exception as error:  # an entrance: nobody else would see it, and later changes must go out
+            self._failures.add(error)
+            return False
+        self._failures.end()
+        return True
 
     async def _reconcile(self) -> None:
         if not self._cluster.is_connected:
