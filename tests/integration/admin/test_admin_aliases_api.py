@@ -61,7 +61,8 @@ def whole(address: str) -> str:
 )
 async def test_an_alias_may_lead_wherever_mail_is_taken(api: Api, target: str) -> None:
     await directory(api)
-    await api.add("aliases", address="new@local.test", targets=[whole(target)])
+    made = await api.add("aliases", address="new@local.test", targets=[whole(target)])
+    assert [named.lower() for named in made.json()["targets"]] == [whole(target).lower()]
 
 
 async def test_a_loop_through_other_aliases_is_refused_with_the_way_back(api: Api) -> None:
@@ -105,7 +106,8 @@ async def test_aliases_are_found_by_where_they_lead(api: Api) -> None:
 async def test_an_unknown_name_falls_to_the_catch_all(api: Api) -> None:
     await directory(api)
     await api.add("aliases", address="*@local.test", targets=["ann@local.test"])
-    await api.add("aliases", address="new@local.test", targets=["anybody@local.test"])
+    made = await api.add("aliases", address="new@local.test", targets=["anybody@local.test"])
+    assert made.json()["targets"] == ["anybody@local.test"]
 
 
 async def test_a_mailbox_does_not_hide_an_alias_unasked(api: Api) -> None:
