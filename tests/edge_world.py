@@ -105,7 +105,10 @@ class OtherTiers:
 
     async def _recipients(self, question: RecipientsQuestion) -> RecipientsAnswer:
         self.asked.append(question)
-        return RecipientsAnswer(tuple(self.recipients.get(one, ACCEPT) for one in question.recipients))
+        client = self.connection if question.and_client else None
+        if client is not None and client.action.refuses and not question.client.is_trusted:
+            return RecipientsAnswer((), client)
+        return RecipientsAnswer(tuple(self.recipients.get(one, ACCEPT) for one in question.recipients), client)
 
     async def _message(self, question: MessageQuestion) -> Verdict:
         self.asked.append(question)

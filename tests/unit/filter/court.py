@@ -13,6 +13,7 @@ from tripost_shared.contracts.filter import (
     ConnectionQuestion,
     Finding,
     MessageQuestion,
+    RecipientsAnswer,
     RecipientsQuestion,
     Verdict,
 )
@@ -60,6 +61,12 @@ class Court:
     ) -> tuple[Verdict, ...]:
         question = RecipientsQuestion("1.1", client, reverse_path, recipients or ("bob@dest.example",))
         return (await self.judge.recipients(question)).verdicts
+
+    async def client_and_recipient(
+        self, client: Client = STRANGER, reverse_path: str = "ann@sender.example"
+    ) -> RecipientsAnswer:
+        question = RecipientsQuestion("1.1", client, reverse_path, ("bob@dest.example",), and_client=True)
+        return await self.judge.recipients(question)
 
     async def message(
         self, octets: bytes | Content = LETTER, client: Client = STRANGER, findings: tuple[Finding, ...] = (SPF_PASS,)

@@ -8,6 +8,7 @@ from tripost_filter import registry
 from tripost_filter.check import Stage
 from tripost_filter.checks.patterns import EICAR
 from tripost_filter.mail import Mail
+from tripost_filter.scoring import REFUSED_BY_SCORE
 from tripost_shared.content.port import ContentDamaged, ContentMissing, ContentUnavailable
 from tripost_shared.contracts.config import CheckPolicy, DnsblZone, FilterConfig, GreylistPolicy, OnError, PolicyMode
 from tripost_shared.contracts.filter import Action, Finding
@@ -51,6 +52,29 @@ async def test_a_forged_sender_is_refused_for_all_recipients_and_greylists_none(
     verdicts = await court.recipients("bob@dest.example", "carol@dest.example", reverse_path="eve@forged.example")
     assert [(verdict.action, verdict.rule) for verdict in verdicts] == [(Action.REJECT, "spf")] * 2
     assert await court.bucket.keys() == []
+
+
+async def test_one_question_may_be_about_the_client_too(court: Court) -> None:
+    await court.recipients("bob@dest.example")
+    court.clock.advance(timedelta(minutes=5))
+    answer = await court.client_and_recipient()
+    assert answer.client is not None
+    assert (answer.client.action, results(answer.client)) == (Action.ACCEPT, {"dnsbl": "none"})
+    assert [results(verdict) for verdict in answer.verdicts] == [{"spf": "pass", "greylist": "passed"}]
+
+
+async def test_a_client_that_one_question_refuses_greylists_nothing(court: Court) -> None:
+    answer = await court.client_and_recipient(Client("192.0.2.66"))
+    assert answer.client is not None
+    assert (answer.client.action, answer.client.rule, answer.verdicts) == (Action.REJECT, "dnsbl", ())
+    assert await court.bucket.keys() == []
+
+
+async def test_a_forged_sender_is_refused_beside_its_client(court: Court) -> None:
+    answer = await court.client_and_recipient(reverse_path="eve@forged.example")
+    assert answer.client is not None
+    assert answer.client.action is Action.ACCEPT
+    assert [verdict.rule for verdict in answer.verdicts] == ["spf"]
 
 
 async def test_a_logged_in_client_is_not_asked_for_spf_or_patience(court: Court) -> None:
@@ -190,10 +214,11 @@ class Recording:
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
+        self.finding: Finding | None = None
 
     async def examine(self, mail: Mail) -> Finding | None:
         self.mails.append(mail)
-        return None
+        return self.finding
 
 
 @pytest.fixture
@@ -203,6 +228,17 @@ def recording(court: Court, monkeypatch: pytest.MonkeyPatch) -> Recording:
     monkeypatch.setattr(registry, "CHECKS", checks)
     court.watched.replace(FilterConfig())
     return check
+
+
+@pytest.mark.parametrize(("relay_permitted", "verdicts"), [(False, 0), (True, 1)])
+async def test_the_verdict_on_a_client_stops_strangers_only(
+    court: Court, recording: Recording, relay_permitted: bool, verdicts: int
+) -> None:
+    recording.finding = Finding("recording", "bad", refuse_with=REFUSED_BY_SCORE)
+    answer = await court.client_and_recipient(Client("192.0.2.7", relay_permitted=relay_permitted))
+    assert answer.client is not None
+    assert answer.client.action is Action.REJECT
+    assert len(answer.verdicts) == verdicts
 
 
 async def test_checks_of_the_conclusion_see_the_findings_of_the_message(court: Court, recording: Recording) -> None:

@@ -63,7 +63,10 @@ class Judge:
         return _counted("connection", verdict)
 
     async def recipients(self, question: RecipientsQuestion) -> RecipientsAnswer:
-        """Judge the sender once, and then each recipient; the sender's findings are in each recipient's verdict."""
+        """Judge the sender once, and then each recipient; the sender's findings are in each recipient's verdict.
+
+        Where edge asks for the client too, it is judged beside the sender; one that is refused is not greylisted.
+        """
         config, pipeline = self._config, self._pipeline
         until = self._deadline()
 
@@ -76,18 +79,25 @@ class Judge:
                 look_up_until=until,
             )
 
-        sender = await pipeline.run(Stage.SENDER, mail_to(""))
+        client: Verdict | None = None
+        if question.and_client:
+            findings, sender = await pipeline.run_both(Stage.CONNECTION, Stage.SENDER, mail_to(""))
+            client = _counted("connection", decide(findings, config))
+            if client.action.refuses and not question.client.is_trusted:
+                return RecipientsAnswer((), client)
+        else:
+            sender = await pipeline.run(Stage.SENDER, mail_to(""))
         verdict = decide(sender, config)
         if verdict.action.refuses:
-            return RecipientsAnswer((_counted("recipient", verdict),) * len(question.recipients))
+            return RecipientsAnswer((_counted("recipient", verdict),) * len(question.recipients), client)
 
         async def judge(recipient: str) -> Verdict:
             findings = await pipeline.run(Stage.RECIPIENT, mail_to(recipient))
             return _counted("recipient", decide((*sender, *findings), config))
 
         if len(question.recipients) == 1:
-            return RecipientsAnswer((await judge(question.recipients[0]),))
-        return RecipientsAnswer(tuple(await asyncio.gather(*map(judge, question.recipients))))
+            return RecipientsAnswer((await judge(question.recipients[0]),), client)
+        return RecipientsAnswer(tuple(await asyncio.gather(*map(judge, question.recipients))), client)
 
     async def message(self, question: MessageQuestion) -> Verdict:
         """Judge the content; raises when it cannot be read, so that the client keeps the message."""

@@ -1,7 +1,7 @@
 """Runs the checks of a stage side by side, a deadline each; a check that breaks or is late is a finding."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
@@ -42,13 +42,22 @@ class Pipeline:
         self._by_stage = {stage: [entry for entry in entries if stage in entry.check.stages] for stage in Stage}
 
     async def run(self, stage: Stage, mail: Mail) -> tuple[Finding, ...]:
-        """Give the findings of the stage's checks, in the registry's order; never raises for a check's sake.
+        """Give the findings of the stage's checks, in the registry's order; never raises for a check's sake."""
+        return _made(await self._results(self._by_stage[stage], mail))
+
+    async def run_both(
+        self, first: Stage, second: Stage, mail: Mail
+    ) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+        """Give the findings of two stages whose checks do not wait for each other, as `run` does."""
+        entries = self._by_stage[first]
+        results = await self._results(entries + self._by_stage[second], mail)
+        return _made(results[: len(entries)]), _made(results[len(entries) :])
+
+    async def _results(self, entries: Sequence[_Entry], mail: Mail) -> Sequence[Finding | None]:
+        """Let the checks examine the mail, side by side.
 
         What can be answered from memory is, in this task; a task each is made only for those that must wait.
         """
-        entries = self._by_stage[stage]
-        if not entries:
-            return ()
         findings: list[Finding | None] = [None] * len(entries)
         waiting: list[int] = []
         for place, entry in enumerate(entries):
@@ -63,7 +72,7 @@ class Pipeline:
                 tasks = [group.create_task(self._examined(entries[place], mail)) for place in waiting]
             for place, task in zip(waiting, tasks, strict=True):
                 findings[place] = task.result()
-        return tuple(finding for finding in findings if finding is not None)
+        return findings
 
     def _examined_at_once(self, entry: _Entry, mail: Mail) -> Finding | None:
         if entry.at_once is None:
@@ -99,6 +108,10 @@ class Pipeline:
         if finding.degraded:
             finding = under_failure_policy(finding, entry.policy)
         return msgspec.structs.replace(finding, elapsed_ms=round(seconds * 1000, 3))
+
+
+def _made(results: Sequence[Finding | None]) -> tuple[Finding, ...]:
+    return tuple(finding for finding in results if finding is not None)
 
 
 def _broken(check: Check, error: Exception) -> Finding:

@@ -82,19 +82,26 @@ class ConnectionQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
 class RecipientsQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
     """MAIL and one or more RCPT were given (stage "recipient": SPF, greylist).
 
-    `recipients` holds those not yet asked about; `reverse_path` is "" for the null one.
+    `recipients` holds those not yet asked about; `reverse_path` is "" for the null one. `and_client` asks for the
+    stage "connection" as well: the client has not been judged yet.
     """
 
     message_id: str
     client: Client
     reverse_path: str
     recipients: tuple[str, ...]
+    and_client: bool = False
 
 
 class RecipientsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One verdict per recipient, in the order of the question."""
+    """One verdict per recipient, in the order of the question.
+
+    `client` is the verdict on the client, None when it was not asked for (or the replica is too old to give it). There
+    are no other verdicts when it refuses a client that is not trusted.
+    """
 
     verdicts: tuple[Verdict, ...]
+    client: Verdict | None = None
 
 
 class MessageQuestion(msgspec.Struct, frozen=True, omit_defaults=True):

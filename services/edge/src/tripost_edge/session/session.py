@@ -1,5 +1,6 @@
 """What is known of a session and of the transaction at hand."""
 
+from asyncio import Handle
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
@@ -53,7 +54,7 @@ class Session:
     """A client's session.
 
     `judgement` is the filter's verdict on the connection, or the wait for it; asked for at `judged_at` (seconds of the
-    monotonic clock), by the policy's revision `judged_by`.
+    monotonic clock), by the policy's revision `judged_by`. `will_ask` is set while that question is held back.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Session:
     judgement: Verdict | Awaitable[Verdict] | None = None
     judged_at: float = 0.0
     judged_by: int = 0
+    will_ask: Handle | None = None
     transactions: int = 0  # begun so far
     protocol_errors: int = 0
     refusals: int = 0  # 5yz replies to commands that were in order, since a message was last accepted

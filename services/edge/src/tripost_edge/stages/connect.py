@@ -1,12 +1,18 @@
-"""A client connects: the filter judges it while the session goes on (stage "connection")."""
+"""A client connects: the filter judges it while the session goes on (stage "connection").
+
+The question is held back for a moment. A client that has come to its recipients by then is near, and is judged by the
+same question as they; for one that is farther away the block lists are asked while its commands travel.
+"""
 
 import asyncio
 from typing import Final
 
 import structlog
+from msgspec.structs import replace
 
 from tripost_edge.limits.short_memory import ShortMemory
 from tripost_edge.ports import Bus, Clock, NoAnswer
+from tripost_edge.session.phase import Phase
 from tripost_edge.session.session import Session
 from tripost_shared.contracts.filter import CONNECTION, ConnectionQuestion, Finding, Verdict
 from tripost_shared.mail.client import ListenerKind
@@ -15,6 +21,7 @@ log = structlog.get_logger()
 
 CAPACITY: Final = 10_000  # clients remembered
 COUNTS_SECONDS: Final = 300.0  # how long a verdict counts in one session: a client may stay for an hour
+HELD_BACK_SECONDS: Final = 0.05
 MAX_UNDER_WAY: Final = 2_000  # questions at one time; beyond that a session asks when it needs the answer
 
 ClientKey = tuple[str, bool, bool, ListenerKind]
@@ -24,7 +31,6 @@ QuestionKey = tuple[ClientKey, str]  # the session's id where sessions do not sh
 class Connect:
     """Asks the filter about clients, one question per client at one time, and remembers its answers for a while.
 
-    An answer that a check could not do its work for counts for the transaction at hand only: the next asks again.
     An answer that a check could not do its work for counts for the transaction at hand only: the next one asks again.
     Where nothing is to be remembered, nothing is shared either: each session has a question of its own.
     Clients of submission listeners are not asked about: they must authenticate, and then block lists do not count.
@@ -43,14 +49,13 @@ class Connect:
         self._revision = revision
 
     def begin(self, session: Session) -> None:
-        """Have the answer under way, unless it is known."""
+        """Have the answer under way soon, unless it is known."""
         if session.client.kind is ListenerKind.SUBMISSION:
             return
         session.judged_at, session.judged_by = self._clock.monotonic(), self._revision
-        known = self._memory.get(_key(session))
-        session.judgement = known if known is not None and known.revision >= self._revision else None
-        if session.judgement is None and len(self._under_way) < MAX_UNDER_WAY:
-            session.judgement = self._ask(session)
+        session.judgement = self._remembered(session)
+        if session.judgement is None and session.will_ask is None:
+            session.will_ask = asyncio.get_running_loop().call_later(HELD_BACK_SECONDS, self._ask_if_open, session)
 
     def renew(self, session: Session) -> None:
         """At a new transaction: have the client judged again when its verdict is old, unsound, or of another policy."""
@@ -67,6 +72,7 @@ class Connect:
         """
         if session.client.kind is ListenerKind.SUBMISSION:
             return None
+        self._hold_back_no_more(session)
         judgement = session.judgement or self._ask(session)
         if isinstance(judgement, Verdict):
             return judgement
@@ -79,11 +85,45 @@ class Connect:
         session.judged_by = min(session.judged_by, session.judgement.revision)  # a replica may not know the newest yet
         return session.judgement
 
+    def may_join(self, session: Session) -> bool:
+        """Whether nobody has asked about the client yet, so that a question about its recipients is to do so.
+
+        Not once it has logged in: what is remembered is its address's.
+        """
+        if session.client.kind is ListenerKind.SUBMISSION or session.client.login or session.judgement is not None:
+            return False
+        self._hold_back_no_more(session)
+        session.judgement = self._remembered(session)  # another session of the client may have learnt it
+        return session.judgement is None
+
+    def take(self, session: Session, verdict: Verdict) -> None:
+        """Take the verdict on the client that a question about recipients has brought."""
+        session.judgement, session.judged_at = verdict, self._clock.monotonic()
+        session.judged_by = min(self._revision, verdict.revision)
+        if _is_sound(verdict):
+            self._memory.put(_key(session), verdict)
+
+    def _remembered(self, session: Session) -> Verdict | None:
+        known = self._memory.get(_key(session))
+        return known if known is not None and known.revision >= self._revision else None
+
+    def _ask_if_open(self, session: Session) -> None:
+        session.will_ask = None
+        is_open = session.judgement is None and session.phase is not Phase.CLOSED
+        if is_open and len(self._under_way) < MAX_UNDER_WAY:
+            session.judgement = self._remembered(session) or self._ask(session)
+
+    def _hold_back_no_more(self, session: Session) -> None:
+        if session.will_ask is not None:
+            session.will_ask.cancel()
+            session.will_ask = None
+
     def _ask(self, session: Session) -> asyncio.Task[Verdict]:
         key = (_key(session), "" if self._shares else session.id)
         task = self._under_way.get(key)
         if task is None:
-            question = ConnectionQuestion(session.id, session.client)
+            # What is remembered is the address's, so a login does not count.
+            question = ConnectionQuestion(session.id, replace(session.client, login=""))
             task = asyncio.create_task(self._bus.ask(CONNECTION, question))
             self._under_way[key] = task
             task.add_done_callback(lambda done: self._finish(key, done))

@@ -77,13 +77,18 @@ class Rcpt:
         ]
 
     async def _judge(self, session: Session, transaction: Transaction, new: list[str]) -> dict[str, SmtpReply]:
-        """Give a reply per recipient, the refusals recorded."""
-        refused = await self._refusal_of_client(session, new)
+        """Give a reply per recipient, the refusals recorded.
+
+        A client that is refused learns nothing of the directory, and costs it nothing. So the filter is asked about it
+        beforehand, unless the directory is not needed: then one question is about the client and its recipients.
+        """
+        and_client = self._connect.may_join(session) and all(self._known.get(address) is not None for address in new)
+        refused = {} if and_client else await self._refusal_of_client(session, new)
         if not refused:
             refused = await self._refusals_of_directory(session, new)
             asked = [address for address in new if address not in refused]
             if asked:
-                refused |= await self._refusals_of_filter(session, transaction, asked)
+                refused |= await self._refusals_of_filter(session, transaction, asked, and_client=and_client)
         return {address: refused.get(address, replies.RECIPIENT_OK) for address in new}
 
     async def _refusal_of_client(self, session: Session, new: list[str]) -> dict[str, SmtpReply]:
@@ -120,17 +125,25 @@ class Rcpt:
         return refused
 
     async def _refusals_of_filter(
-        self, session: Session, transaction: Transaction, asked: list[str]
+        self, session: Session, transaction: Transaction, asked: list[str], *, and_client: bool
     ) -> dict[str, SmtpReply]:
-        question = RecipientsQuestion(transaction.id, session.client, transaction.reverse_path, tuple(asked))
+        question = RecipientsQuestion(
+            transaction.id, session.client, transaction.reverse_path, tuple(asked), and_client=and_client
+        )
         try:
-            verdicts = (await self._bus.ask(RECIPIENTS, question)).verdicts
+            answer = await self._bus.ask(RECIPIENTS, question)
         except NoAnswer as error:
             return self._refused(session, asked, TRY_LATER, str(error))
-        if len(verdicts) != len(asked):
+        if and_client:
+            if answer.client is not None:
+                self._connect.take(session, answer.client)
+            refused = await self._refusal_of_client(session, asked)  # asks, when an older filter has not told
+            if refused:
+                return refused
+        if len(answer.verdicts) != len(asked):
             return self._refused(session, asked, TRY_LATER, "filter answered about other recipients")
-        refused: dict[str, SmtpReply] = {}
-        for address, verdict in zip(asked, verdicts, strict=True):
+        refused = {}
+        for address, verdict in zip(asked, answer.verdicts, strict=True):
             if verdict.action.refuses:
                 refused[address] = self._refused_by(session, "rcpt", address, verdict)
             else:

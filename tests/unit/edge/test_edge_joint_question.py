@@ -1,0 +1,142 @@
+"""A client that comes to its recipients at once is judged by the same question as they."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+
+import pytest
+
+from edge_world import ACCEPT, EdgeWorld, a_session
+from tripost_edge.session import replies
+from tripost_edge.session.phase import Phase
+from tripost_edge.session.session import Session
+from tripost_edge.stages import connect
+from tripost_shared.clock import FrozenClock
+from tripost_shared.contracts.events import Fact
+from tripost_shared.contracts.filter import (
+    RECIPIENTS,
+    Action,
+    ConnectionQuestion,
+    Finding,
+    RecipientsAnswer,
+    RecipientsQuestion,
+    Verdict,
+)
+from tripost_shared.mail.reply import SmtpReply
+
+LISTED = Verdict(Action.REJECT, (Finding("dnsbl", "listed"),), SmtpReply(554, "5.7.1", "Listed"))
+UNLISTED = Verdict(Action.ACCEPT, (Finding("dnsbl", "none"),))
+
+
+@pytest.fixture
+async def world(clock: FrozenClock) -> EdgeWorld:
+    """An edge that knows the recipient ann@dest.example, and has been asked nothing yet."""
+    world = await EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), clock=clock).serve()
+    assert await sent(world, a_session(address="192.0.2.1"), "ann@dest.example") == [replies.RECIPIENT_OK]
+    world.tiers.asked.clear()
+    return world
+
+
+async def sent(world: EdgeWorld, session: Session, *recipients: str) -> list[SmtpReply]:
+    """Let a client that has just connected come to its recipients without any delay."""
+    stages = world.edge.context.stages
+    stages.connect.begin(session)
+    await stages.mail.take(session, f"FROM:<{session.client.login or 'a@b.example'}>")
+    return await stages.rcpt.take(session, [f"TO:<{recipient}>" for recipient in recipients])
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 (a bus tells nobody what it was asked)
+            await asyncio.sleep(0.005)
+
+
+async def test_one_question_is_about_the_client_and_its_recipients(world: EdgeWorld) -> None:
+    world.tiers.connection = UNLISTED
+    session = a_session()
+    assert await sent(world, session, "ann@dest.example") == [replies.RECIPIENT_OK]
+    (question,) = world.tiers.asked
+    assert isinstance(question, RecipientsQuestion)
+    assert question.and_client
+    assert session.transaction is not None
+    assert [finding.check for finding in session.transaction.findings] == ["dnsbl"]
+
+
+async def test_its_verdict_on_the_client_counts_as_if_it_had_been_asked_for_alone(world: EdgeWorld) -> None:
+    world.tiers.connection = LISTED
+    for _ in range(2):
+        assert [reply.code for reply in await sent(world, a_session(), "ann@dest.example")] == [554]
+    assert [(event.stage, event.recipient) for event in world.facts(Fact.REFUSED)] == [
+        ("connect", "ann@dest.example"),
+        ("connect", "ann@dest.example"),
+    ]
+    assert len(world.tiers.asked) == 1
+
+
+async def test_a_listed_client_in_a_network_that_may_relay_goes_on(world: EdgeWorld) -> None:
+    world.tiers.connection = LISTED
+    assert await sent(world, a_session(relay_permitted=True), "ann@dest.example") == [replies.RECIPIENT_OK]
+
+
+async def test_a_listed_client_learns_nothing_of_the_directory(world: EdgeWorld) -> None:
+    world.tiers.connection = LISTED
+    answers = await sent(world, a_session(), "ann@dest.example", "nobody@dest.example")
+    assert [reply.code for reply in answers] == [554, 554]
+    assert [type(question) for question in world.tiers.asked] == [ConnectionQuestion]
+
+
+async def test_a_filter_that_does_not_know_of_it_is_asked_about_the_client_alone(world: EdgeWorld) -> None:
+    world.bus.forsake(RECIPIENTS)
+
+    async def of_old(question: RecipientsQuestion) -> RecipientsAnswer:
+        return RecipientsAnswer((ACCEPT,) * len(question.recipients))
+
+    await world.bus.serve(RECIPIENTS, of_old)
+    world.tiers.connection = LISTED
+    assert [reply.code for reply in await sent(world, a_session(), "ann@dest.example")] == [554]
+    assert [type(question) for question in world.tiers.asked] == [ConnectionQuestion]
+
+
+async def test_an_unsound_verdict_is_not_remembered(world: EdgeWorld) -> None:
+    world.tiers.connection = Verdict(Action.DEFER, (Finding("dnsbl", "no data", degraded=True),), LISTED.reply)
+    assert [reply.code for reply in await sent(world, a_session(), "ann@dest.example")] == [554]
+    world.tiers.connection = ACCEPT
+    assert await sent(world, a_session(), "ann@dest.example") == [replies.RECIPIENT_OK]
+
+
+async def test_without_an_answer_the_next_recipient_asks_again(world: EdgeWorld) -> None:
+    world.bus.is_connected = False
+    session = a_session()
+    assert [reply.code for reply in await sent(world, session, "ann@dest.example")] == [451]
+    world.bus.is_connected = True
+    assert await world.edge.context.stages.rcpt.take(session, ["TO:<ann@dest.example>"]) == [replies.RECIPIENT_OK]
+    assert [question.and_client for question in world.tiers.questions(RecipientsQuestion)] == [True]
+
+
+async def test_a_client_that_is_farther_away_is_asked_about_while_it_speaks(world: EdgeWorld) -> None:
+    session = a_session()
+    world.edge.context.stages.connect.begin(session)
+    assert world.tiers.asked == []
+    await until(lambda: world.tiers.asked)
+    assert [type(question) for question in world.tiers.asked] == [ConnectionQuestion]
+    assert await sent(world, session, "ann@dest.example") == [replies.RECIPIENT_OK]
+    assert [question.and_client for question in world.tiers.questions(RecipientsQuestion)] == [False]
+
+
+async def test_nobody_asks_about_a_client_that_has_gone_by_then(
+    world: EdgeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect, "HELD_BACK_SECONDS", 0.0)
+    gone, still_here = a_session(address="192.0.2.8"), a_session(address="192.0.2.9")
+    for session in (gone, still_here):
+        world.edge.context.stages.connect.begin(session)
+    gone.phase = Phase.CLOSED
+    await until(lambda: world.tiers.asked)
+    assert [question.client.address for question in world.tiers.questions(ConnectionQuestion)] == ["192.0.2.9"]
+
+
+async def test_a_login_does_not_vouch_for_the_address_that_it_came_from(world: EdgeWorld) -> None:
+    await sent(world, a_session(login="user@dest.example"), "ann@dest.example")
+    (question,) = world.tiers.questions(ConnectionQuestion)
+    assert question.client.login == ""
+    assert [question.and_client for question in world.tiers.questions(RecipientsQuestion)] == [False]
