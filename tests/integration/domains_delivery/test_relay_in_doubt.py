@@ -31,17 +31,12 @@ async def test_a_lost_250_is_not_tried_elsewhere(world: RelayWorld) -> None:
         assert second.connections == 0
 
 
-@pytest.mark.parametrize(
-    ("reply", "result"), [("250 2.0.0 Taken", Result.RELAYED), ("552 5.3.4 Too much", Result.FAILED)]
-)
-async def test_a_reply_counts_although_the_host_hangs_up_while_we_still_write(
-    world: RelayWorld, reply: str, result: Result
-) -> None:
+async def test_a_refusal_counts_although_the_host_hangs_up_while_we_still_write(world: RelayWorld) -> None:
     """The content and the final dot wait in our buffer; the host has said what it has to say."""
     content = Content.of(b"Subject: large\r\n\r\n" + b"0123456789abcdef\r\n" * 500_000)
-    async with NextHop(replies={"content": reply}, reads_content=False) as hop:
+    async with NextHop(replies={"content": "552 5.3.4 Too much"}, reads_content=False) as hop:
         outcome = (await world.relay(make_message(BOB, content=content), hop))[BOB]
-    assert (outcome.result, str(outcome.reply)) == (result, reply)
+    assert (outcome.result, str(outcome.reply)) == (Result.FAILED, "552 5.3.4 Too much")
 
 
 async def test_being_stopped_after_the_final_dot_is_said(world: RelayWorld) -> None:

@@ -56,15 +56,17 @@ async def test_broken_tls_is_remembered(world: RelayWorld) -> None:
         assert hop.commands.count("STARTTLS") == 1
 
 
+@pytest.mark.parametrize("tls", ["may", "encrypt"])
 async def test_plain_text_behind_the_reply_to_starttls_is_not_believed(
-    world: RelayWorld, certificate: trustme.LeafCert
+    world: RelayWorld, certificate: trustme.LeafCert, tls: str
 ) -> None:
-    """It would be taken for what the host says under TLS."""
+    """It would be taken for what the host says under TLS; and whoever put it there shall not get plain text for it."""
     replies = {"STARTTLS": ["220 Go ahead\n250-evil.example\n250 SIZE 1", "220 Go ahead"]}
     async with NextHop(certificate=certificate, replies=replies) as hop:
-        outcome = await world.relay_one(hop, tls="encrypt")
+        outcome = await world.relay_one(hop, tls=tls)
         assert outcome.result is Result.DEFERRED
-        assert hop.transactions == []
+        assert (hop.connections, hop.transactions) == (1, [])
+    assert not world.memory.has_broken_tls(Host("127.0.0.1", "127.0.0.1", hop.port))
 
 
 def test_the_context_for_next_hops_needs_tls_1_2() -> None:

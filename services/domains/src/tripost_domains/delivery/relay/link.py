@@ -9,6 +9,7 @@ from tripost_domains.delivery.relay.reply import MalformedReply, RemoteReply, Re
 
 MAX_UNREAD_OCTETS: Final = 256 * 1024  # replies to a burst of commands that nobody has read yet
 WRITE_AHEAD_OCTETS: Final = 256 * 1024
+TLS_ALERT: Final = b"\x15\x03"  # how a record begins that says why there will be no TLS (RFC 8446 §5.1)
 
 
 class LinkLost(Exception):
@@ -24,11 +25,13 @@ class Link(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
+        self._below_tls: asyncio.Transport | None = None
         self._replies = ReplyParser()
         self._because = ""  # why it is lost; "" while it is not
         self._is_paused = False
         self._is_proven = True  # False from STARTTLS until the host is heard under TLS
         self._was_refused = False
+        self._was_interrupted = False
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
 
@@ -49,6 +52,11 @@ class Link(asyncio.Protocol):
     def is_quiet(self) -> bool:
         """Whether it is open and nothing has come that was not asked for."""
         return not self._because and self._replies.is_empty
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether something came, since `require_quiet`, while octets of ours were still on this machine."""
+        return self._was_interrupted
 
     @property
     def handshake_was_refused(self) -> bool:
@@ -83,6 +91,23 @@ class Link(asyncio.Protocol):
         except LinkLost:
             return None
 
+    def require_quiet(self) -> None:
+        """Make sure that what comes next can be an answer to what is sent next.
+
+        Raises LinkLost, the connection being cut, when something has come already: whoever answers before he is asked
+        would have the answers to all that follows shifted, and a 250 of his would stand for a message he has not seen.
+        """
+        self._require_open()
+        if not self._replies.is_empty:
+            self.close()
+            raise LinkLost(f"it spoke before it was asked: {self._replies.unread!r}")
+        self._was_interrupted = False
+
+    def command(self, octets: bytes) -> None:
+        """Send one command, or several that may go together; raises LinkLost."""
+        self.require_quiet()
+        self.write(octets)
+
     def write(self, octets: bytes) -> None:
         """Send, or keep to be sent; raises LinkLost."""
         self._require_open()
@@ -108,12 +133,17 @@ class Link(asyncio.Protocol):
     async def start_tls(self, context: ssl.SSLContext, server_name: str | None, within: float) -> None:
         """Begin TLS; raises TlsFailed, and then the connection is of no more use.
 
-        What came in plain text after the reply to STARTTLS would be taken for the server's words under TLS.
+        Raises LinkLost when something came in plain text after the reply to STARTTLS: it would be taken for the
+        server's words under TLS. That is no fault of the handshake, so it is no reason to go on without TLS.
         """
-        if self._transport is None or not self.is_quiet:
+        if self._replies.unread.startswith(TLS_ALERT):
             self.close()
-            raise TlsFailed("octets in plain text after the reply to STARTTLS")
+            raise TlsFailed("it gave up before the handshake")
+        self.require_quiet()
+        if self._transport is None:
+            raise TlsFailed("connection lost")
         self._is_proven = False
+        self._below_tls = self._transport
         try:
             transport = await asyncio.get_running_loop().start_tls(
                 self._transport, self, context, server_hostname=server_name, ssl_handshake_timeout=within
@@ -152,6 +182,7 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Collect octets (asyncio's call)."""
         self._is_proven = True
+        self._was_interrupted = self._was_interrupted or self._has_unsent()
         self._replies.feed(data)
         if self._replies.unread_octets > MAX_UNREAD_OCTETS:
             self._end("too many octets that nobody asked for")
@@ -183,6 +214,11 @@ class Link(asyncio.Protocol):
         except MalformedReply as error:
             self.close()
             raise LinkLost(str(error)) from error
+
+    def _has_unsent(self) -> bool:
+        """Whether the system has not taken yet all that was written."""
+        layers = (self._transport, self._below_tls)
+        return any(layer is not None and layer.get_write_buffer_size() > 0 for layer in layers)
 
     def _require_open(self) -> None:
         if self._because:

@@ -55,6 +55,11 @@ class ReplyParser:
         """Whether nothing has come since the last reply that was given."""
         return not self._octets and not self._lines
 
+    @property
+    def unread(self) -> bytes:
+        """The beginning of what has come since the last reply that was given, without the lines of one begun."""
+        return bytes(self._octets[:80])
+
     def feed(self, octets: bytes) -> None:
         """Take what has come."""
         self._octets += octets
@@ -87,3 +92,9 @@ class ReplyParser:
         self._code = code
         self._lines.append((match[3] or b"").decode("utf-8", "replace"))
         return match[2] != b"-"
+
+
+def parse_capabilities(reply: RemoteReply) -> dict[str, str]:
+    """Read the reply to EHLO: keywords in upper case with their parameters (RFC 5321 §4.1.1.1)."""
+    pairs = (line.partition(" ") for line in reply.lines[1:])
+    return {keyword.upper(): parameters.strip() for keyword, _, parameters in pairs if keyword}

@@ -17,7 +17,7 @@ from tripost_domains.delivery.relay.classify import (
 )
 from tripost_domains.delivery.relay.host import Host, parse_literal
 from tripost_domains.delivery.relay.link import Link, LinkLost, TlsFailed
-from tripost_domains.delivery.relay.reply import RemoteReply
+from tripost_domains.delivery.relay.reply import RemoteReply, parse_capabilities
 from tripost_domains.delivery.relay.sending import Sending, rcpt_command
 from tripost_domains.delivery.relay.stuffing import DotStuffer
 from tripost_shared.mail.reply import SmtpReply
@@ -54,6 +54,7 @@ class SmtpSession:
         self._patience = patience
         self.is_in_doubt = False  # the final dot is sent, and no reply to it has come
         self._needs_reset = False
+        self._is_over = False  # the host ends it (421), or its replies are not to be relied upon
 
     @staticmethod
     async def open(host: Host, hello_name: str, patience: Patience, tls: str, context: ssl.SSLContext) -> "SmtpSession":
@@ -78,7 +79,7 @@ class SmtpSession:
     @property
     def is_usable(self) -> bool:
         """Whether another transaction can begin, as far as can be seen without asking."""
-        return self._link.is_quiet
+        return self._link.is_quiet and not self._is_over
 
     async def transact(self, sending: Sending, attempt: Attempt) -> None:
         """Send the message to the recipients that are left, and decide about each.
@@ -150,6 +151,8 @@ class SmtpSession:
             await self._link.start_tls(context, server_name, self._patience.greeting)
         except TlsFailed as error:
             raise self._broken_tls(tls, str(error)) from error
+        except LinkLost as error:
+            raise HostFailure(lost(Step.TLS, self.host, str(error))) from error
         self.tls = self._link.tls_version()
         try:
             await self._hello()
@@ -164,7 +167,7 @@ class SmtpSession:
     async def _opening_reply(self, step: Step, command: str = "") -> RemoteReply:
         try:
             if command:
-                self._link.write(command.encode())
+                self._link.command(command.encode())
             return await self._link.reply(self._patience.greeting)
         except LinkLost as error:
             raise HostFailure(lost(step, self.host, str(error))) from error
@@ -172,33 +175,43 @@ class SmtpSession:
     async def _burst(self, sending: Sending, recipients: Sequence[str], attempt: Attempt) -> bool:
         """Send MAIL, all RCPT and DATA at once (RFC 2920); tells whether the host asks for content."""
         commands = [sending.mail_command(self.capabilities), *map(rcpt_command, recipients), b"DATA\r\n"]
-        self._link.write(b"".join(commands))
+        self._link.command(b"".join(commands))
         mail = await self._reply()
         if mail.code // 100 != 2:
-            attempt.decide(recipients, classify(mail, Step.MAIL, self.host))
+            attempt.decide(recipients, self._refusal(mail, Step.MAIL))
         for recipient in recipients:
             reply = await self._reply()
             if recipient not in attempt.decided and reply.code // 100 != 2:
-                attempt.decide([recipient], classify(reply, Step.RCPT, self.host))
+                attempt.decide([recipient], self._refusal(reply, Step.RCPT))
         return self._may_send(await self._reply(), attempt)
 
     async def _one_by_one(self, sending: Sending, recipients: Sequence[str], attempt: Attempt) -> bool:
         """Send MAIL, each RCPT and DATA after the reply to the last; tells whether the host asks for content."""
         mail = await self._ask(sending.mail_command(self.capabilities))
         if mail.code // 100 != 2:
-            attempt.decide(recipients, classify(mail, Step.MAIL, self.host))
+            attempt.decide(recipients, self._refusal(mail, Step.MAIL))
             return False
         for recipient in recipients:
             reply = await self._ask(rcpt_command(recipient))
             if reply.code // 100 != 2:
-                attempt.decide([recipient], classify(reply, Step.RCPT, self.host))
+                attempt.decide([recipient], self._refusal(reply, Step.RCPT))
         return bool(attempt.left) and self._may_send(await self._ask(b"DATA\r\n"), attempt)
 
     def _may_send(self, reply: SmtpReply, attempt: Attempt) -> bool:
         if reply.code == 354:
             return True
-        attempt.decide_rest(classify(reply, Step.DATA, self.host))
+        attempt.decide_rest(self._refusal(reply, Step.DATA))
         return False
+
+    def _refusal(self, reply: SmtpReply, step: Step) -> Outcome:
+        """Say what a reply means that is not the one hoped for.
+
+        Raises LinkLost when it is none to this command at all (such as 354 to RCPT): then no reply can be relied upon.
+        """
+        if reply.code < 400:
+            self.close()
+            raise LinkLost(f"unexpected reply {reply}")
+        return classify(reply, step, self.host)
 
     async def _send(self, sending: Sending, attempt: Attempt) -> None:
         """Send the content and the final dot, and decide about the recipients by the reply to it, or its absence.
@@ -208,9 +221,10 @@ class SmtpSession:
         try:
             await self._send_content(sending, attempt)
         except LinkLost:
-            early = self._link.pending_reply()  # such as "552 too large", said before the connection was closed
+            early = self._link.pending_reply()  # such as "552 too large", said while the content was coming
             if early is None or early.code < 400:
                 raise
+            self.close()
             attempt.decide_rest(classify(early.summary(), Step.END, self.host))
             return
         except BaseException:
@@ -226,17 +240,20 @@ class SmtpSession:
         stuffer = DotStuffer()
         whole = sending.whole()
         if whole is not None:
-            self._link.write(stuffer.feed(whole) + stuffer.end())
+            self._link.command(stuffer.feed(whole) + stuffer.end())
             attempt.hand_over()
             return
         async for chunk in sending.chunks():
-            self._link.write(stuffer.feed(chunk))
+            self._link.command(stuffer.feed(chunk))
             await self._link.drain(self._patience.block)
-        self._link.write(stuffer.end())
+        self._link.command(stuffer.end())
         attempt.hand_over()
 
     async def _final_outcome(self) -> Outcome:
-        """Wait for the reply to the final dot; one that has come counts, whatever breaks at the same time."""
+        """Wait for the reply to the final dot; one that has come counts, whatever breaks at the same time.
+
+        That the message was taken is believed only if it was said after we had sent the final dot.
+        """
         try:
             await self._link.drain(self._patience.block)
             reply = await self._link.reply(self._patience.final)
@@ -245,11 +262,15 @@ class SmtpSession:
             if early is None:
                 return lost(Step.END, self.host, str(error))
             reply = early
+        if reply.code < 400 and self._link.was_interrupted:
+            self.close()
+            return lost(Step.END, self.host, f"it said {reply.summary()} before it had all of the message")
+        self._is_over = reply.code == 421 or 300 <= reply.code < 400
         return classify(reply.summary(), Step.END, self.host)
 
     async def _send_nothing(self) -> None:
         """End a DATA that the host accepted although it refused every recipient (RFC 2920 §3.1)."""
-        self._link.write(b".\r\n")
+        self._link.command(b".\r\n")
         await self._link.reply(self._patience.command)
 
     async def _reset(self) -> None:
@@ -262,20 +283,13 @@ class SmtpSession:
             raise HostFailure(classify_opening(reply, Step.MAIL, self.host))
 
     async def _ask(self, command: bytes) -> SmtpReply:
-        self._link.write(command)
+        self._link.command(command)
         return await self._reply()
 
     async def _reply(self) -> SmtpReply:
         reply = await self._link.reply(self._patience.command)
-        if reply.code == 421:
-            self._needs_reset = True
+        self._is_over = self._is_over or reply.code == 421  # RFC 5321 §3.8: it is closing the connection
         return reply.summary()
-
-
-def parse_capabilities(reply: RemoteReply) -> dict[str, str]:
-    """Read the reply to EHLO: keywords in upper case with their parameters (RFC 5321 §4.1.1.1)."""
-    pairs = (line.partition(" ") for line in reply.lines[1:])
-    return {keyword.upper(): parameters.strip() for keyword, _, parameters in pairs if keyword}
 
 
 async def say_goodbye_all(sessions: Sequence[SmtpSession]) -> None:
