@@ -93,6 +93,20 @@ def test_a_refusal_before_mail_fails_the_message_only_if_it_says_never(code: int
     assert classify_opening(SmtpReply(code, "", "text"), Step.GREETING, HOST).result is result
 
 
+@pytest.mark.parametrize(
+    ("step", "enhanced", "result"),
+    [
+        pytest.param(Step.RCPT, "", Result.DEFERRED, id="too many, as of old"),
+        pytest.param(Step.RCPT, "5.5.3", Result.DEFERRED, id="too many"),
+        pytest.param(Step.RCPT, "5.2.2", Result.FAILED, id="mailbox full"),
+        pytest.param(Step.END, "", Result.FAILED, id="message too large"),
+    ],
+)
+def test_552_at_rcpt_is_for_now_unless_it_says_otherwise(step: Step, enhanced: str, result: Result) -> None:
+    """RFC 5321 §4.5.3.1.10."""
+    assert classify(SmtpReply(552, enhanced, "text"), step, HOST).result is result
+
+
 def test_a_loss_after_the_final_dot_names_the_uncertainty() -> None:
     outcome = lost(Step.END, HOST, "closed by the host")
     assert outcome.result is Result.DEFERRED

@@ -26,6 +26,11 @@ class Step(StrEnum):
 NO_MAIL_HERE: Final = frozenset({521, 556})
 
 
+# RFC 5321 §4.5.3.1.10: at RCPT 552 is what old hosts say for 452, "too many recipients". One that says by its enhanced
+# code that it means something else (RFC 3463: 5.2.2 mailbox full, 5.3.4 message too big) is taken at its word.
+TOO_MANY_RECIPIENTS: Final = frozenset({"", "5.0.0", "5.5.3"})
+
+
 class HostFailure(Exception):
     """This host cannot be used now, or not for all: the next one may be tried for recipients that are left.
 
@@ -40,9 +45,10 @@ class HostFailure(Exception):
 def classify(reply: SmtpReply, step: Step, host: Host) -> Outcome:
     """Say what a reply means for the recipient: at END 2yz is done; 4yz defers, 5yz fails, anything else defers."""
     detail = f"while {step}"
-    if reply.is_permanent:
+    is_for_now = step is Step.RCPT and reply.code == 552 and reply.enhanced in TOO_MANY_RECIPIENTS
+    if reply.is_permanent and not is_for_now:
         return Outcome(Result.FAILED, reply, str(host), host.name, detail)
-    if reply.is_transient:
+    if reply.is_transient or is_for_now:
         return Outcome(Result.DEFERRED, reply, str(host), host.name, detail)
     if step is Step.END and 200 <= reply.code < 300:
         return Outcome(Result.RELAYED, reply, str(host), host.name)
