@@ -32,8 +32,9 @@ START_WITHIN_SECONDS = 30.0
 class RunningAdmin:
     """Runs the service in a thread, on a port that the system chose."""
 
-    def __init__(self, home: Path, nats_url: str) -> None:
+    def __init__(self, home: Path, nats_url: str, max_connections: int = 200) -> None:
         self.home = home
+        self._max_connections = max_connections
         self.nats_url = nats_url
         self.service: AdminService | None = None
         self._loop = asyncio.new_event_loop()
@@ -45,7 +46,8 @@ class RunningAdmin:
         self._logs = structlog.get_config()
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
         settings = CommonSettings(home=self.home, nats_url=self.nats_url, hostname="admin.example")
-        self.service = AdminService(settings, AdminSettings(listen=Listen("127.0.0.1:0")))
+        admin = AdminSettings(listen=Listen("127.0.0.1:0"), max_connections=self._max_connections)
+        self.service = AdminService(settings, admin)
         self.service.bind()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

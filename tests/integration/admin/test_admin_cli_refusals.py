@@ -116,11 +116,13 @@ def test_only_the_clusters_own_certificate_is_trusted(admin: RunningAdmin, tmp_p
 def test_a_server_that_is_not_tripost_is_told_apart(admin: RunningAdmin, tmp_path: Path) -> None:
     class Other(BaseHTTPRequestHandler):
         status = 502
+        media_type = "text/html"
 
         def do_GET(self) -> None:
             self.send_response(self.status)
+            self.send_header("Content-Type", self.media_type)
             self.end_headers()
-            self.wfile.write(b"<html>Bad gateway</html>")
+            self.wfile.write(b"<html>Bad gateway</html>" if self.media_type == "text/html" else b"overloaded\nat x")
 
         def log_message(self, *_: object) -> None:
             pass
@@ -132,13 +134,18 @@ def test_a_server_that_is_not_tripost_is_told_apart(admin: RunningAdmin, tmp_pat
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     results = []
-    for status in (502, 200):
-        Other.status = status
+    for status, media_type in ((502, "text/html"), (200, "text/html"), (503, "text/plain; charset=utf-8")):
+        Other.status, Other.media_type = status, media_type
         url = f"https://127.0.0.1:{server.server_port}"
         results.append((status, invoke("domain", "list", "--url", url, TRIPOST_HOME=str(admin.home))))
     server.shutdown()
     thread.join()
     server.server_close()
+    overloaded = results.pop()[1]
+    assert overloaded.returncode == 5
+    assert overloaded.stderr.endswith(
+        "answered 503 Service Unavailable, but not as Tripost does. It says: overloaded\n"
+    )
     for status, result in results:
         assert (result.returncode, str(status) in result.stderr, "<html>" in result.stderr) == (1, True, False)
         assert "not as Tripost does" in result.stderr

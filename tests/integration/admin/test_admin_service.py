@@ -175,17 +175,6 @@ def test_status_names_every_instance_and_what_is_missing(tmp_path: Path, nats: N
         ]
 
 
-def test_a_client_that_says_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tripost_admin_api.adapters.https_server.FIRST_REQUEST_WITHIN_SECONDS", 0.3)
-    with RunningAdmin(tmp_path, f"nats://127.0.0.1:{free_port()}") as admin:
-        context = ssl.create_default_context(cafile=str(tmp_path / "tls" / "admin.crt"))
-        port = int(admin.url.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
-            tls = context.wrap_socket(plain, server_hostname="127.0.0.1")
-            tls.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n")
-            assert tls.recv(100) == b""
-
-
 @pytest.mark.parametrize(
     ("variables", "told"),
     [

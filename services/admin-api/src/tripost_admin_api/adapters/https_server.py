@@ -4,21 +4,24 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from tripost_admin_api.api.problems import Problem
 from tripost_shared.settings import SettingsError
 
 log = structlog.get_logger()
 
-FIRST_REQUEST_WITHIN_SECONDS: Final = 15.0
-IDLE_SECONDS: Final = 30
+HANDSHAKE_WITHIN_SECONDS: Final = 10.0  # of TLS
+REQUEST_WITHIN_SECONDS: Final = 10.0  # a whole header, from the connection or the header's first octet on
+IDLE_SECONDS: Final = 30  # between two requests
+CLOSE_WITHIN_SECONDS: Final = 5.0  # for the client to end TLS too; one that idles does not read that we do
 SHUTDOWN_SECONDS: Final = 3
 LARGEST_HEADER_OCTETS: Final = 32 * 1024
 
@@ -43,27 +46,85 @@ def _no_pass_phrase() -> str:
 
 
 class _Protocol(H11Protocol):
-    """A client that connects and says no whole request header in time is sent away."""
+    """A client that says no whole request header in time is cut off, be it the first request or a later one.
+
+    uvicorn itself limits only how long nothing at all comes between two requests.
+    """
+
+    _due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._first_request = self.loop.call_later(FIRST_REQUEST_WITHIN_SECONDS, self._end_if_silent)
+        self._expect_request()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._expect_request()  # what has come is the beginning of a header, or the rest of a refused body
+        else:
+            self._expect_nothing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._first_request.cancel()
+        self._expect_nothing()
         super().connection_lost(exc)
 
-    def _end_if_silent(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
-            self.transport.close()
+    def _expect_request(self) -> None:
+        if self._due is None:
+            self._due = self.loop.call_later(REQUEST_WITHIN_SECONDS, self._cut_off)
+
+    def _expect_nothing(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+
+    def _cut_off(self) -> None:
+        self.transport.abort()  # to close is to wait for the client once more
 
 
 class _Server(uvicorn.Server):
-    """Signals are the runner's."""
+    """Signals are the runner's, and TLS has time limits, for which uvicorn has no options."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on sockets that listen already; the application has no lifespan events."""
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                lambda: _Protocol(self.config, self.server_state, {}),
+                sock=listener,
+                ssl=self.config.ssl,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=HANDSHAKE_WITHIN_SECONDS,
+                ssl_shutdown_timeout=CLOSE_WITHIN_SECONDS,
+            )
+            for listener in sockets or ()
+        ]
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Limited:
+    """Refuses requests on connections over the limit, and says why; uvicorn's own limit says it in no JSON."""
+
+    def __init__(self, app: ASGIApp, max_connections: int) -> None:
+        self._app = app
+        self._max_connections = max_connections
+        self.connections: Collection[Any] = ()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if len(self.connections) <= self._max_connections:
+            await self._app(scope, receive, send)
+            return
+        log.warning("request refused: too many connections", limit=self._max_connections)
+        problem = Problem(
+            "unavailable",
+            f"There are more than {self._max_connections} connections (TRIPOST_ADMIN_MAX_CONNECTIONS); try again soon.",
+            headers={"Retry-After": "2", "Connection": "close"},
+        )
+        await problem.response()(scope, receive, send)
 
 
 class HttpsServer:
@@ -71,8 +132,9 @@ class HttpsServer:
 
     def __init__(self, app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext, max_connections: int) -> None:
         self._listener = listener
+        limited = _Limited(app, max_connections)
         config = uvicorn.Config(
-            app,
+            limited,
             http=_Protocol,
             ws="none",
             lifespan="off",
@@ -84,11 +146,11 @@ class HttpsServer:
             proxy_headers=False,
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-            limit_concurrency=max_connections,
             h11_max_incomplete_event_size=LARGEST_HEADER_OCTETS,
         )
         config.load()
         self._server = _Server(config)
+        limited.connections = self._server.server_state.connections
         self._serving: asyncio.Task[None] | None = None
 
     @property
@@ -100,11 +162,17 @@ class HttpsServer:
     async def start(self) -> None:
         """Serve from now on."""
         self._serving = asyncio.create_task(self._server.serve([self._listener]))
+        self._serving.add_done_callback(self._say_end)
         while not self._server.started:
             if self._serving.done():
                 self._serving.result()
                 raise RuntimeError("the HTTPS server ended as it started")
             await asyncio.sleep(0.01)
+
+    def _say_end(self, serving: asyncio.Task[None]) -> None:
+        if not self._server.should_exit:
+            error = None if serving.cancelled() else serving.exception()
+            log.critical("the HTTPS server has ended: restart admin-api", exc_info=error)
 
     async def stop(self) -> None:
         """Take no new connections, finish the requests at hand, close."""

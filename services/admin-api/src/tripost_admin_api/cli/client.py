@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PREFIX = "/api/v1/"
 WITHIN_SECONDS = 20.0
 LARGEST_PAGE = 500
+SHOWN_CHARACTERS = 200  # of what another server says, such as a proxy
 
 EXIT_CODES = {
     400: ExitCode.USAGE,
@@ -125,7 +126,10 @@ class Client:
             raise CommandFailed(self._of_another_server(answer)) from None
 
     def _of_another_server(self, answer: httpx.Response) -> str:
-        return f"{self.place.url} answered {answer.status_code} {answer.reason_phrase}, but not as Tripost does."
+        said = f"{self.place.url} answered {answer.status_code} {answer.reason_phrase}, but not as Tripost does."
+        is_text = answer.headers.get("content-type", "").startswith("text/plain")
+        words = answer.text.strip().partition("\n")[0][:SHOWN_CHARACTERS] if is_text else ""
+        return f"{said} It says: {words}" if words else said
 
     def _pages(self, where: str, most: int | None, query: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
         cursor: str | None = ""
