@@ -1,12 +1,15 @@
 """How sessions end otherwise than by QUIT."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from dialog import Dialog
 from edge_world import EdgeWorld
+from tripost_edge.session.command import MAX_AUTH_LINE_OCTETS
+from tripost_edge.session.inbox import MAX_EXCESS_OCTETS
 
 Start = Callable[..., Awaitable[EdgeWorld]]
 
@@ -117,3 +120,24 @@ async def test_an_accepted_message_is_worth_as_many_idle_commands_again(running:
                  S: 250 *\n"""
     async with await world.greeted() as client:
         await client(5 * message)
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        pytest.param(b"NOOP ", id="a command"),
+        pytest.param(b"AUTH PLAIN ", id="an initial response"),
+        pytest.param(b"AUTH PLAIN\r\n", id="a response"),
+        pytest.param(b"MAIL FROM:<>\r\nRCPT TO:<ann@dest.example>\r\nRCPT TO:<", id="a pipelined recipient"),
+    ],
+)
+async def test_a_line_without_end_ends_the_session(
+    world: EdgeWorld, client_tls: ssl.SSLContext, beginning: bytes
+) -> None:
+    listener = "submissions" if beginning.startswith(b"AUTH") else "mx"
+    async with await world.greeted(listener, tls=client_tls, implicit_tls=listener == "submissions") as client:
+        begun = beginning.rpartition(b"\r\n")[2]
+        client.send(beginning.ljust(len(beginning) - len(begun) + MAX_AUTH_LINE_OCTETS + MAX_EXCESS_OCTETS + 1, b"x"))
+        (*_, last) = (await client.read_to_end()).splitlines()
+        assert last == b"421 4.7.0 Line without end, closing"
+    await world.until_sessions(0)

@@ -16,7 +16,7 @@ from aiosmtpd.smtp import SMTP
 
 from tripost_edge.limits.pace import Overdue, Pace, Patience
 from tripost_edge.session import replies
-from tripost_edge.session.inbox import Inbox
+from tripost_edge.session.inbox import EndlessLine, Inbox
 from tripost_shared.mail.reply import SmtpReply
 
 PAUSE_ABOVE_OCTETS: Final = 64 * 1024  # unread octets of one client; its TCP window closes then
@@ -149,12 +149,12 @@ class Wire(SMTP):
         if self._lines_in_a_row >= LINES_IN_A_ROW:
             self._lines_in_a_row = 0
             await asyncio.sleep(0)
-        line = self._inbox.take_line()
+        line = self._next_line()
         if line is None:
             self._pace.wait_for_command(self.loop.time())
             while line is None:
                 await self.more()
-                line = self._inbox.take_line()
+                line = self._next_line()
             self._pace.stop_waiting()
             self._lines_in_a_row = 0
             return line
@@ -164,6 +164,12 @@ class Wire(SMTP):
             await self.flush()
             self._pace.stop_waiting()
         return line
+
+    def _next_line(self) -> bytes | None:
+        try:
+            return self._inbox.take_line()
+        except EndlessLine as error:
+            raise SessionOver(replies.ENDLESS_LINE, because="line without end") from error
 
     def count_lines(self, lines: int) -> None:
         """Note that so many were taken otherwise than by `read_line`."""

@@ -9,10 +9,15 @@ from typing import Final
 from tripost_edge.session.command import MAX_AUTH_LINE_OCTETS
 
 CRLF: Final = b"\r\n"
+MAX_EXCESS_OCTETS: Final = 64 * 1024  # of a line that is too long, which are dropped in the hope of its CRLF
 
 
 class LineTooLong(Exception):
     """A line was longer than any may be; it has been dropped up to its CRLF."""
+
+
+class EndlessLine(Exception):
+    """A line goes on far beyond what any may have: whoever sends it speaks no SMTP."""
 
 
 class Inbox:
@@ -21,7 +26,7 @@ class Inbox:
     def __init__(self) -> None:
         self._octets = b""
         self._start = 0
-        self._is_dropping = False
+        self._dropped_octets = 0  # of the line at hand, which is too long
 
     def __len__(self) -> int:
         return len(self._octets) - self._start
@@ -35,16 +40,22 @@ class Inbox:
         self._start = 0
 
     def take_line(self) -> bytes | None:
-        """Give the next line without its CRLF, None while it is not complete; raises LineTooLong at its end."""
+        """Give the next line without its CRLF, None while it is not complete.
+
+        Raises LineTooLong at the end of one that is, EndlessLine when that does not come.
+        """
         end = self._octets.find(CRLF, self._start)
+        size_octets = self._dropped_octets + (len(self) if end < 0 else end - self._start)
+        if size_octets > MAX_AUTH_LINE_OCTETS + MAX_EXCESS_OCTETS:
+            raise EndlessLine
         if end < 0:
-            if len(self) > MAX_AUTH_LINE_OCTETS + 1:
+            if size_octets > MAX_AUTH_LINE_OCTETS + 1:
                 self._drop_the_beginning()
             return None
         line = self._octets[self._start : end]
         self._start = end + 2
-        if self._is_dropping or len(line) > MAX_AUTH_LINE_OCTETS:
-            self._is_dropping = False
+        self._dropped_octets = 0
+        if size_octets > MAX_AUTH_LINE_OCTETS:
             raise LineTooLong
         return line
 
@@ -53,7 +64,7 @@ class Inbox:
         start = self._start
         return (
             self._octets[start : start + len(verb)].upper() == verb
-            and not self._is_dropping
+            and not self._dropped_octets
             and self._octets.find(CRLF, start) >= 0
         )
 
@@ -78,6 +89,7 @@ class Inbox:
         self._start = 0
 
     def _drop_the_beginning(self) -> None:
-        self._is_dropping = True
-        self._octets = b"\r" if self._octets.endswith(b"\r") else b""
+        kept = b"\r" if self._octets.endswith(b"\r") else b""
+        self._dropped_octets += len(self) - len(kept)
+        self._octets = kept
         self._start = 0

@@ -3,7 +3,7 @@
 from typing import Final
 
 from tripost_edge.session.command import parse_command
-from tripost_edge.session.inbox import CRLF, Inbox, LineTooLong
+from tripost_edge.session.inbox import CRLF, EndlessLine, Inbox, LineTooLong
 from tripost_shared.mail.failures import PermanentFailure
 
 MAX_BATCH: Final = 200
@@ -17,6 +17,8 @@ def take_recipients(inbox: Inbox) -> list[str]:
             line = inbox.take_line() or b""
         except LineTooLong:
             inbox.put_back(CRLF)
+            break
+        except EndlessLine:  # it is still there, and ends the session when it is its turn
             break
         try:
             arguments.append(parse_command(line).argument)

@@ -24,6 +24,7 @@ TOO_MANY_SESSIONS: Final = SmtpReply(421, "4.3.2", "Too many connections, please
 SHUTTING_DOWN: Final = SmtpReply(421, "4.3.2", "Service is shutting down, please try again later")
 TOO_MANY_ERRORS: Final = SmtpReply(421, "4.7.0", "Too many errors, closing")
 TOO_MANY_IDLE_COMMANDS: Final = SmtpReply(421, "4.7.0", "Too many commands without a message, closing")
+ENDLESS_LINE: Final = SmtpReply(421, "4.7.0", "Line without end, closing")
 TOO_MANY_MESSAGES: Final = SmtpReply(421, "4.7.0", "Too many messages in one session, please connect again")
 LOGIN_OVER: Final = SmtpReply(421, "4.7.0", "Login is not valid any more, please connect and log in again")
 TOO_MANY_AUTH_FAILURES: Final = SmtpReply(421, "4.7.0", "Too many failed authentications, closing")
