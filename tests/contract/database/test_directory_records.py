@@ -177,11 +177,12 @@ async def test_the_first_domain_is_the_oldest(records: DirectoryRecords) -> None
     assert await records.first_domain() == "empty.example"
 
 
-async def test_a_route_for_all_never_takes_mail_from_anyone(database: AsyncEngine) -> None:
-    """One wrong tick would make an open relay."""
+@pytest.mark.parametrize("route", ["*", ".example", "example"], ids=["all", "a top-level domain", "its name"])
+async def test_a_route_for_all_never_takes_mail_from_anyone(database: AsyncEngine, route: str) -> None:
+    """One wrong tick would make an open relay, also one that was made when such rows were not refused."""
     async with writing(database) as connection:
-        await fill_route(connection, "*", ["smart.example:25", "may", "anyone"])
-    domain, _ = await SqlDirectoryRecords(database).load("else.example", ["ann"])
+        await fill_route(connection, route, ["smart.example:25", "may", "anyone"])
+    domain, _ = await SqlDirectoryRecords(database).load("example" if route == "example" else "else.example", ["ann"])
     assert domain.route == RouteRecord("smart.example", 25, "may", accepts_from_anyone=False)
 
 

@@ -205,6 +205,7 @@ async def test_a_foreign_address_goes_to(recipient: str, directory: str, hop: Ne
         "a route that takes mail from anyone": ("route partner.example mx may anyone", RELAY),
         "a plain route": ("route partner.example mx", FOREIGN),
         "a route for all never opens the relay": ("route * smart.example:25 may anyone", FOREIGN),
+        "a route for a top-level domain never opens it": ("route .example smart.example:25 may anyone", FOREIGN),
         "our own domains have no route": ("route partner.example mx may anyone; mailbox eve@partner.example", LOCAL),
     },
 )

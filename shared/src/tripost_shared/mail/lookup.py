@@ -13,3 +13,8 @@ def candidates(local_part: str) -> tuple[str, ...]:
     whole = local_part.lower()
     base, plus, _ = whole.partition(DETAIL_SEPARATOR)
     return (whole, base) if plus and base else (whole,)
+
+
+def relayable_from_anyone(route: str) -> bool:
+    """Tell whether a route may take mail from any client: not one for all domains, or for all of a top-level domain."""
+    return "." in route.removeprefix(".")

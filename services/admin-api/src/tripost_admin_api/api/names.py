@@ -83,11 +83,6 @@ def route_domain(text: str) -> str:
     return "." + domain(text[1:]) if text.startswith(".") else domain(text)
 
 
-def relayable_from_anyone(route: str) -> bool:
-    """Tell whether a route may take mail from any client: not one for all domains, or for all of a top-level domain."""
-    return "." in route.removeprefix(".")
-
-
 def host(text: str) -> str:
     """Give a host's name or its bare IPv4 or IPv6 address; raises ValueError."""
     text = text.strip()

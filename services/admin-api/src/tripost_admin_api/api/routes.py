@@ -15,6 +15,7 @@ from tripost_admin_api.api.models import Host, Incoming, Outgoing, Page, RouteDo
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem, invalid
 from tripost_shared.database.models import Route
+from tripost_shared.mail.lookup import relayable_from_anyone
 
 router = APIRouter(prefix="/routes", tags=["routes"])
 
@@ -39,7 +40,7 @@ class RouteIn(RouteSettings):
 
     @model_validator(mode="after")
     def _not_for_everyone(self) -> "RouteIn":
-        if self.accepts_from_anyone and not names.relayable_from_anyone(self.domain):
+        if self.accepts_from_anyone and not relayable_from_anyone(self.domain):
             raise ValueError(_open_relay(self.domain))
         return self
 
@@ -96,7 +97,7 @@ async def replace_route(domain: str, body: RouteSettings, parts: PartsNeeded, ac
     """Replace all of a route's settings; what is left out has its default."""
     async with parts.changing(actor) as change:
         row = await _found(change.session, domain)
-        if body.accepts_from_anyone and not names.relayable_from_anyone(row.domain):
+        if body.accepts_from_anyone and not relayable_from_anyone(row.domain):
             raise invalid("body.accepts_from_anyone", _open_relay(row.domain))
         before = _audited(row)
         for name, value in body.model_dump().items():

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from tripost_domains.directory.model import CredentialRecord, DomainRecord, LocalPartRecord, RouteRecord, SenderRecord
 from tripost_domains.directory.resolution import route_names
 from tripost_domains.ports import DirectoryUnavailable
+from tripost_shared.mail.lookup import relayable_from_anyone
 
 
 @dataclass(slots=True)
@@ -117,7 +118,7 @@ class MemoryDirectoryRecords:
             host=name or None,
             port=int(port) if name else 25,
             tls=rest[1] if len(rest) > 1 else "may",
-            accepts_from_anyone="anyone" in rest and domain != "*",
+            accepts_from_anyone="anyone" in rest and relayable_from_anyone(domain),
         )
 
 

@@ -18,6 +18,7 @@ from tripost_domains.directory.resolution import route_names
 from tripost_domains.ports import DirectoryUnavailable
 from tripost_shared.database.models import JSON_TEXT, Alias, Domain, Mailbox, Route, SenderGrant
 from tripost_shared.database.transactions import DatabaseUnavailable, reading
+from tripost_shared.mail.lookup import relayable_from_anyone
 
 CATCH_ALL: Final = "*"
 PARTS_AT_ONCE: Final = 500
@@ -101,13 +102,16 @@ class SqlDirectoryRecords:
 
 
 async def _route(connection: AsyncConnection, domain: str) -> RouteRecord | None:
-    """Give the most specific route; one for any domain never opens the relay to anyone."""
+    """Give the most specific route; one for any domain, or any of a top-level domain, never opens the relay to anyone.
+
+    Such a row is refused where routes are made; one from before that, or by another hand, must not act either.
+    """
     names = route_names(domain)
     routes = {row.domain: row for row in await connection.execute(_ROUTES, {"names": names})}
     for name in names:
         if name in routes:
             row = routes[name]
-            return RouteRecord(row.host, row.port, row.tls, row.accepts_from_anyone and name != "*")
+            return RouteRecord(row.host, row.port, row.tls, row.accepts_from_anyone and relayable_from_anyone(name))
     return None
 
 
