@@ -6,13 +6,16 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+import structlog
 
 from servers import NatsServer
+from tripost_shared.bus import unanswered
 from tripost_shared.bus.memory import MemoryBus
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.bus.port import Bus, NoAnswer, QuestionTooLarge
 from tripost_shared.contracts.subject import Subject
+from tripost_shared.mail.failures import TransientFailure
 from tripost_shared.settings import CommonSettings
 
 
@@ -87,6 +90,32 @@ async def test_a_handler_that_fails_is_no_answer_and_names_the_error_only(buses:
     with pytest.raises(NoAnswer, match="ValueError") as caught:
         await asker.ask(ADD, Sum((1,)))
     assert "secret" not in str(caught.value)
+
+
+async def test_failures_that_are_expected_are_one_line_without_a_trace_and_told_to_the_asker(
+    buses: list[Bus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may come with every question, as while a database is away."""
+    asker, one, _ = buses
+
+    async def fail(question: Sum) -> Total:
+        raise TransientFailure(because="too many wait")
+
+    await one.serve(ADD, fail)
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            with pytest.raises(NoAnswer, match="too many wait"):
+                await asker.ask(ADD, Sum((1,)))
+        monkeypatch.setattr(unanswered, "SAY_AGAIN_SECONDS", 0.0)
+        with pytest.raises(NoAnswer):
+            await asker.ask(ADD, Sum((1,)))
+    line = {
+        "event": "question not answered",
+        "log_level": "warning",
+        "subject": "test.v1.add",
+        "because": "too many wait",
+    }
+    assert logs == [line, {**line, "others_before": 2}]
 
 
 async def test_a_silent_replica_is_given_up_at_the_deadline(buses: list[Bus]) -> None:

@@ -38,7 +38,12 @@ SPF_PASS = Finding("spf", "pass", evidence={"identity": "mailfrom", "domain": "s
 class Court:
     """A judge with all that is around it in memory."""
 
-    def __init__(self, config: FilterConfig = CONFIG, resolver: Resolver | None = None) -> None:
+    def __init__(
+        self,
+        config: FilterConfig = CONFIG,
+        resolver: Resolver | None = None,
+        content_within: timedelta = timedelta(seconds=1),
+    ) -> None:
         self.clock = FrozenClock()
         self.bucket = MemoryBucket(self.clock)
         self.store = ChunkedStore(self.clock)
@@ -50,7 +55,7 @@ class Court:
             self.bucket,
             KnownTriplets(self.clock),
         )
-        reader = ContentReader(self.store, at_once=1, max_octets=1 << 20, within=timedelta(seconds=1))
+        reader = ContentReader(self.store, at_once=1, max_octets=1 << 20, within=content_within)
         self.judge = Judge(self.watched, around, reader)
 
     async def connection(self, client: Client = STRANGER) -> Verdict:

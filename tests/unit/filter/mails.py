@@ -1,5 +1,6 @@
 """Mail, clients and resolvers that the filter's tests are about."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -47,9 +48,12 @@ class ChunkedStore(MemoryContentStore):
         super().__init__(clock)
         self.chunk_octets = 128 * 1024
         self.readings_until_lost: int | None = None
+        self.is_silent = False
 
     async def open(self, content: Content) -> AsyncIterator[bytes]:
         """Give the octets in chunks; of a lost object the first one."""
+        if self.is_silent:
+            await asyncio.Event().wait()
         is_lost = self.readings_until_lost == 0
         if self.readings_until_lost:
             self.readings_until_lost -= 1

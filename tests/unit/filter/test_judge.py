@@ -9,12 +9,12 @@ from tripost_filter.check import Stage
 from tripost_filter.checks.patterns import EICAR
 from tripost_filter.mail import Mail
 from tripost_filter.scoring import REFUSED_BY_SCORE
-from tripost_shared.content.port import ContentDamaged, ContentMissing, ContentUnavailable
 from tripost_shared.contracts.config import CheckPolicy, DnsblZone, FilterConfig, GreylistPolicy, OnError, PolicyMode
 from tripost_shared.contracts.filter import Action, Finding
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.envelope import Envelope, Recipient
+from tripost_shared.mail.failures import TransientFailure
 from unit.filter.court import CONFIG, Court, results
 from unit.filter.mails import LETTER, LOGGED_IN, SilentResolver
 from unit.filter.signing import signed
@@ -115,18 +115,25 @@ async def test_of_very_large_content_the_beginning_is_examined(court: Court) -> 
 
 
 async def test_content_that_cannot_be_read_is_no_verdict(court: Court) -> None:
-    with pytest.raises(ContentMissing):
+    with pytest.raises(TransientFailure, match="gone"):
         await court.message(Content(5, stored="gone"))
     court.store.is_unavailable = True
-    with pytest.raises(ContentUnavailable):
+    with pytest.raises(TransientFailure, match=r"1\.1"):
         await court.message(Content(5, stored="gone"))
+
+
+async def test_content_that_does_not_come_in_time_is_no_verdict() -> None:
+    court = Court(content_within=timedelta(milliseconds=20))
+    court.store.is_silent = True
+    with pytest.raises(TransientFailure, match="in time"):
+        await court.message(Content(5, stored="slow"))
 
 
 async def test_content_that_is_lost_while_it_is_examined_is_no_verdict(court: Court) -> None:
     """Whatever the checks made of it: the client keeps the message."""
     content = court.store.put("big", LETTER + b"x" * 900_000)
     court.store.readings_until_lost = 1
-    with pytest.raises(ContentDamaged):
+    with pytest.raises(TransientFailure):
         await court.message(content)
 
 

@@ -17,6 +17,7 @@ from tripost_filter.registry import Surroundings, build_checks
 from tripost_filter.scoring import decide
 from tripost_filter.tagging import spam_fields
 from tripost_shared.config.port import Watched
+from tripost_shared.content.port import ContentMissing, ContentUnavailable
 from tripost_shared.contracts.config import FilterConfig
 from tripost_shared.contracts.filter import (
     Action,
@@ -26,6 +27,7 @@ from tripost_shared.contracts.filter import (
     RecipientsQuestion,
     Verdict,
 )
+from tripost_shared.mail.failures import TransientFailure
 
 log = structlog.get_logger()
 
@@ -100,11 +102,15 @@ class Judge:
         return RecipientsAnswer(tuple(await asyncio.gather(*map(judge, question.recipients))), client)
 
     async def message(self, question: MessageQuestion) -> Verdict:
-        """Judge the content; raises when it cannot be read, so that the client keeps the message."""
+        """Judge the content; raises TransientFailure when it cannot be read, so that the client keeps the message."""
         if question.content.inline is not None:
             return await self._judge_content(question, question.content.inline)
-        async with self._reader.reading(question.content) as reading:
-            return await self._judge_content(question, reading.beginning, reading)
+        try:
+            async with self._reader.reading(question.content) as reading:
+                return await self._judge_content(question, reading.beginning, reading)
+        except (ContentMissing, ContentUnavailable, TimeoutError) as error:
+            because = str(error) or "its turn, or its beginning, did not come in time"
+            raise TransientFailure(because=f"content of {question.message_id}: {because}") from error
 
     async def _judge_content(self, question: MessageQuestion, octets: bytes, stored: Reading | None = None) -> Verdict:
         config, pipeline = self._config, self._pipeline

@@ -8,13 +8,11 @@ from itertools import count
 from typing import Any, TypeVar
 
 import msgspec
-import structlog
 
 from tripost_shared.bus.encoding import decode, encode
 from tripost_shared.bus.port import NoAnswer, QuestionTooLarge
+from tripost_shared.bus.unanswered import Unanswered
 from tripost_shared.contracts.subject import Failed, Subject
-
-log = structlog.get_logger()
 
 Question = TypeVar("Question", bound=msgspec.Struct)
 Answer = TypeVar("Answer", bound=msgspec.Struct)
@@ -65,13 +63,13 @@ class MemoryBus:
 
     async def serve(self, subject: Subject[Question, Answer], handler: Callable[[Question], Awaitable[Answer]]) -> None:
         """Answer the subject's questions."""
+        unanswered = Unanswered(subject.name)
 
         async def replica(payload: bytes) -> bytes | Failed:
             try:
                 return encode(await handler(decode(payload, subject.question)))
             except Exception as error:
-                log.exception("question failed", subject=subject.name)
-                return Failed(type(error).__name__)
+                return unanswered.note(error)
 
         self._replicas[subject.name].append(replica)
 

@@ -17,6 +17,7 @@ from tripost_shared.bus.encoding import decode, encode
 from tripost_shared.bus.nats_client import Incoming
 from tripost_shared.bus.nats_link import NO_RESPONDERS, LinkDown, NatsLink, TooLarge
 from tripost_shared.bus.port import NoAnswer, QuestionTooLarge
+from tripost_shared.bus.unanswered import Unanswered
 from tripost_shared.contracts.subject import Failed, Subject
 
 log = structlog.get_logger()
@@ -220,6 +221,7 @@ class _Served(Generic[Question, Answer]):
         self._handler = handler
         self._at_once = at_once
         self._answering = answering
+        self._unanswered = Unanswered(subject.name)
         self._count = 0
 
     def take(self, message: Incoming) -> None:
@@ -240,8 +242,7 @@ class _Served(Generic[Question, Answer]):
         try:
             payload = encode(await self._handler(decode(message.data, self._subject.question)))
         except Exception as error:  # an entrance: the asker must learn of it, whatever it was
-            log.exception("question failed", subject=self._subject.name)
-            self._send(message.reply, encode(Failed(type(error).__name__)), ERROR_HEADER)
+            self._send(message.reply, encode(self._unanswered.note(error)), ERROR_HEADER)
             return
         self._send(message.reply, payload, b"")
 

@@ -33,7 +33,7 @@ class Bus(Protocol):
     async def serve(self, subject: Subject[Question, Answer], handler: Callable[[Question], Awaitable[Answer]]) -> None:
         """Answer the subject's questions, each in a task of its own, until the bus is drained.
 
-        A handler's exception is logged, and the asker told that it failed (`Failed`).
+        A handler's exception is logged, and the asker told that it failed (`Failed`), by a MailFailure also why.
         """
         ...
 
