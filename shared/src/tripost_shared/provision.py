@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 
 from tripost_shared.bus import jetstream
-from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
+from tripost_shared.bus.jetstream import SECOND, JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.content.writer import BUCKET as CONTENT_BUCKET
 from tripost_shared.content.writer import STREAM as CONTENT_STREAM
@@ -24,7 +24,6 @@ from tripost_shared.kv.jetstream import GREYLIST_BUCKET, stream_of_bucket
 from tripost_shared.settings import CommonSettings, SettingsError
 from tripost_shared.spool.events import EVENTS_STREAM
 from tripost_shared.spool.jetstream import UNREADABLE_STREAM, UNREADABLE_SUBJECT
-from tripost_shared.spool.long_pull import SECOND
 from tripost_shared.spool.partitions import stream_of
 
 log = structlog.get_logger()

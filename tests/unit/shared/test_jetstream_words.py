@@ -1,11 +1,12 @@
 """Small words of NATS: statuses, header blocks, times, acknowledgement subjects."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.nats_client import Incoming
+from tripost_shared.spool.bundle import put_back
 from tripost_shared.spool.long_pull import Numbers
 
 
@@ -53,3 +54,7 @@ def test_header_fields_are_found_by_their_name() -> None:
 )
 def test_times_are_read_as_go_writes_them(text: str, microsecond: int) -> None:
     assert jetstream._time(text) == datetime(2026, 11, 24, 4, 23, 49, microsecond, tzinfo=UTC)
+
+
+def test_what_is_put_back_comes_again_after_so_many_nanoseconds() -> None:
+    assert put_back(timedelta(seconds=1.5)) == b'-NAK {"delay": 1500000000}'

@@ -13,6 +13,7 @@ from tripost_shared.bus.nats_client import Incoming
 from tripost_shared.bus.nats_link import LinkDown, NatsLink, TooLarge
 
 API: Final = "$JS.API"
+SECOND: Final = 1_000_000_000  # JetStream counts nanoseconds
 WITHIN_SECONDS: Final = 5.0
 SCAN_BATCH: Final = 256
 

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from tripost_shared.bus.encoding import decode
+from tripost_shared.bus.jetstream import SECOND
 from tripost_shared.contracts.spool import SpooledMessage
 
 MAX_MESSAGES: Final = 15  # MessagePack's short form of an array, whose first octet tells the count
@@ -125,4 +126,4 @@ class Parcel:
 
 def put_back(delay: timedelta) -> bytes:
     """Give the answer that has a message come again after the delay."""
-    return b'-NAK {"delay": %d}' % int(delay.total_seconds() * 1_000_000_000)
+    return b'-NAK {"delay": %d}' % int(delay.total_seconds() * SECOND)

@@ -22,13 +22,12 @@ import msgspec
 import structlog
 
 from tripost_shared.bus import jetstream
-from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
+from tripost_shared.bus.jetstream import SECOND, JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_client import Incoming
 from tripost_shared.bus.nats_link import LinkDown, NatsLink
 
 log = structlog.get_logger()
 
-SECOND: Final = 1_000_000_000  # JetStream counts nanoseconds
 EXPIRES_SECONDS: Final = 30
 HEARTBEAT_SECONDS: Final = 5
 SILENCE_SECONDS: Final = 2.5 * HEARTBEAT_SECONDS  # a pull of which nothing was heard for so long is dead

@@ -7,10 +7,11 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
+from tripost_shared.bus.jetstream import SECOND
 from tripost_shared.bus.nats_client import Incoming
 from tripost_shared.bus.nats_link import LinkDown, NatsLink
 from tripost_shared.spool.buffer import Buffer, Waiting
-from tripost_shared.spool.long_pull import SECOND, LongPull, Numbers
+from tripost_shared.spool.long_pull import LongPull, Numbers
 from tripost_shared.spool.port import SpoolUnavailable
 
 log = structlog.get_logger()
