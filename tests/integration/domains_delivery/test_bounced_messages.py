@@ -43,6 +43,15 @@ async def test_the_sender_gets_one_dsn_for_all_recipients_that_failed(delivery: 
     assert "Subject: Hello" in text
 
 
+async def test_a_failure_is_not_told_to_be_later_than_its_bounce(delivery: Delivery) -> None:
+    """It is recorded later, once the DSN is in the spool, and in a trace it stands before what it has led to."""
+    delivery.records.add("mailbox ann@sender.example")
+    message = make_message("gone@dest.example")
+    await delivery.spool.publish(message)
+    await delivery.until(lambda: Fact.FAILED in {fact for fact, _ in delivery.facts(message.id)})
+    assert delivery.event(Fact.FAILED).at <= delivery.event(Fact.BOUNCED).at
+
+
 async def test_the_bounce_is_a_message_of_its_own_that_leads_back(delivery: Delivery) -> None:
     delivery.records.add("mailbox ann@sender.example")
     message = make_message("gone@dest.example")

@@ -165,6 +165,7 @@ class Settlement:
         if not found.failed:
             return
         failures = [(each, before) for each, before, _ in found.failed]
+        failed_at = self._clock.now()  # before the DSN was made of it, as the trace is to show
         try:
             because = await self._bouncer.bounce(message, failures, may_be_told=may_be_told)
         except NotSpooled as error:
@@ -176,12 +177,14 @@ class Settlement:
             ]
             found.failed = []
             return
-        self._record(message, [(_explained(each, because), before) for each, before in failures])
+        self._record(message, [(_explained(each, because), before) for each, before in failures], failed_at)
 
-    def _record(self, message: SpooledMessage, attempted: Sequence[tuple[Attempted, int]]) -> None:
-        now = self._clock.now()
+    def _record(
+        self, message: SpooledMessage, attempted: Sequence[tuple[Attempted, int]], at: datetime | None = None
+    ) -> None:
+        at = at or self._clock.now()
         for each, before in attempted:
-            self._events.record(attempt_fact(message.id, each, before + 1, now))
+            self._events.record(attempt_fact(message.id, each, before + 1, at))
 
 
 def _untold(attempted: Attempted, because: str) -> Attempted:
