@@ -181,6 +181,35 @@ async def test_a_sessions_id_shows_all_its_messages_and_what_was_before_them(api
     assert one["session_messages"] == [first]
 
 
+async def test_a_message_shows_of_its_session_how_the_client_came_to_it_and_no_other_refusals(
+    api: Api, tracking: Tracking
+) -> None:
+    first = tracking.new_id()
+    session_id, second = session_of(first), message_id_of(session_of(first), 2)
+    begun = api.clock.now()
+    await tracking.message(session_id, Fact.REFUSED)
+    for fact in ({"stage": "auth", "reply": "535 5.7.8 no"}, {"stage": "mail", "reply": "553 5.7.1 not yours"}):
+        await tracking.fact(session_id, Fact.REFUSED, begun, **fact)
+    for number, identifier in enumerate((first, second), 1):
+        at = begun + timedelta(seconds=number)
+        await tracking.message(identifier, Fact.ACCEPTED, first_at=at)
+        await tracking.fact(identifier, Fact.ACCEPTED, at)
+        await tracking.fact(session_id, Fact.REFUSED, at + timedelta(seconds=0.5), stage="auth", reply=f"535 {number}")
+    shown = {
+        identifier: [
+            (event["stage"], event["reply"])
+            for event in (await api.reader.get(f"{V1}/messages/{identifier}")).json()["events"]
+            if event["message_id"] == session_id
+        ]
+        for identifier in (first, second, session_id)
+    }
+    assert shown == {
+        first: [("auth", "535 5.7.8 no")],
+        second: [("auth", "535 5.7.8 no"), ("auth", "535 1")],
+        session_id: [("auth", "535 5.7.8 no"), ("mail", "553 5.7.1 not yours"), ("auth", "535 1"), ("auth", "535 2")],
+    }
+
+
 async def test_a_session_without_a_row_of_its_own_is_found_by_its_messages(api: Api, tracking: Tracking) -> None:
     identifier = tracking.new_id()
     await tracking.message(identifier, Fact.ACCEPTED)

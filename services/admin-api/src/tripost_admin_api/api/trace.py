@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Select, Text, case, cast, func, select
+from sqlalchemy import ColumnElement, Select, Text, and_, case, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.api.models import Outgoing
@@ -31,6 +31,7 @@ CAUSAL_ORDER: Final = (
 MOST_FACTS = 2000
 MOST_FACTS_IN_LIST = 100  # of each message
 NAMES_RECIPIENTS: Final = frozenset({Fact.ACCEPTED.value, Fact.REFUSED.value})  # facts about the envelope
+STAGES_OF_CONNECTION: Final = ("connect", "hello", "auth")
 DSN_IS_MADE_WITHIN = timedelta(minutes=10)  # of the fact that tells of it
 
 
@@ -117,7 +118,10 @@ class RelatedOut(Outgoing):
 
 
 class TraceOut(MessageOut):
-    """A message with all its facts in the order of time, and the other messages of its session."""
+    """A message with all its facts in the order of time, and the other messages of its session.
+
+    Of what its session was refused only the connection, HELO and AUTH are among them, and only from before it.
+    """
 
     events: list[FactOut]
     truncated: bool = Field(description="There are more facts than are shown.")
@@ -169,19 +173,18 @@ async def read_trace(session: AsyncSession, identifier: str) -> TraceOut | None:
     session_id = session_of(identifier)
     in_session = select(TrackedMessage).where(TrackedMessage.session_id == session_id).order_by(TrackedMessage.first_at)
     known = {row.id: row for row in await session.scalars(in_session)}
-    # A session's own facts, from before a transaction, belong to each of its messages.
-    concerned = list(known) if identifier == session_id else [identifier, session_id]
+    row = known.get(identifier) or (next(iter(known.values()), None) if identifier == session_id else None)
+    if row is None:
+        return None
+    concerned = TrackedEvent.message_id.in_(known) if identifier == session_id else _of_message(row)
     facts = (
         await session.scalars(
             select(TrackedEvent)
-            .where(TrackedEvent.message_id.in_(concerned))
+            .where(concerned)
             .order_by(TrackedEvent.at, TrackedEvent.message_id, _RANK, TrackedEvent.id)
             .limit(MOST_FACTS + 1)
         )
     ).all()
-    row = known.get(identifier) or (next(iter(known.values()), None) if identifier == session_id else None)
-    if row is None:
-        return None
     shown = [fact_out(fact) for fact in facts[:MOST_FACTS]]
     recipients = dict.fromkeys(recipient for fact in facts for recipient in _recipients(fact))
     truncated = len(facts) > MOST_FACTS
@@ -193,6 +196,16 @@ async def read_trace(session: AsyncSession, identifier: str) -> TraceOut | None:
         session_messages=[key for key in known if key not in {identifier, session_id}],
         related=await _related(session, row, shown),
     )
+
+
+def _of_message(row: TrackedMessage) -> ColumnElement[bool]:
+    """Match a message's facts, and how its client came to it; what else its session was refused is not about it."""
+    before = and_(
+        TrackedEvent.message_id == row.session_id,
+        TrackedEvent.at <= row.first_at,
+        TrackedEvent.body["stage"].as_string().in_(STAGES_OF_CONNECTION),
+    )
+    return or_(TrackedEvent.message_id == row.id, before)
 
 
 def fact_out(event: TrackedEvent) -> FactOut:
