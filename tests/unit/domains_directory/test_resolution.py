@@ -20,6 +20,8 @@ from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.domains import RecipientKind
 from tripost_shared.mail.lookup import MAX_ADDRESSES, MAX_DEPTH, candidates
 
+HOSTNAME = "mail.ours.example"
+
 UNKNOWN, DISABLED = RecipientKind.UNKNOWN, RecipientKind.DISABLED
 LOCAL, RELAY, FOREIGN = RecipientKind.LOCAL, RecipientKind.RELAY, RecipientKind.FOREIGN
 
@@ -37,7 +39,8 @@ def full(text: str) -> str:
 async def resolve(recipient: str, directory: str, postmaster: str = "") -> Resolution:
     """Resolve over a directory whose lines are separated by semicolons."""
     records = MemoryDirectoryRecords(*full(directory).split("; ")) if directory else MemoryDirectoryRecords()
-    return await Directory(records, FrozenClock(), postmaster=full(postmaster)).resolve(full(recipient))
+    clock = FrozenClock()
+    return await Directory(records, clock, postmaster=full(postmaster), hostname=HOSTNAME).resolve(full(recipient))
 
 
 def smarthost(host: str, port: int = 25, tls: str = "may") -> NextHop:
@@ -235,13 +238,48 @@ async def test_who_may_send_to_a_routed_domain(directory: str, kind: RecipientKi
             "postmaster@",
         ),
         "without a domain: the configured address": ("Postmaster", "ann@", "mailbox ann@", "ann@"),
+        "without a domain: one elsewhere": ("postmaster", "eve@other.example", "mailbox ann@", "eve@other.example"),
+        "at our host name": ("Postmaster@mail.ours.example", "", "mailbox ann@", "postmaster@"),
+        "who answers a bounce": ("MAILER-DAEMON@mail.ours.example", "ann@", "mailbox ann@", "ann@"),
+        "who answers a bounce, and our name is a domain": (
+            "mailer-daemon@mail.ours.example",
+            "ann@",
+            "mailbox ann@; domain mail.ours.example",
+            "ann@",
+        ),
     },
 )
 async def test_mail_for_the_postmaster_is_always_taken(
     recipient: str, postmaster: str, directory: str, leads_to: str
 ) -> None:
     """RFC 5321 §4.5.1, RFC 2142 §4."""
-    assert addresses(await resolve(recipient, directory, postmaster)) == full(leads_to)
+    resolution = await resolve(recipient, directory, postmaster)
+    assert addresses(resolution) == full(leads_to)
+    assert resolution.kind is RecipientKind.LOCAL  # a stranger may write to it
+
+
+async def test_the_trace_tells_whom_mail_for_us_as_a_host_leads_to() -> None:
+    resolution = await resolve("MAILER-DAEMON@mail.ours.example", "mailbox ann@", "ann@")
+    (expansion,) = resolution.expansions
+    assert (expansion.kind, expansion.targets) == (ExpansionKind.POSTMASTER, ("ann@dest.example",))
+
+
+@cases(
+    ("recipient", "directory", "kind"),
+    {
+        "any other name at our host name": ("eve@mail.ours.example", "mailbox ann@", FOREIGN),
+        "a name that has a mailbox": (
+            "mailer-daemon@mail.ours.example",
+            "mailbox mailer-daemon@mail.ours.example",
+            LOCAL,
+        ),
+        "who answers a bounce, at a domain of ours": ("mailer-daemon@", "mailbox ann@", UNKNOWN),
+    },
+)
+async def test_our_host_name_has_the_reserved_names_only(recipient: str, directory: str, kind: RecipientKind) -> None:
+    resolution = await resolve(recipient, directory)
+    assert resolution.kind is kind
+    assert resolution.expansions == ()
 
 
 async def test_a_cluster_without_domains_has_no_postmaster() -> None:

@@ -92,7 +92,11 @@ class DomainsService:
             log.info("the database is there", schema_revision=revision)
         self._bus = NatsBus(link)
         directory = Directory(
-            SqlDirectoryRecords(self._engine), self._clock, self._settings.cache_limits(), self._settings.postmaster
+            SqlDirectoryRecords(self._engine),
+            self._clock,
+            self._settings.cache_limits(),
+            self._settings.postmaster,
+            self._common.hostname,
         )
         history = self._start_tracking(link, self._engine)
         change = await self._answer(link, self._bus, self._engine, directory)

@@ -1,6 +1,7 @@
 """The directory as the service uses it: decisions over records that are read once and remembered for a while."""
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from datetime import timedelta
 from typing import Any, Final, TypeVar
@@ -8,17 +9,28 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from tripost_domains.directory.cache import CacheLimits, RecordCache
-from tripost_domains.directory.model import DomainRecord, LocalPartRecord, Resolution, SenderRecord
+from tripost_domains.directory.model import (
+    DomainRecord,
+    Expansion,
+    ExpansionKind,
+    LocalPartRecord,
+    Resolution,
+    SenderRecord,
+)
 from tripost_domains.directory.resolution import Missing, Records, Rules, resolve
 from tripost_domains.ports import DirectoryRecords, DirectoryUnavailable
 from tripost_shared.clock import Clock
 from tripost_shared.contracts.domains import RecipientKind
 from tripost_shared.mail.address import Address, InvalidAddress, parse_path
 from tripost_shared.mail.failures import TransientFailure
+from tripost_shared.mail.lookup import RESERVED, candidates
 
 log = structlog.get_logger()
 
 READ_WITHIN: Final = timedelta(seconds=1.8)  # the asker tries another replica after 2 s
+# What is taken at our own host name: the reserved names, and the author of our bounces (`bounce/dsn.py`).
+AT_OUR_NAME: Final = RESERVED | {"mailer-daemon"}
+NOBODYS: Final = frozenset({RecipientKind.FOREIGN, RecipientKind.UNKNOWN})
 
 Result = TypeVar("Result")
 Loaded = tuple[DomainRecord, Mapping[str, LocalPartRecord]]
@@ -27,15 +39,23 @@ Loaded = tuple[DomainRecord, Mapping[str, LocalPartRecord]]
 class Directory:
     """Resolves recipients and knows senders; equal questions at one time read the database once.
 
+    `postmaster` is the address that gets what comes for the reserved names; `hostname` is ours, in DSNs and greetings.
+
     While the database is away, answers come from what is remembered, also if a little old; what is not remembered is a
     TransientFailure.
     """
 
     def __init__(
-        self, records: DirectoryRecords, clock: Clock, limits: CacheLimits | None = None, postmaster: str = ""
+        self,
+        records: DirectoryRecords,
+        clock: Clock,
+        limits: CacheLimits | None = None,
+        postmaster: str = "",
+        hostname: str = "",
     ) -> None:
         limits = limits or CacheLimits()
         self._records = records
+        self._hostname = hostname.lower()
         self._postmaster = Address.parse(postmaster) if postmaster else None
         self._domains: RecordCache[str, DomainRecord] = RecordCache(clock, limits, lambda record: record.is_local)
         self._local_parts: RecordCache[tuple[str, str], LocalPartRecord] = RecordCache(
@@ -59,10 +79,11 @@ class Directory:
         if address is None:
             return Resolution(RecipientKind.UNKNOWN, because="no mail address: empty")
         if not address.domain:
-            address = await self._postmaster_of_ours()
-            if address is None:
-                return Resolution(RecipientKind.UNKNOWN, because="there is no domain whose postmaster it could be")
-        return await self._resolve(address, Rules(postmaster=self._postmaster))
+            return await self._resolve_ours(address)
+        resolution = await self._resolve(address, Rules(postmaster=self._postmaster))
+        if resolution.kind in NOBODYS and self._is_at_our_name(address):
+            return await self._resolve_ours(address)
+        return resolution
 
     async def resolve_aliases(self, address: Address) -> Resolution:
         """As `resolve`, but without catch-alls and reserved names; raises TransientFailure."""
@@ -88,8 +109,22 @@ class Directory:
             self._senders.put(key, record, generation)
         return record
 
+    def _is_at_our_name(self, address: Address) -> bool:
+        return address.domain == self._hostname and candidates(address.local_part)[-1] in AT_OUR_NAME
+
+    async def _resolve_ours(self, address: Address) -> Resolution:
+        """Say where mail for us as a host leads: to our postmaster, and taken from anyone, wherever that is."""
+        postmaster = await self._postmaster_of_ours()
+        if postmaster is None:
+            return Resolution(RecipientKind.UNKNOWN, because="there is no domain whose postmaster it could be")
+        resolution = await self._resolve(postmaster, Rules(postmaster=self._postmaster))
+        if not resolution.destinations:
+            return resolution
+        led = Expansion(address.key, ExpansionKind.POSTMASTER, (str(postmaster),))
+        return dataclasses.replace(resolution, kind=RecipientKind.LOCAL, expansions=(led, *resolution.expansions))
+
     async def _postmaster_of_ours(self) -> Address | None:
-        """Say which the bare `<postmaster>` is (RFC 5321 §4.5.1): if none is set, the oldest domain's."""
+        """Say who the postmaster of this host is (RFC 5321 §4.5.1): if none is set, the oldest domain's."""
         if self._postmaster is not None:
             return self._postmaster
         try:
