@@ -1,7 +1,8 @@
-"""Doing what must be done, however long what it needs is away."""
+"""Doing what must be done, once or again and again, however long what it needs is away."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Final, TypeVar
 
 import structlog
@@ -35,3 +36,26 @@ async def until_done(
             wait = min(wait * 2, LONGEST_WAIT_SECONDS)
         else:
             return answer
+
+
+async def every(
+    interval: timedelta,
+    job: Callable[[], Awaitable[None]],
+    passing: tuple[type[Exception], ...],
+    task: str,
+    first_after: timedelta | None = None,
+) -> None:
+    """Do a job again and again, an interval after its last end, until cancelled; first after `first_after`, if given.
+
+    No failure ends it; `passing` are those that pass and need no trace in the log.
+    """
+    wait = interval if first_after is None else first_after
+    while True:
+        await asyncio.sleep(wait.total_seconds())
+        wait = interval
+        try:
+            await job()
+        except passing as error:
+            log.warning("housekeeping waits", task=task, because=f"{type(error).__name__}: {error}")
+        except Exception:  # an entrance: the job would never be done again
+            log.exception("housekeeping broke", task=task)

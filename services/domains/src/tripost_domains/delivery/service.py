@@ -1,7 +1,6 @@
 """Delivery as one thing to start and stop: intake from SPOOL, agents, deferred queue, bounces."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ from tripost_domains.delivery.intake import Intake, Room
 from tripost_domains.delivery.mailbox.agent import MailboxAgent
 from tripost_domains.delivery.mailbox.maildir import MaildirStore
 from tripost_domains.delivery.mailbox.workers import DiskWorkers
+from tripost_domains.delivery.patience import every
 from tripost_domains.delivery.relay.agent import RelayAgent
 from tripost_domains.delivery.relay.finder import HostFinder
 from tripost_domains.delivery.relay.gate import Gate, GateLimits
@@ -42,6 +42,7 @@ log = structlog.get_logger()
 CLOSE_IDLE_EVERY: Final = timedelta(seconds=2)
 FIRST_SWEEP_AFTER: Final = timedelta(minutes=10)
 SWEEP_EVERY: Final = timedelta(hours=6)
+SWEEP_WAITS_FOR: Final = (DatabaseUnavailable, ContentUnavailable, SpoolUnavailable)
 BUSY_SECONDS: Final = 2.0  # until a delivery comes back that found its next hop too busy
 
 
@@ -103,8 +104,8 @@ class DeliveryService:
         self._intake.start()
         self._scheduler.start()
         self._loops = [
-            asyncio.create_task(_every(CLOSE_IDLE_EVERY, self._pool.close_idle)),
-            asyncio.create_task(_every(SWEEP_EVERY, self._sweep, FIRST_SWEEP_AFTER)),
+            asyncio.create_task(every(CLOSE_IDLE_EVERY, self._pool.close_idle, (), "close idle sessions")),
+            asyncio.create_task(every(SWEEP_EVERY, self._sweep, SWEEP_WAITS_FOR, "sweep content", FIRST_SWEEP_AFTER)),
         ]
 
     async def drain(self) -> None:
@@ -168,16 +169,3 @@ def _backoff(settings: DeliverySettings) -> BackoffPolicy:
         lifetime=timedelta(seconds=settings.queue_lifetime_seconds),
         busy=timedelta(seconds=min(BUSY_SECONDS, settings.retry_first_seconds)),
     )
-
-
-async def _every(interval: timedelta, job: Callable[[], Awaitable[None]], first_after: timedelta | None = None) -> None:
-    wait = interval if first_after is None else first_after
-    while True:
-        await asyncio.sleep(wait.total_seconds())
-        wait = interval
-        try:
-            await job()
-        except (DatabaseUnavailable, ContentUnavailable, SpoolUnavailable) as error:
-            log.warning("delivery's housekeeping waits", because=str(error))
-        except Exception:
-            log.exception("delivery's housekeeping broke")

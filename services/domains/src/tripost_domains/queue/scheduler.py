@@ -7,7 +7,7 @@ renews what it is still working on.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -17,7 +17,7 @@ import structlog
 from tripost_domains.delivery import metrics
 from tripost_domains.delivery.contents import Contents
 from tripost_domains.delivery.facts import unreadable_fact
-from tripost_domains.delivery.patience import until_done
+from tripost_domains.delivery.patience import every, until_done
 from tripost_domains.queue.later_attempt import LaterAttempt
 from tripost_domains.queue.model import ClaimedMessage, Share, Unreadable
 from tripost_domains.queue.repository import QueueRepository
@@ -33,6 +33,7 @@ LEASE: Final = timedelta(seconds=60)
 RENEW_EVERY: Final = timedelta(seconds=20)
 GIVE_BACK_WITHIN: Final = timedelta(seconds=2)
 KEEP_HOUSE_EVERY: Final = timedelta(seconds=30)
+HOUSE_WAITS_FOR: Final = (DatabaseUnavailable, ContentUnavailable)
 LONGEST_PAUSE_SECONDS: Final = 10.0  # between looks while the database is away
 ASIDE_FOR: Final = timedelta(hours=1)
 MAX_ASIDE: Final = 10_000
@@ -75,8 +76,8 @@ class Scheduler:
         """Begin to look."""
         self._loops = [
             asyncio.create_task(self._look()),
-            asyncio.create_task(self._every(RENEW_EVERY, self._renew)),
-            asyncio.create_task(self._every(KEEP_HOUSE_EVERY, self._keep_house)),
+            asyncio.create_task(every(RENEW_EVERY, self._renew, (), "renew claims")),
+            asyncio.create_task(every(KEEP_HOUSE_EVERY, self._keep_house, HOUSE_WAITS_FOR, "keep the queue's house")),
         ]
 
     async def drain(self) -> None:
@@ -178,16 +179,6 @@ class Scheduler:
 
     def _busy_rows(self) -> frozenset[int]:
         return frozenset(claim.id for claimed in self._working.values() for claim in claimed.claims)
-
-    async def _every(self, interval: timedelta, job: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            await asyncio.sleep(interval.total_seconds())
-            try:
-                await job()
-            except (DatabaseUnavailable, ContentUnavailable) as error:
-                log.warning("queue's housekeeping waits", because=str(error))
-            except Exception:
-                log.exception("queue's housekeeping broke")
 
     async def _renew(self) -> None:
         """Renew the claims at hand; while the database is away, as soon as it is back."""
