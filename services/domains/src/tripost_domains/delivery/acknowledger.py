@@ -85,7 +85,7 @@ class Acknowledger:
         for held in self._settled[:count]:
             try:
                 await held.delivery.done()
-            except Exception:
+            except Exception:  # it would keep all behind it from being acknowledged
                 log.exception("acknowledging failed, the message will come again", message_id=held.message.id)
             self._settled.remove(held)
             self._released(held)

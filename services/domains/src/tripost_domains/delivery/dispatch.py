@@ -69,7 +69,7 @@ class Dispatcher:
         try:
             async with turns:
                 outcome = await self._mailboxes.deliver(message, mailbox, trial)
-        except Exception as error:
+        except Exception as error:  # an entrance: the other recipients' outcomes must not be lost
             log.exception("mailbox agent broke", message_id=message.id, mailbox=mailbox.address)
             outcome = _broke(error)
         count_delivery(outcome.result, "mailbox")
@@ -80,7 +80,7 @@ class Dispatcher:
     ) -> list[Attempted]:
         try:
             outcomes = await self._relay.relay(message, hop, [target.recipient.address for target in targets], trial)
-        except Exception as error:
+        except Exception as error:  # an entrance, as above
             log.exception("relay agent broke", message_id=message.id, next_hop=hop_name(hop))
             outcomes = {target.recipient.address: _broke(error) for target in targets}
         attempted = [

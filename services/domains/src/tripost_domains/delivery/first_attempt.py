@@ -89,7 +89,7 @@ class FirstAttempt:
         """Hold what is not settled of a message that breaks us again and again; raises what breaks here too."""
         try:
             waiting = waiting_of(await self._plan(message, settled))
-        except Exception:
+        except Exception:  # what broke us may be the planning itself, and holding is the last resort
             log.exception("message cannot be planned, it is held as its envelope has it", message_id=message.id)
             waiting = [Waiting(each, "") for each in message.envelope.recipients if each.address not in settled]
         await self._holding.hold(message, waiting, _held_for(error))

@@ -137,7 +137,7 @@ class Intake:
         held.settled |= breakage.settled
         try:
             await self._attempt.make(message, held.settled, may_be_repeated=held.delivery.may_be_repeated)
-        except Exception as error:
+        except Exception as error:  # an entrance: a message that breaks us must harm no other, nor be lost
             times = breakage.times + 1
             log.exception("message broke the intake", message_id=message.id, times=times)
             if not await self._was_given_up(held, times, error):
@@ -158,7 +158,7 @@ class Intake:
             return False
         try:
             await self._attempt.give_up(held.message, held.settled, error)
-        except Exception:
+        except Exception:  # whatever it is: the message comes again instead
             log.exception("message could not be held", message_id=held.message.id)
             return False
         return True
@@ -166,7 +166,7 @@ class Intake:
     async def _put_back(self, held: Held, delay: timedelta) -> None:
         try:
             await held.delivery.put_back(delay)
-        except Exception as error:
+        except Exception as error:  # whatever it is: SPOOL gives the message again once it has not heard of it for 30 s
             log.warning("message will come again by itself", message_id=held.message.id, because=str(error))
 
     def _release(self, held: Held) -> None:
@@ -184,5 +184,5 @@ class Intake:
             for held in [each for each in self._at_hand.values() if each.taken_at <= before]:
                 try:
                     await held.delivery.keep_alive()
-                except Exception as error:
+                except Exception as error:  # the others must be kept nevertheless
                     log.warning("message could not be kept", message_id=held.message.id, because=repr(error))

@@ -104,13 +104,13 @@ class LaterAttempt:
             return await self._dispatcher.plan([claim.recipient for claim in claimed.claims], settled)
         except TransientFailure as error:
             log.warning("directory cannot be read", message_id=claimed.message.id, because=error.because)
-        except Exception:
+        except Exception:  # nothing was attempted yet, so it may be tried again; once out of here it is set aside
             log.exception("queued message cannot be planned", message_id=claimed.message.id)
         try:
             await self._queue.release([claim.id for claim in claimed.claims], self._clock.now() + DIRECTORY_PAUSE)
         except DatabaseUnavailable as error:
             log.warning("claims will run out by themselves", message_id=claimed.message.id, because=str(error))
-        except Exception:
+        except Exception:  # whatever it is: a claim runs out by itself
             log.exception("claims could not be given back, they will run out", message_id=claimed.message.id)
         return None
 

@@ -115,7 +115,7 @@ class Scheduler:
                 log.warning("queue cannot be read", because=str(error), again_in_seconds=pause)
                 is_full = False
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-            except Exception:
+            except Exception:  # an entrance: nothing deferred would be attempted any more
                 log.exception("queue could not be looked at")
                 is_full = False
             if is_full and self._working:
@@ -162,7 +162,7 @@ class Scheduler:
     async def _work(self, claimed: ClaimedMessage, began_at: float) -> None:
         try:
             await self._attempt.make(claimed, began_at)
-        except Exception:
+        except Exception:  # an entrance: a message that breaks us must harm no other, nor be delivered again and again
             log.exception("queued message broke the scheduler", message_id=claimed.message.id)
             self._set_aside(claimed)
 
