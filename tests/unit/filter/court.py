@@ -48,7 +48,7 @@ class Court:
         self.bucket = MemoryBucket(self.clock)
         self.store = ChunkedStore(self.clock)
         self.watched = Watched(config)
-        around = Surroundings(
+        self.around = Surroundings(
             "mx.dest.example",
             self.clock,
             resolver or CachedTable(*RECORDS),
@@ -56,7 +56,7 @@ class Court:
             KnownTriplets(self.clock),
         )
         reader = ContentReader(self.store, at_once=1, max_octets=1 << 20, within=content_within)
-        self.judge = Judge(self.watched, around, reader)
+        self.judge = Judge(self.watched, self.around, reader)
 
     async def connection(self, client: Client = STRANGER) -> Verdict:
         return await self.judge.connection(ConnectionQuestion("1", client))

@@ -1,7 +1,7 @@
 """Mail, clients and resolvers that the filter's tests are about."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -49,9 +49,13 @@ class ChunkedStore(MemoryContentStore):
         self.chunk_octets = 128 * 1024
         self.readings_until_lost: int | None = None
         self.is_silent = False
+        self.before_first_reading: Callable[[], None] | None = None
 
     async def open(self, content: Content) -> AsyncIterator[bytes]:
         """Give the octets in chunks; of a lost object the first one."""
+        if self.before_first_reading is not None:
+            self.before_first_reading()
+            self.before_first_reading = None
         if self.is_silent:
             await asyncio.Event().wait()
         is_lost = self.readings_until_lost == 0

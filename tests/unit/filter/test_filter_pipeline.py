@@ -9,6 +9,7 @@ from tripost_filter.check import MustWait, Stage
 from tripost_filter.mail import Mail
 from tripost_filter.metrics import Degradation
 from tripost_filter.pipeline import Pipeline
+from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.config import CheckPolicy, OnError
 from tripost_shared.contracts.filter import Finding
 from tripost_shared.mail.reply import TRY_LATER
@@ -65,7 +66,7 @@ async def never() -> Finding | None:
 
 
 def a_pipeline(*checks: Waiting | Quick, policy: CheckPolicy = DEFAULT) -> Pipeline:
-    return Pipeline([(check, policy) for check in checks], Degradation())
+    return Pipeline([(check, policy) for check in checks], Degradation(), FrozenClock())
 
 
 async def run(*checks: Waiting | Quick, policy: CheckPolicy = DEFAULT) -> tuple[Finding, ...]:
@@ -121,6 +122,15 @@ async def test_a_check_that_takes_too_long_is_a_degraded_finding() -> None:
     assert good.result == "pass"
 
 
+async def test_a_check_gets_no_more_time_than_is_left_for_the_question() -> None:
+    clock = FrozenClock()
+    pipeline = Pipeline([(Waiting("late", never), CheckPolicy(time_budget_ms=60_000))], Degradation(), clock)
+    (late,) = await pipeline.run(Stage.MESSAGE, a_mail(examine_until=clock.monotonic() + 0.02))
+    assert (late.result, late.because) == ("timeout", "no result in 20 ms")
+    (late,) = await pipeline.run(Stage.MESSAGE, a_mail(examine_until=clock.monotonic() - 1))
+    assert (late.result, late.because) == ("timeout", "no result in 0 ms")
+
+
 async def test_a_check_that_can_answer_at_once_needs_no_task() -> None:
     check = Quick(lambda: Finding("quick", "pass"))
     await run(check, Waiting("a", finding_of("a")), Waiting("b", finding_of("b")))
@@ -171,6 +181,7 @@ async def test_degraded_checks_can_be_seen() -> None:
     pipeline = Pipeline(
         [(Waiting("broken", raising), CheckPolicy()), (Waiting("good", finding_of("good")), CheckPolicy())],
         degradation,
+        FrozenClock(),
     )
     for _ in range(2):
         await pipeline.run(Stage.MESSAGE, a_mail())

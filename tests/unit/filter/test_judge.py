@@ -7,10 +7,11 @@ import pytest
 from tripost_filter import registry
 from tripost_filter.check import Stage
 from tripost_filter.checks.patterns import EICAR
+from tripost_filter.deadlines import seconds_for
 from tripost_filter.mail import Mail
 from tripost_filter.scoring import REFUSED_BY_SCORE
 from tripost_shared.contracts.config import CheckPolicy, DnsblZone, FilterConfig, GreylistPolicy, OnError, PolicyMode
-from tripost_shared.contracts.filter import Action, Finding
+from tripost_shared.contracts.filter import CONNECTION, MESSAGE, RECIPIENTS, Action, Finding
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.envelope import Envelope, Recipient
@@ -264,3 +265,19 @@ async def test_checks_know_of_which_mail_it_is_and_to_whom(court: Court, recordi
     envelopes = [mail.envelope for mail in recording.mails]
     assert envelopes[:4] == [None] * 4
     assert envelopes[4] == envelopes[5] == Envelope("ann@sender.example", (Recipient("bob@dest.example"),))
+
+
+async def test_all_checks_of_a_question_share_its_time(court: Court, recording: Recording) -> None:
+    await court.connection()
+    await court.recipients("bob@dest.example", "carol@dest.example")
+    await court.message()
+    left = [mail.examine_until - court.clock.monotonic() for mail in recording.mails]
+    assert left == pytest.approx([seconds_for(CONNECTION), *[seconds_for(RECIPIENTS)] * 3, *[seconds_for(MESSAGE)] * 2])
+
+
+async def test_what_content_kept_waiting_is_no_more_for_the_checks(court: Court, recording: Recording) -> None:
+    content = court.store.put("slow", LETTER)
+    court.store.before_first_reading = lambda: court.clock.advance(timedelta(seconds=20))
+    await court.message(content)
+    left = [mail.examine_until - court.clock.monotonic() for mail in recording.mails]
+    assert left == pytest.approx([seconds_for(MESSAGE) - 20] * 2)

@@ -26,14 +26,15 @@ class ContentReader:
     async def reading(self, content: Content) -> AsyncIterator["Reading"]:
         """Give the content with its beginning read; the slot is held as long as it is used.
 
-        Raises ContentMissing, ContentUnavailable, and TimeoutError when there was no slot or no answer in time. What
+        Raises ContentMissing, ContentUnavailable, and TimeoutError when slot and beginning did not come in time. What
         goes wrong after the beginning is raised at the end, whatever those who read made of it.
         """
-        async with asyncio.timeout(self._within.total_seconds()):
+        end = asyncio.get_running_loop().time() + self._within.total_seconds()
+        async with asyncio.timeout_at(end):
             await self._slots.acquire()
         try:
             reading = Reading(self._store, content, self._max_octets)
-            async with asyncio.timeout(self._within.total_seconds()):
+            async with asyncio.timeout_at(end):
                 await reading.read_beginning()
             yield reading
             if reading.trouble is not None:

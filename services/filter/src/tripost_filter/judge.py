@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Final
+from typing import Any
 
 import msgspec
 import structlog
@@ -10,6 +10,7 @@ import structlog
 from tripost_filter.authentication_results import authentication_results
 from tripost_filter.check import Stage
 from tripost_filter.content_reader import ContentReader, Reading
+from tripost_filter.deadlines import LOOK_UPS_WITHIN_SECONDS, seconds_for
 from tripost_filter.mail import Mail
 from tripost_filter.metrics import Degradation, count_verdict
 from tripost_filter.pipeline import Pipeline
@@ -20,6 +21,9 @@ from tripost_shared.config.port import Watched
 from tripost_shared.content.port import ContentMissing, ContentUnavailable
 from tripost_shared.contracts.config import FilterConfig
 from tripost_shared.contracts.filter import (
+    CONNECTION,
+    MESSAGE,
+    RECIPIENTS,
     Action,
     ConnectionQuestion,
     MessageQuestion,
@@ -27,12 +31,10 @@ from tripost_shared.contracts.filter import (
     RecipientsQuestion,
     Verdict,
 )
+from tripost_shared.contracts.subject import Subject
 from tripost_shared.mail.failures import TransientFailure
 
 log = structlog.get_logger()
-
-# All look-ups of a stage. A little under the 2 s after which the answer must be there.
-LOOK_UPS_WITHIN_SECONDS: Final = 1.8
 
 
 class Judge:
@@ -46,7 +48,8 @@ class Judge:
         config.on_change(self._take)
 
     def _take(self, config: FilterConfig) -> None:
-        self._config, self._pipeline = config, Pipeline(build_checks(config, self._around), self._degradation)
+        checks = build_checks(config, self._around)
+        self._config, self._pipeline = config, Pipeline(checks, self._degradation, self._around.clock)
 
     @property
     def revision(self) -> int:
@@ -60,7 +63,12 @@ class Judge:
     async def connection(self, question: ConnectionQuestion) -> Verdict:
         """Judge a client by its address."""
         config = self._config
-        mail = Mail(question.client, message_id=question.session_id, look_up_until=self._deadline())
+        mail = Mail(
+            question.client,
+            message_id=question.session_id,
+            look_up_until=self._look_up_until(),
+            examine_until=self._examine_until(CONNECTION),
+        )
         verdict = decide(await self._pipeline.run(Stage.CONNECTION, mail), config)
         return _counted("connection", verdict)
 
@@ -70,7 +78,7 @@ class Judge:
         Where edge asks for the client too, it is judged beside the sender; one that is refused is not greylisted.
         """
         config, pipeline = self._config, self._pipeline
-        until = self._deadline()
+        look_up_until, examine_until = self._look_up_until(), self._examine_until(RECIPIENTS)
 
         def mail_to(recipient: str) -> Mail:
             return Mail(
@@ -78,7 +86,8 @@ class Judge:
                 message_id=question.message_id,
                 reverse_path=question.reverse_path,
                 recipient=recipient,
-                look_up_until=until,
+                look_up_until=look_up_until,
+                examine_until=examine_until,
             )
 
         client: Verdict | None = None
@@ -103,16 +112,19 @@ class Judge:
 
     async def message(self, question: MessageQuestion) -> Verdict:
         """Judge the content; raises TransientFailure when it cannot be read, so that the client keeps the message."""
+        until = self._examine_until(MESSAGE)
         if question.content.inline is not None:
-            return await self._judge_content(question, question.content.inline)
+            return await self._judge_content(question, until, question.content.inline)
         try:
             async with self._reader.reading(question.content) as reading:
-                return await self._judge_content(question, reading.beginning, reading)
+                return await self._judge_content(question, until, reading.beginning, reading)
         except (ContentMissing, ContentUnavailable, TimeoutError) as error:
             because = str(error) or "its turn, or its beginning, did not come in time"
             raise TransientFailure(because=f"content of {question.message_id}: {because}") from error
 
-    async def _judge_content(self, question: MessageQuestion, octets: bytes, stored: Reading | None = None) -> Verdict:
+    async def _judge_content(
+        self, question: MessageQuestion, until: float, octets: bytes, stored: Reading | None = None
+    ) -> Verdict:
         config, pipeline = self._config, self._pipeline
         mail = Mail(
             question.client,
@@ -123,7 +135,8 @@ class Judge:
             stored=stored,
             is_complete=stored is None or stored.is_complete,
             findings=question.findings,
-            look_up_until=self._deadline(),
+            look_up_until=self._look_up_until(),
+            examine_until=until,
         )
         findings = await pipeline.run(Stage.MESSAGE, mail)
         mail.findings = (*question.findings, *findings)
@@ -151,8 +164,11 @@ class Judge:
             fields += spam_fields(verdict.action, verdict.score, config.tag_score, every)
         return msgspec.structs.replace(verdict, header_fields=fields)
 
-    def _deadline(self) -> float:
+    def _look_up_until(self) -> float:
         return self._around.clock.monotonic() + LOOK_UPS_WITHIN_SECONDS
+
+    def _examine_until(self, subject: Subject[Any, Any]) -> float:
+        return self._around.clock.monotonic() + seconds_for(subject)
 
 
 def _counted(question: str, verdict: Verdict) -> Verdict:

@@ -48,7 +48,8 @@ class Mail:
     has all of them once the content is there, and is None before. `octets` is empty until the content is there; then it
     holds all of it, or, if it is `stored` elsewhere, the beginning with the header. `is_complete` tells whether checks
     can see all of it, in one way or the other. `findings` are those of earlier stages. `look_up_until` is the time of
-    the monotonic clock at which every look-up of the stage must have ended.
+    the monotonic clock at which every look-up of the stage must have ended, `examine_until` that at which the checks of
+    all the question's stages must have.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Mail:
         is_complete: bool = True,
         findings: Sequence[Finding] = (),
         look_up_until: float = math.inf,
+        examine_until: float = math.inf,
     ) -> None:
         self.client = client
         self.message_id = message_id
@@ -75,6 +77,7 @@ class Mail:
         self._is_complete = is_complete
         self.findings = findings
         self.look_up_until = look_up_until
+        self.examine_until = examine_until
         self._parts: tuple[bytes, bytes] | None = None
         self._fields: tuple[Field, ...] | None = None
         self._by_name: dict[bytes, list[Field]] = {}

@@ -1,4 +1,7 @@
-"""Runs the checks of a stage side by side, a deadline each; a check that breaks or is late is a finding."""
+"""Runs the checks of a stage side by side, a deadline each; a check that breaks or is late is a finding.
+
+No check outlasts the time that is left for the question.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +16,7 @@ from tripost_filter.check import Check, MustWait, Stage
 from tripost_filter.mail import Mail
 from tripost_filter.metrics import CheckMetrics, Degradation, metrics_of
 from tripost_filter.scoring import under_failure_policy
+from tripost_shared.clock import Clock
 from tripost_shared.contracts.config import CheckPolicy
 from tripost_shared.contracts.filter import Finding
 from tripost_shared.mail.header import printable
@@ -33,8 +37,9 @@ class _Entry:
 class Pipeline:
     """The enabled checks in the registry's order, each with its policy."""
 
-    def __init__(self, checks: Iterable[tuple[Check, CheckPolicy]], degradation: Degradation) -> None:
+    def __init__(self, checks: Iterable[tuple[Check, CheckPolicy]], degradation: Degradation, clock: Clock) -> None:
         self._degradation = degradation
+        self._clock = clock
         entries = [
             _Entry(check, policy, metrics_of(check.name), getattr(check, "examine_at_once", None))
             for check, policy in checks
@@ -88,13 +93,13 @@ class Pipeline:
 
     async def _examined(self, entry: _Entry, mail: Mail) -> Finding | None:
         started = perf_counter()
+        left_ms = (mail.examine_until - self._clock.monotonic()) * 1000
+        budget_ms = max(0, min(entry.policy.time_budget_ms, left_ms))
         try:
-            async with asyncio.timeout(entry.policy.time_budget_ms / 1000):
+            async with asyncio.timeout(budget_ms / 1000):
                 finding = await entry.check.examine(mail)
         except TimeoutError:
-            finding = Finding(
-                entry.check.name, "timeout", because=f"no result in {entry.policy.time_budget_ms} ms", degraded=True
-            )
+            finding = Finding(entry.check.name, "timeout", because=f"no result in {budget_ms:.0f} ms", degraded=True)
         except Exception as error:
             finding = _broken(entry.check, error)
         return self._finished(entry, finding, started)

@@ -3,6 +3,7 @@
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tripost_filter.deadlines import LONGEST_CONTENT_WAIT_SECONDS
 from tripost_shared.settings import Listen
 
 
@@ -24,7 +25,10 @@ class FilterSettings(BaseSettings):
         description="How many messages that do not travel inline are examined at a time; the others wait.",
     )
     content_timeout_seconds: float = Field(
-        20.0, gt=0, description="How long to wait for such a message's turn, and again for its beginning. Seconds."
+        20.0,
+        gt=0,
+        le=LONGEST_CONTENT_WAIT_SECONDS,
+        description="How long to wait for such a message's turn and its beginning. Seconds.",
     )
     greylist_memory_entries: int = Field(
         50_000, ge=1, description="How many triplets that passed lately are remembered without asking the bucket."

@@ -129,7 +129,7 @@ RECIPIENTS: Final = Subject(
     RecipientsAnswer,
     FILTER_QUEUE,
     timedelta(seconds=8),
-    timedelta(seconds=3),
+    timedelta(seconds=3.5),
 )
 MESSAGE: Final = Subject(
     "filter.v1.message", MessageQuestion, Verdict, FILTER_QUEUE, timedelta(seconds=120), timedelta(seconds=50)
