@@ -16,11 +16,13 @@ from tripost_shared.mail.identifier import message_id_of, new_session_id
 V1 = "/api/v1/queue/messages"
 
 
-async def queued(api: Api, *deliveries: tuple[str, str], reverse_path: str = "ann@a.example", **columns: Any) -> str:
+async def queued(
+    api: Api, *deliveries: tuple[str, str], reverse_path: str = "ann@a.example", identifier: str = "", **columns: Any
+) -> str:
     """Queue a message with deliveries (recipient, state), each tried last a minute ago and due in an hour."""
     api.clock.advance(timedelta(seconds=1))
     now = api.clock.now()
-    identifier = message_id_of(new_session_id(now), 1)
+    identifier = identifier or message_id_of(new_session_id(now), 1)
     api.cluster.content.put(identifier, b"octets")
     async with api.parts.database.writing() as session:
         session.add(
@@ -78,6 +80,22 @@ async def test_the_queue_is_listed_oldest_first_and_filtered(api: Api) -> None:
     ):
         found = (await api.reader.get(V1, params=query)).json()["items"]
         assert [item["id"] for item in found] == wanted, query
+
+
+async def test_a_long_session_is_listed_by_time_over_all_parts_of_the_list(api: Api) -> None:
+    """As text, its tenth message's id would stand before its second one's."""
+    session_id = new_session_id(api.clock.now())
+    wanted = [
+        await queued(api, ("bob@b.example", "deferred"), identifier=message_id_of(session_id, number))
+        for number in range(1, 13)
+    ]
+    listed: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = (await api.reader.get(V1, params={"limit": 5, "cursor": cursor})).json()
+        listed += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert listed == wanted
 
 
 async def test_a_message_with_many_recipients_does_not_fill_the_list(api: Api) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import Field
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.api import paging
@@ -86,14 +86,16 @@ class QueueQuery(paging.ListQuery):
 
 @router.get("")
 async def list_queued_messages(parts: PartsNeeded, query: Annotated[QueueQuery, Query()]) -> Page[QueuedMessageOut]:
-    """List the queued messages, oldest first."""
-    statement = select(QueuedMessage).order_by(QueuedMessage.id).limit(query.limit + 1).where(*_conditions(query))
-    after = paging.decode(query.cursor, tuple[str])
+    """List the queued messages by the time at which they were received, oldest first."""
+    statement = select(QueuedMessage).where(*_conditions(query))
+    after = paging.decode(query.cursor, tuple[datetime, str])
     if after is not None:
-        statement = statement.where(QueuedMessage.id > after[0])
+        statement = statement.where(_later_than(*after))
+    # Not by id: the tenth message of a session would stand before its second one.
+    statement = statement.order_by(QueuedMessage.received_at, QueuedMessage.id).limit(query.limit + 1)
     async with parts.database.reading() as session:
         rows = (await session.scalars(statement)).all()
-        rows, following = paging.part(rows, query.limit, lambda row: [row.id])
+        rows, following = paging.part(rows, query.limit, lambda row: [row.received_at, row.id])
         items = await _with_deliveries(session, rows, SHOWN_IN_LIST)
     return Page(items=items, next_cursor=following)
 
@@ -132,6 +134,13 @@ async def release(
 async def drop(message_id: str, parts: PartsNeeded, actor: ActorNeeded, body: OperationIn | None = None) -> OutcomeOut:
     """Remove deliveries for good, without telling the sender."""
     return await _operate(Operation.DROP, message_id, parts, actor, body)
+
+
+def _later_than(received_at: datetime, identifier: str) -> ColumnElement[bool]:
+    return or_(
+        QueuedMessage.received_at > received_at,
+        and_(QueuedMessage.received_at == received_at, QueuedMessage.id > identifier),
+    )
 
 
 def _conditions(query: QueueQuery) -> list[ColumnElement[bool]]:

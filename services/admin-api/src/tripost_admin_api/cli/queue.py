@@ -8,7 +8,19 @@ import typer
 
 from tripost_admin_api.cli.client import Client, connect, path
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
-from tripost_admin_api.cli.output import Form, Output, column, facts, line, moment, note, rows, structured, table
+from tripost_admin_api.cli.output import (
+    Form,
+    Output,
+    column,
+    facts,
+    line,
+    moment,
+    note,
+    rows,
+    structured,
+    table,
+    time_column,
+)
 from tripost_shared.contracts.queue import DeliveryState
 
 queue = typer.Typer(help="Mail that waits for its next attempt.", no_args_is_help=True)
@@ -46,7 +58,7 @@ def list_queue(
     limit: Annotated[int, typer.Option("--limit", min=1, help="Most messages.")] = 1000,
     output: Output = Form.TABLE,
 ) -> None:
-    """List queued messages, oldest first."""
+    """List queued messages by the time at which they were received, oldest first."""
     items = connect(context).all(
         "queue/messages",
         most=limit,
@@ -62,6 +74,7 @@ def list_queue(
     deliveries = [{**message, **delivery} for message in items for delivery in message["deliveries"]]
     columns = [
         column("ID", "id"),
+        time_column("RECEIVED (UTC)", "received_at"),
         ("SENDER", lambda item: item["reverse_path"] or "<>"),
         *DELIVERY_COLUMNS,
     ]
