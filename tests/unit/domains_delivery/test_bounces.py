@@ -1,5 +1,6 @@
 """Whether the sender is told of a failure, and the DSN's text (RFC 3464)."""
 
+import quopri
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage, Message
@@ -107,10 +108,44 @@ def test_a_header_with_eight_bits_or_long_lines_arrives_whole() -> None:
     assert part.get_payload(decode=True) == header
 
 
+@pytest.mark.parametrize(
+    ("header", "kind"),
+    [
+        pytest.param(HEADER, b"text/rfc822-headers", id="ASCII"),
+        pytest.param("Subject: grüße\r\n".encode(), b"text/rfc822-headers; charset=utf-8", id="internationalised"),
+        pytest.param("Subject: grüße\r\n".encode("latin-1"), b"text/rfc822-headers", id="no UTF-8"),
+    ],
+)
+def test_an_internationalised_header_comes_back_as_such(header: bytes, kind: bytes) -> None:
+    """A reader without that word takes it for ASCII (RFC 2046 §4.1.2)."""
+    octets = compose(a_report(header=header), DSN_ID, "report-0123456789")
+    part = octets.split(b"--report-0123456789")[3]
+    assert part.startswith(b"\r\nContent-Type: " + kind + b"\r\n")
+    assert header in quopri.decodestring(part)
+
+
 def test_an_internationalised_recipient_is_written_in_ascii() -> None:
     """RFC 6533 §3."""
-    _, group = status_groups(parsed(a_report(a_failure("grüße@dest.example"))))
+    failure = a_failure("grüße@dest.example", original="utf-8;größe@dest.example")
+    _, group = status_groups(parsed(a_report(failure)))
     assert group["Final-Recipient"] == r"utf-8; gr\x{FC}\x{DF}e@dest.example"
+    assert group["Original-Recipient"] == r"utf-8; gr\x{F6}\x{DF}e@dest.example"
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("mx.dest.example", "mx.dest.example"),
+        ("192.0.2.1", "[192.0.2.1]"),
+        ("[192.0.2.1]", "[192.0.2.1]"),
+        ("2001:db8::1", "[IPv6:2001:db8::1]"),
+        ("[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]"),
+    ],
+)
+def test_a_next_hop_that_is_an_address_is_named_as_a_literal(host: str, name: str) -> None:
+    """RFC 3464 §2.2.2 by RFC 5321 §4.1.3."""
+    _, group = status_groups(parsed(a_report(a_failure(remote=host))))
+    assert group["Remote-MTA"] == f"dns; {name}"
 
 
 PIECES = [

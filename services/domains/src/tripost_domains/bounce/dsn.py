@@ -1,4 +1,4 @@
-"""The text of a DSN: multipart/report with delivery-status (RFC 3464, RFC 6522); pure.
+"""The text of a DSN: multipart/report with delivery-status (RFC 3464, RFC 6522, RFC 6533); pure.
 
 All that a client or a next hop has said is cut to length and freed from control characters before it gets in here, and
 all parts are plain ASCII on the wire, so nothing can begin a field or a part of its own.
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from tripost_shared.mail.header import FOLD_AT_COLUMN, printable, raw_fields, unfold, values
@@ -57,7 +58,7 @@ def compose(report: Report, dsn_id: str, boundary: str) -> bytes:
     parts = (
         _part("text/plain; charset=utf-8", _explanation(report)),
         _part("message/delivery-status", _delivery_status(report)),
-        _part("text/rfc822-headers", bounded_header(report.header)),
+        _returned_header(bounded_header(report.header)),
     )
     body = b"".join(b"--%s\r\n%s\r\n" % (boundary.encode(), part) for part in parts)
     return _header(report, dsn_id, boundary) + b"\r\n" + body + f"--{boundary}--\r\n".encode()
@@ -134,11 +135,11 @@ def _delivery_status(report: Report) -> bytes:
     ]
     groups += [
         [
-            ("Original-Recipient", _ascii(failure.original.replace(";", "; ", 1))),
+            ("Original-Recipient", original_recipient(failure.original)),
             ("Final-Recipient", typed_address(failure.address)),
             ("Action", "failed"),
             ("Status", status_of(failure.reply)),
-            ("Remote-MTA", f"dns; {failure.remote_mta}" if failure.remote_mta else ""),
+            ("Remote-MTA", f"dns; {mta_name(failure.remote_mta)}" if failure.remote_mta else ""),
             ("Diagnostic-Code", _diagnostic(failure)),
             ("Last-Attempt-Date", format_datetime(failure.attempted_at)),
         ]
@@ -149,16 +150,31 @@ def _delivery_status(report: Report) -> bytes:
 
 def typed_address(address: str) -> str:
     """Write an address with its type; one with non-ASCII characters as `utf-8` with escapes (RFC 6533 §3)."""
-    if address.isascii():
-        return f"rfc822; {address}"
-    return "utf-8; " + "".join(
-        each if " " < each <= "~" and each not in "\\+=" else f"\\x{{{ord(each):X}}}" for each in address
-    )
+    return f"rfc822; {address}" if address.isascii() else f"utf-8; {_escaped(address)}"
+
+
+def original_recipient(given: str) -> str:
+    """Write what ORCPT said; non-ASCII characters in it, which only the type `utf-8` may have, with escapes."""
+    kind, _, address = given.partition(";")
+    return f"{kind}; {address if address.isascii() else _escaped(address)}" if given else ""
+
+
+def mta_name(host: str) -> str:
+    """Write a host as the MTA name type `dns` has it: an address as a literal (RFC 3464 §2.2.2, RFC 5321 §4.1.3)."""
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return host
+    return f"[IPv6:{address}]" if isinstance(address, IPv6Address) else f"[{address}]"
 
 
 def _diagnostic(failure: FailedRecipient) -> str:
     kind = "smtp" if failure.remote_mta else "x-tripost"
     return f"{kind}; {_ascii(str(failure.reply))[:MAX_DIAGNOSTIC]}"
+
+
+def _escaped(address: str) -> str:
+    return "".join(each if " " < each <= "~" and each not in "\\+=" else f"\\x{{{ord(each):X}}}" for each in address)
 
 
 def _ascii(text: str) -> str:
@@ -174,6 +190,26 @@ def _field(name: str, value: str) -> bytes:
         else:
             lines[-1] += f" {word}"
     return ("\r\n".join(lines) + "\r\n").encode("ascii")
+
+
+def _returned_header(header: bytes) -> bytes:
+    """Write the original's header, and say so where it is internationalised.
+
+    As text, where RFC 6533 §6 would allow `message/global-headers`: that one may be encoded to pass as ASCII, but mail
+    readers that hold to RFC 2046 §5.2 undo no encoding of a `message/…`. What is no UTF-8 has no name for its charset.
+    """
+    content_type = "text/rfc822-headers"
+    if not header.isascii() and _is_utf8(header):
+        content_type += "; charset=utf-8"
+    return _part(content_type, header)
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _part(content_type: str, body: bytes) -> bytes:
