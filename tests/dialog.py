@@ -72,7 +72,8 @@ class Dialog:
                 self.send("".join(f"{command}\r\n" for command in said).encode())
             reply = await self._expect(text, after=said)
             if said and said[-1].upper() == "STARTTLS" and reply.startswith("220"):
-                await asyncio.wait_for(self.writer.start_tls(self._client_tls(), server_hostname=self._name), 10)
+                async with asyncio.timeout(10):
+                    await self.writer.start_tls(self._client_tls(), server_hostname=self._name)
             said = []
         if said:
             self.send("".join(f"{command}\r\n" for command in said).encode())
@@ -84,7 +85,8 @@ class Dialog:
 
     async def read_line(self) -> str:
         """Give the next reply line without its CRLF; "" when the server has closed."""
-        line = await asyncio.wait_for(self.reader.readline(), WITHIN_SECONDS)
+        async with asyncio.timeout(WITHIN_SECONDS):
+            line = await self.reader.readline()
         return line.decode().removesuffix("\r\n")
 
     async def read_reply(self) -> str:
@@ -96,7 +98,8 @@ class Dialog:
     async def read_to_end(self) -> bytes:
         """Give all that the server still says until it closes."""
         try:
-            return await asyncio.wait_for(self.reader.read(), WITHIN_SECONDS)
+            async with asyncio.timeout(WITHIN_SECONDS):
+                return await self.reader.read()
         except ConnectionResetError:
             return b""
 

@@ -171,7 +171,8 @@ class EdgeWorld:
     async def stop(self) -> None:
         """End all sessions."""
         self.edge.abort()
-        await asyncio.wait_for(self.edge.registry.drain(), 10)
+        async with asyncio.timeout(10):
+            await self.edge.registry.drain()
 
     async def dialog(self, listener: str = "mx", **options: Any) -> Dialog:
         """Connect a client."""

@@ -102,7 +102,8 @@ class _Connection:
 
     @classmethod
     async def open(cls, port: int) -> "_Connection":
-        connection = cls(*await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), REPLY_WITHIN))
+        async with asyncio.timeout(REPLY_WITHIN):
+            connection = cls(*await asyncio.open_connection("127.0.0.1", port))
         await connection._expect("2")
         await connection._ask(b"EHLO client.remote.example", "2")
         return connection
@@ -126,7 +127,8 @@ class _Connection:
 
     async def _expect(self, kind: str) -> None:
         while True:
-            line = (await asyncio.wait_for(self._reader.readline(), REPLY_WITHIN)).decode()
+            async with asyncio.timeout(REPLY_WITHIN):
+                line = (await self._reader.readline()).decode()
             if not line:
                 raise NotTaken("the connection was closed")
             if line[3:4] != "-":

@@ -36,7 +36,8 @@ async def test_a_thousand_messages_while_each_service_is_killed_in_turn(cluster_
     for turn, kill_one in enumerate(kills, start=1):
         await reached(client, turn * MESSAGES // (len(kills) + 1), sending)
         await asyncio.to_thread(kill_one)
-    await asyncio.wait_for(sending, 60)
+    async with asyncio.timeout(60):
+        await sending
     assert client.taken == set(range(MESSAGES))
     await asyncio.to_thread(until, lambda: not look_at(cluster.mail(BOB), client.taken).lost, "all are delivered", 60)
     arrived = look_at(cluster.mail(BOB), client.taken)

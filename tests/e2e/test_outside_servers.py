@@ -62,7 +62,8 @@ async def test_nothing_is_lost_while_the_database_is_away(
     await asyncio.wait({sending}, timeout=3)
     assert all(reply.startswith("4") for reply in client.refusals)
     own_postgres.start()
-    await asyncio.wait_for(sending, 60)
+    async with asyncio.timeout(60):
+        await sending
 
     def all_are_there() -> bool:
         return not look_at(cluster_on_postgres.mail(BOB), client.taken).lost

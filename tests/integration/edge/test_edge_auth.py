@@ -187,7 +187,8 @@ async def test_a_failed_handshake_ends_the_session(world: EdgeWorld) -> None:
         await client("S: 220 *")
         client.send(b"EHLO not.tls.example\r\n")
         await client.read_to_end()
-    await asyncio.wait_for(world.edge.registry.drain(), 5)
+    async with asyncio.timeout(5):
+        await world.edge.registry.drain()
 
 
 async def test_a_long_message_under_tls_arrives_whole(world: EdgeWorld, submitting: Dialog) -> None:

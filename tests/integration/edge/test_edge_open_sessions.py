@@ -73,7 +73,8 @@ async def test_a_client_within_a_transaction_is_told_when_the_service_stops(worl
     await dialog("C: RCPT TO:<ann@dest.example>\nS: 250 *")
     world.edge.abort()
     await dialog("S: 421 4.3.2 *\nS: <closed>")
-    await asyncio.wait_for(draining, 5)
+    async with asyncio.timeout(5):
+        await draining
 
 
 @pytest.mark.parametrize("reverse_path", ["", USER, "boss@dest.example"], ids=["null", "own", "foreign"])

@@ -74,7 +74,8 @@ async def test_draining_lets_a_transaction_end_and_dismisses_the_idle(world: Edg
                     S: 250 *
                     S: 421 4.3.2 *
                     S: <closed>""")
-    await asyncio.wait_for(draining, 5)
+    async with asyncio.timeout(5):
+        await draining
     assert len(world.spooled) == 1
 
 

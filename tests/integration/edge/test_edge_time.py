@@ -77,14 +77,16 @@ async def test_a_client_that_reads_no_replies_is_not_read_from(running: Start) -
         client.reader._transport.pause_reading()  # type: ignore[attr-defined] # the stream offers no way
         flooding = asyncio.create_task(_drip(client, b"NOOP\r\n" * 10_000, every_seconds=0))
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
-            await asyncio.wait_for(flooding, 20)
+            async with asyncio.timeout(20):
+                await flooding
 
 
 async def test_a_client_that_goes_away_within_content_leaves_nothing(world: EdgeWorld, dialog: Dialog) -> None:
     await dialog(UP_TO_DATA)
     dialog.send(b"Subject: x\r\n\r\n" + b"x" * 400_000)
     dialog.writer.close()
-    await asyncio.wait_for(world.edge.registry.drain(), 5)
+    async with asyncio.timeout(5):
+        await world.edge.registry.drain()
     assert world.spooled == []
     assert await world.store.list() == []
 

@@ -242,7 +242,8 @@ async def test_a_wrong_password_gets_no_connection(server: NatsServer, tmp_path:
     settings = settings_for(server, "edge", tmp_path)
     (tmp_path / "edge").write_text("wrong")
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(NatsLink.connect(settings, "edge"), 1)
+        async with asyncio.timeout(1):
+            await NatsLink.connect(settings, "edge")
 
 
 async def test_inline_content_of_nearly_eight_megabytes_passes(links: Links) -> None:

@@ -87,7 +87,8 @@ async def a_service(settings: CommonSettings) -> AsyncIterator[FilterService]:
     service = FilterService(settings)
     service.bind()
     try:
-        await asyncio.wait_for(service.start(), 20)
+        async with asyncio.timeout(20):
+            await service.start()
         yield service
         await service.drain()
     finally:
@@ -159,7 +160,8 @@ async def test_nothing_is_judged_before_the_configuration_is_known(
     with pytest.raises(NoAnswer):
         await edge.connection()
     await edge.configure(CONFIG)
-    await asyncio.wait_for(starting, 20)
+    async with asyncio.timeout(20):
+        await starting
     assert service.is_ready()
     assert (await edge.connection(Client("192.0.2.66"))).action is Action.REJECT
     await service.stop()
@@ -242,7 +244,8 @@ async def test_it_waits_for_the_streams_and_is_not_ready_before(nats_server: Nat
     try:
         assert not service.is_ready()
         await provision(link, settings, SMALL)
-        await asyncio.wait_for(starting, 10)
+        async with asyncio.timeout(10):
+            await starting
         assert service.is_ready()
     finally:
         starting.cancel()

@@ -70,7 +70,8 @@ async def play(chunks: list[bytes]) -> tuple[EdgeWorld, RecordingTransport]:
     for chunk in chunks:
         await _until(lambda: session._arrival is not None)
         session.data_received(chunk)
-    await asyncio.wait_for(transport.closed.wait(), 5)
+    async with asyncio.timeout(5):
+        await transport.closed.wait()
     session.connection_lost(None)
     await _until(lambda: len(world.edge.registry) == 0)
     return world, transport

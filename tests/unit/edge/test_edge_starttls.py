@@ -39,4 +39,5 @@ async def test_it_is_not_waited_for_without_end() -> None:
     connection.session = session
     session.connection_made(connection)
     session.data_received(b"EHLO c\r\nSTARTTLS\r\n")
-    await asyncio.wait_for(world.edge.registry.drain(), 5)
+    async with asyncio.timeout(5):
+        await world.edge.registry.drain()

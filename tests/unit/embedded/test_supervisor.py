@@ -65,9 +65,14 @@ class Stage:
         assert self._supervisor
         self._supervisor.ask_to_stop()
 
+    async def until_ready(self) -> None:
+        async with asyncio.timeout(DEADLINE):
+            await self.all_ready.wait()
+
     async def ended(self) -> str:
         assert self._running
-        return await asyncio.wait_for(self._running, DEADLINE)
+        async with asyncio.timeout(DEADLINE):
+            return await self._running
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE):
@@ -107,7 +112,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 async def test_services_stop_turn_by_turn(stage: Stage) -> None:
     stage.start(**{"nats-server": OBEDIENT, "filter": OBEDIENT, "edge": OBEDIENT})
-    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    await stage.until_ready()
     stage.ask_to_stop()
     assert await stage.ended() == ""
     assert (stage.folder / "ended").read_text().split() == ["edge", "filter", "nats-server"]
@@ -117,7 +122,7 @@ async def test_services_stop_turn_by_turn(stage: Stage) -> None:
 async def test_services_of_one_turn_stop_side_by_side(stage: Stage) -> None:
     """Neither ends before the other has been asked to."""
     stage.start(filter=ENDS_WITH_OTHERS, domains=ENDS_WITH_OTHERS)
-    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    await stage.until_ready()
     stage.ask_to_stop()
     assert await stage.ended() == ""
     assert not [text for text in stage.said if "had not ended" in text]
@@ -125,7 +130,7 @@ async def test_services_of_one_turn_stop_side_by_side(stage: Stage) -> None:
 
 async def test_a_service_that_is_killed_is_started_again_and_said_so(stage: Stage) -> None:
     stage.start(edge=OBEDIENT, filter=OBEDIENT)
-    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    await stage.until_ready()
     first = stage.pid("edge")
     os.kill(first, signal.SIGKILL)
     await stage.until(lambda: "edge is ready again" in stage.said)
@@ -139,7 +144,7 @@ async def test_a_service_whose_program_is_away_for_a_moment_is_tried_again_and_s
     stage.start(edge=OBEDIENT)
     await stage.until(lambda: any("edge could not be started" in text for text in stage.said))
     stage.interpreter.symlink_to(sys.executable)
-    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    await stage.until_ready()
     assert any("No such file" in text and "starts again in 0.2 s" in text for text in stage.said)
 
 
@@ -161,7 +166,7 @@ async def test_a_service_that_refuses_its_settings_ends_the_cluster(stage: Stage
 async def test_a_service_that_refuses_what_it_took_before_is_started_again_and_said_so(stage: Stage) -> None:
     """As when another program takes its port between two starts."""
     stage.start(edge=REFUSING_WHILE_TAKEN)
-    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    await stage.until_ready()
     (stage.folder / "taken").touch()
     (stage.folder / "edge.ready").unlink()
     os.kill(stage.pid("edge"), signal.SIGKILL)
@@ -172,7 +177,7 @@ async def test_a_service_that_refuses_what_it_took_before_is_started_again_and_s
 async def test_a_nats_server_that_panics_is_started_again(stage: Stage) -> None:
     """Go ends such a program with 2."""
     stage.start(**{"nats-server": REFUSING_WHILE_TAKEN, "edge": OBEDIENT})
-    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    await stage.until_ready()
     (stage.folder / "taken").touch()
     os.kill(stage.pid("nats-server"), signal.SIGKILL)
     await stage.until(lambda: any(text.startswith("nats-server ended (exit code 2)") for text in stage.said))
@@ -181,7 +186,7 @@ async def test_a_nats_server_that_panics_is_started_again(stage: Stage) -> None:
 
 async def test_a_service_that_does_not_end_in_time_is_killed_and_said_so(stage: Stage) -> None:
     stage.start(edge=DEAF)
-    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    await stage.until_ready()
     stage.ask_to_stop()
     await stage.ended()
     assert "edge had not ended after 1 s: killed" in stage.said
@@ -189,7 +194,7 @@ async def test_a_service_that_does_not_end_in_time_is_killed_and_said_so(stage: 
 
 async def test_asked_to_stop_a_second_time_everything_is_killed_at_once(stage: Stage) -> None:
     stage.start(edge=DEAF, filter=DEAF)
-    await asyncio.wait_for(stage.all_ready.wait(), DEADLINE)
+    await stage.until_ready()
     stage.ask_to_stop()
     stage.ask_to_stop()
     await stage.ended()
