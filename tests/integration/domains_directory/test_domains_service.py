@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config_publisher import KvConfigPublisher
 from postgres_server import TEMPLATE, PostgresServer, open_folder
-from servers import NatsServer
+from servers import NatsServer, free_port
 from tripost_domains.app import DomainsService
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
@@ -35,6 +35,7 @@ from tripost_shared.database.engine import open_engine
 from tripost_shared.database.migrate import upgrade
 from tripost_shared.database.models import Domain, Mailbox, TrackedMessage
 from tripost_shared.database.transactions import DatabaseUnavailable, reading, writing
+from tripost_shared.dns import exchange
 from tripost_shared.settings import CommonSettings
 from tripost_shared.spool.events import JetStreamEventLog
 
@@ -94,10 +95,14 @@ def own_postgres() -> Iterator[PostgresServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def built(nats: NatsServer, url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> DomainsService:
+def built(
+    nats: NatsServer, url: str, home: Path, monkeypatch: pytest.MonkeyPatch, dns_servers: Sequence[str] = ()
+) -> DomainsService:
     monkeypatch.setenv("TRIPOST_DATABASE_URL", url)
     monkeypatch.setenv("TRIPOST_DOMAINS_HEALTH_LISTEN", "")
-    service = DomainsService(CommonSettings(nats_url=nats.url, home=home, hostname="mx.dest.example", dns_servers=[]))
+    service = DomainsService(
+        CommonSettings(nats_url=nats.url, home=home, hostname="mx.dest.example", dns_servers=list(dns_servers))
+    )
     service.bind()
     return service
 
@@ -237,6 +242,20 @@ async def test_a_service_that_takes_no_mail_any_more_is_not_ready_and_says_why(
         assert not service.is_ready()
         [status] = await asker.status()
         assert (status.ready, status.troubles) == (False, ("no mail is taken from the spool: restart this instance",))
+
+
+async def test_a_service_whose_dns_servers_are_silent_says_so(
+    own_nats: NatsServer, asker: Asker, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "TROUBLE_SECONDS", 0.0)
+    service = built(own_nats, sqlite_url, tmp_path, monkeypatch, dns_servers=[f"127.0.0.1:{free_port()}"])
+    async with running(service):
+        assert (await asker.status())[0].troubles == ()
+        assert service._resolver is not None
+        for number in range(3):
+            await service._resolver.resolve(f"n{number}.example", "MX")
+        [trouble] = (await asker.status())[0].troubles
+        assert trouble.startswith("next hops cannot be looked up: no DNS server answers")
 
 
 async def test_a_service_that_finds_no_database_waits_for_it(

@@ -58,6 +58,7 @@ class DomainsService:
         self._engine: AsyncEngine | None = None
         self._bus: NatsBus | None = None
         self._reader: JetStreamSpoolReader | None = None
+        self._resolver: CachingResolver | None = None
         self._delivery: DeliveryService | None = None
         self._recorder: TrackingRecorder | None = None
         self._is_serving = False
@@ -157,7 +158,7 @@ class DomainsService:
     async def _start_delivery(
         self, link: NatsLink, engine: AsyncEngine, directory: Directory, history: TrackedHistory
     ) -> None:
-        resolver = CachingResolver(self._servers, self._clock)
+        self._resolver = resolver = CachingResolver(self._servers, self._clock)
         self._closing.push_async_callback(resolver.close)
         await resolver.start()
         events = JetStreamEventLog(link, "domains")
@@ -197,6 +198,8 @@ class DomainsService:
             yield from (f"spool: {trouble}" for trouble in self._reader.state().troubles)
         if self._recorder is not None and self._recorder.trouble:
             yield f"tracking waits: {self._recorder.trouble}"
+        if self._resolver is not None and self._resolver.trouble:
+            yield f"next hops cannot be looked up: {self._resolver.trouble}"
 
     def _health_server(self) -> HealthServer | None:
         listen = self._settings.health_listen
