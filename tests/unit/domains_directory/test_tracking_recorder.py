@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tripost_domains.ports import TrackingUnavailable
+from tripost_domains.tracking import recorder as tracking_recorder
 from tripost_domains.tracking.recorder import Rhythm, TrackingRecorder
 from tripost_domains.tracking.retention import AT_ONCE, Retention
 from tripost_shared.clock import FrozenClock
@@ -118,6 +119,51 @@ async def test_a_recorder_ends_while_the_database_is_away_and_acknowledges_nothi
     await until(lambda: given.store.attempts > 0)
     async with asyncio.timeout(2):
         await given.recorder.drain()
+    assert not await given.is_all_done()
+
+
+class HeldTracking(MemoryTracking):
+    """Takes nothing until it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked = asyncio.Event()
+        self.goes_on = asyncio.Event()
+
+    async def write(self, events: Sequence[Event]) -> None:
+        self.is_asked.set()
+        await self.goes_on.wait()
+        await super().write(events)
+
+
+async def test_what_was_fetched_is_written_at_the_end_without_a_drain_too(given: Given) -> None:
+    """The service's drain may run out of time before it comes to the tracking."""
+    store = HeldTracking()
+    recorder = TrackingRecorder(given.reader, store, QUICK)
+    await given.recorder.drain()
+    given.record("a")
+    recorder.start()
+    await store.is_asked.wait()
+    ending = asyncio.create_task(recorder.stop())
+    await asyncio.sleep(0)
+    store.goes_on.set()
+    await ending
+    assert set(store.written) == {"a"}
+    assert await given.is_all_done()
+
+
+async def test_the_end_waits_for_no_database_that_does_not_answer(
+    given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking_recorder, "LAST_WRITE_WITHIN", timedelta(milliseconds=10))
+    store = HeldTracking()
+    recorder = TrackingRecorder(given.reader, store, QUICK)
+    await given.recorder.drain()
+    given.record("a")
+    recorder.start()
+    await store.is_asked.wait()
+    async with asyncio.timeout(5):
+        await recorder.stop()
     assert not await given.is_all_done()
 
 

@@ -18,6 +18,7 @@ BATCHES_AT_ONCE: Final = 64
 FETCH_WAIT: Final = timedelta(seconds=1)
 WRITE_AT_MOST: Final = 1000  # facts in one transaction: others want to write too
 MANY: Final = 200
+LAST_WRITE_WITHIN: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,19 @@ class TrackingRecorder:
             await asyncio.wait({self._task})
 
     async def stop(self) -> None:
-        """End at once; what was not acknowledged comes again."""
-        self._draining.set()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        """End; what was fetched is written if the database takes it soon, else it comes again.
+
+        So it is in every ending: a drain that ran out of time never came to the tracking.
+        """
+        try:
+            async with asyncio.timeout(LAST_WRITE_WITHIN.total_seconds()):
+                await self.drain()
+        except TimeoutError:
+            log.info("tracking was ended before its last facts were written, they come again")
+        finally:
+            if self._task is not None and not self._task.done():
+                self._task.cancel()
+                await asyncio.wait({self._task})
 
     async def _run(self) -> None:
         wait = self._rhythm.first_wait
