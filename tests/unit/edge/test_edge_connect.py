@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from tripost_edge.session.session import Session
 from tripost_edge.stages.connect import COUNTS_SECONDS, Connect
@@ -138,3 +139,22 @@ async def test_a_verdict_without_a_check_s_work_counts_in_no_other_session(clock
     assert await judged(connect, "s1") is Action.DEFER
     filter_tier.verdict = Verdict(Action.ACCEPT)
     assert await judged(connect, "s2") is Action.ACCEPT
+
+
+async def test_after_a_failure_that_nobody_foresaw_the_next_recipient_asks_again(clock: FrozenClock) -> None:
+    bus, filter_tier = MemoryBus(), OneFilter()
+    await bus.serve(CONNECTION, filter_tier.judge)
+    connect = Connect(bus, clock, remember_seconds=60)
+    session = Session("s1", Client("192.0.2.9"))
+    with pytest.MonkeyPatch.context() as patched, capture_logs() as logs:
+        patched.setattr(bus, "ask", _broken)
+        connect.begin(session)
+        with pytest.raises(ZeroDivisionError):
+            await connect.judgement(session)
+    assert [(line["log_level"], line["event"]) for line in logs] == [("error", "connection not judged")]
+    verdict = await connect.judgement(session)
+    assert verdict == filter_tier.verdict
+
+
+async def _broken(*_: object) -> Verdict:
+    raise ZeroDivisionError

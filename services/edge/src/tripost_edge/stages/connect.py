@@ -68,7 +68,7 @@ class Connect:
     async def judgement(self, session: Session) -> Verdict | None:
         """Wait for the verdict on the session's client; None when none is wanted. Raises NoAnswer.
 
-        After a failure the next call asks again.
+        After a failure, one that nobody foresaw too, the next call asks again.
         """
         if session.client.kind is ListenerKind.SUBMISSION:
             return None
@@ -79,7 +79,7 @@ class Connect:
         try:
             # Other sessions may wait for the same answer, so the end of this one must not stop it.
             session.judgement = await asyncio.shield(judgement)
-        except NoAnswer:
+        except Exception:
             session.judgement = None
             raise
         session.judged_by = min(session.judged_by, session.judgement.revision)  # a replica may not know the newest yet
@@ -135,8 +135,10 @@ class Connect:
         if task.cancelled():
             return
         error = task.exception()
-        if error is not None:
+        if isinstance(error, NoAnswer):
             log.debug("connection not judged", client=client[0], because=str(error))
+        elif error is not None:
+            log.error("connection not judged", client=client[0], exc_info=error)
         elif _is_sound(verdict := task.result()):
             self._memory.put(client, verdict)
 
