@@ -142,3 +142,16 @@ async def test_a_line_without_end_ends_the_session(
         (*_, last) = (await client.read_to_end()).splitlines()
         assert last == b"421 4.7.0 Line without end, closing"
     await world.until_sessions(0)
+
+
+async def test_a_session_whose_end_breaks_gives_its_place_back(
+    world: EdgeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    async with await world.greeted() as client:
+        monkeypatch.setattr(world.edge.context.journal, "abandoned", broken, raising=False)
+        client.send(b"QUIT\r\n")
+        await client.read_to_end()
+        await world.until_sessions(0)

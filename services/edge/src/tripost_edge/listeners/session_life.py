@@ -69,6 +69,16 @@ class SessionLife(ClientConnection):
         return True
 
     async def _handle_client(self) -> None:
+        """Run the session; its place is free afterwards, even where its end breaks."""
+        try:
+            await self._run()
+        except Exception:
+            log.exception("session broke at its end", session=self._state.id, client=self._state.client.address)
+            super().abort()
+        finally:
+            self._context.registry.leave(self)
+
+    async def _run(self) -> None:
         """Run the session from greeting to end; this is the entrance that catches everything."""
         because = "client quit"
         with_last_words = False
@@ -88,5 +98,4 @@ class SessionLife(ClientConnection):
             self._context.journal.abandoned(self._state, because)
             self._state.phase = Phase.CLOSED
             self.close(with_last_words=with_last_words)
-            self._context.registry.leave(self)
             log.debug("session ended", session=self._state.id, because=because)
