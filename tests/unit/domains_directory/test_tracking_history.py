@@ -12,6 +12,7 @@ from tripost_domains.tracking.past import past_of
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.spool.memory import MemoryEventLog, MemoryEventReader
+from tripost_shared.spool.pull import ACK_WAIT_SECONDS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MESSAGE = "1k3v9q2m8f0abcde.1"
@@ -78,12 +79,14 @@ class Facts:
 
 
 class CountingReader(MemoryEventReader):
-    """Counts how often it was waited for."""
+    """Counts how often it was waited for, and notes how long at most."""
 
     waits = 0
+    within = timedelta()
 
     async def wait_until_done(self, within: timedelta) -> bool:
         self.waits += 1
+        self.within = within
         await asyncio.sleep(0)
         return await super().wait_until_done(within)
 
@@ -98,6 +101,13 @@ async def test_many_who_ask_at_the_same_time_wait_together(clock: FrozenClock) -
     before = reader.waits
     await history.past_of(MESSAGE)
     assert reader.waits == before + 1
+
+
+async def test_facts_that_a_killed_reader_had_taken_are_waited_for(clock: FrozenClock) -> None:
+    """A queued delivery comes again as soon as domains is started again; its facts only after the log's own wait."""
+    reader = CountingReader(MemoryEventLog())
+    await TrackedHistory(reader, Facts(), clock).past_of(MESSAGE)
+    assert reader.within >= timedelta(seconds=ACK_WAIT_SECONDS + 5)
 
 
 async def test_a_log_that_is_not_read_to_its_end_is_waited_for_a_while_and_said(clock: FrozenClock) -> None:
