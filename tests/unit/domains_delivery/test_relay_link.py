@@ -74,6 +74,17 @@ async def test_a_reply_while_octets_of_ours_wait_on_this_machine_is_told(
     assert link.was_interrupted is not flushed
 
 
+async def test_a_host_that_speaks_is_heard_although_it_takes_no_more(link: Link) -> None:
+    """A refusal of large content must not wait until patience with an unread buffer ends."""
+    link.pause_writing()
+    draining = asyncio.create_task(link.drain(within=60))
+    await asyncio.sleep(0)
+    link.data_received(b"552 5.3.4 Too much\r\n")
+    async with asyncio.timeout(5):
+        await draining
+    assert (await link.reply(within=1)).code == 552
+
+
 @pytest.mark.parametrize("early", [b"250 2.1.0 Ok\r\n", b"2", b"250-2.1.0 Ok\r\n", b"\r\n"])
 async def test_no_command_is_sent_when_something_has_come_already(
     link: Link, transport: Buffering, early: bytes

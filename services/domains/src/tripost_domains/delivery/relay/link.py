@@ -115,7 +115,10 @@ class Link(asyncio.Protocol):
             self._transport.write(octets)
 
     async def drain(self, within: float) -> None:
-        """Wait until there is room to write more; raises LinkLost, also when nothing was taken in that time."""
+        """Wait until there is room to write more, or the host says something: it may take no more of it.
+
+        Raises LinkLost, also when nothing was taken in that time.
+        """
         self._require_open()
         if not self._is_paused:
             return
@@ -184,6 +187,7 @@ class Link(asyncio.Protocol):
         self._is_proven = True
         self._was_interrupted = self._was_interrupted or self._has_unsent()
         self._replies.feed(data)
+        _wake(self._writer)
         if self._replies.unread_octets > MAX_UNREAD_OCTETS:
             self._end("too many octets that nobody asked for")
             self.close()
