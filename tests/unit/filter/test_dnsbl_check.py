@@ -78,6 +78,33 @@ async def test_answers_that_mean_trouble_are_no_listing(answer: str) -> None:
     assert finding.evidence == {"bl.example": f"no data: {answer}"}
 
 
+@pytest.mark.parametrize("client", [STRANGER, Client("2001:db8::7")], ids=["IPv4", "IPv6"])
+async def test_a_zone_that_lists_every_address_is_no_listing(client: Client) -> None:
+    """As lists do that were given up; 127.0.0.1 and ::FFFF:7F00:1 are what no list may list (RFC 5782 §5)."""
+    never = "1.0.0.127" if client is STRANGER else f"1.0.0.0.0.0.f.7.f.f.f.f{'.0' * 20}"
+    listed = f"{reversed_labels(ip_address(client.address))}.bl.example A 127.0.0.2"
+    finding = await found(listed, f"{never}.bl.example A 127.0.0.2", client=client)
+    assert finding is not None
+    assert (finding.result, finding.degraded, finding.refuse_with, finding.score) == ("no data", True, None, 0)
+    assert finding.evidence == {"bl.example": "no data: the zone lists every address"}
+
+
+async def test_a_listing_stands_when_the_zone_does_not_say_whether_it_lists_every_address() -> None:
+    finding = await found(LISTED_IN_BL, "1.0.0.127.bl.example A SERVFAIL")
+    assert finding is not None
+    assert (finding.result, finding.refuse_with) == ("listed", LISTED)
+
+
+async def test_only_a_zone_that_lists_the_client_is_asked_whether_it_lists_every_address() -> None:
+    resolver = TableResolver(LISTED_IN_BL)
+    await a_check(resolver).examine(a_mail())
+    assert sorted(name for name, _ in resolver.questions) == [
+        "1.0.0.127.bl.example",
+        "7.2.0.192.bl.example",
+        "7.2.0.192.soft.example",
+    ]
+
+
 async def test_a_zone_that_does_not_answer_leaves_the_others_word_standing() -> None:
     finding = await found("7.2.0.192.bl.example A SERVFAIL", LISTED_IN_SOFT)
     assert finding is not None

@@ -1,8 +1,9 @@
 """DNS block lists (RFC 5782)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
+from types import MappingProxyType
 from typing import Final
 
 from tripost_filter.check import Stage
@@ -17,6 +18,9 @@ from tripost_shared.mail.reply import SmtpReply
 
 LISTED: Final = SmtpReply(554, "5.7.1", "Client address is on a block list")
 MAX_RECORDS_SHOWN: Final = 8
+NEVER_LISTED: Final[Mapping[int, IPv4Address | IPv6Address]] = MappingProxyType(
+    {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::ffff:127.0.0.1")}  # RFC 5782 §5
+)
 _NO_DATA_ANSWERS: Final = "127.255.255."  # how lists tell that they will not answer this resolver
 
 
@@ -25,7 +29,8 @@ class Dnsbl:
 
     Stage: connection. One A query per zone, all at once; each listing adds its zone's score, and refuses if the zone
     says so. A zone that does not answer, or answers 127.255.255.0/24 or outside of 127.0.0.0/8, counts as "no data";
-    with no listing elsewhere the finding is then degraded. Evidence: zone → answer.
+    so does one that lists what no list may: a list that was given up often lists every address, by a wildcard of whoever
+    has its domain now. With no listing elsewhere the finding is then degraded. Evidence: zone → answer.
     """
 
     name = "dnsbl"
@@ -51,15 +56,19 @@ class Dnsbl:
             return None
         labels = reversed_labels(address)
         answers = lookups.get_all([(f"{labels}.{zone.zone}", "A") for zone in self._zones])
-        return self._finding(answers)
+        listing = [zone.zone for zone, answer in zip(self._zones, answers, strict=True) if _listing(answer)]
+        return self._finding(answers, _listing_everything(listing, NEVER_LISTED[address.version], lookups))
 
-    def _finding(self, answers: Sequence[DnsAnswer]) -> Finding:
+    def _finding(self, answers: Sequence[DnsAnswer], listing_everything: Set[str]) -> Finding:
         evidence: dict[str, str] = {}
         score, listed, refuse, silent = 0.0, False, False, False
         for zone, answer in zip(self._zones, answers, strict=True):
             if answer.status is Status.FAILED:
                 silent = True
                 evidence[zone.zone] = f"no data: {answer.because or 'no answer'}"
+            elif zone.zone in listing_everything:
+                silent = True
+                evidence[zone.zone] = "no data: the zone lists every address"
             elif listing := _listing(answer):
                 listed, refuse, score = True, refuse or zone.refuse, score + zone.score
                 evidence[zone.zone] = listing
@@ -71,6 +80,13 @@ class Dnsbl:
         if silent:
             return Finding(self.name, "no data", because="a list did not answer", degraded=True, evidence=evidence)
         return Finding(self.name, "none")
+
+
+def _listing_everything(zones: Sequence[str], never_listed: IPv4Address | IPv6Address, lookups: Lookups) -> Set[str]:
+    """Give those of the zones that list even the address that none may list; one that does not say counts as sound."""
+    labels = reversed_labels(never_listed)
+    answers = lookups.get_all([(f"{labels}.{zone}", "A") for zone in zones])
+    return {zone for zone, answer in zip(zones, answers, strict=True) if _listing(answer)}
 
 
 def _listing(answer: DnsAnswer) -> str:
