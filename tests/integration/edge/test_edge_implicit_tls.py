@@ -1,12 +1,19 @@
 """Clients of the listener with TLS from the first octet count from their connection on."""
 
 import asyncio
+import errno
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from edge_world import EdgeWorld
+from tripost_edge.listeners import implicit_tls
+from tripost_edge.listeners.context import ListenerProfile
+from tripost_edge.listeners.implicit_tls import Handshake
+from tripost_shared.mail.client import ListenerKind
 
 Start = Callable[..., Awaitable[EdgeWorld]]
 
@@ -72,3 +79,58 @@ async def test_a_client_that_speaks_first_is_heard(world: EdgeWorld, client_tls:
         for client in await asyncio.gather(*clients):
             await client("C: QUIT\nS: 221 *\nS: <closed>")
             client.writer.close()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(ZeroDivisionError("nobody foresaw it"), id="unforeseen"),
+        pytest.param(OSError(errno.EMFILE, "Too many open files"), id="no descriptor left"),
+    ],
+)
+async def test_a_client_that_cannot_be_taken_does_not_make_the_listener_deaf(
+    world: EdgeWorld, client_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """It is logged once, and told to `tripost status` until a client is taken again."""
+
+    def broken(*_: object, **__: object) -> bool:
+        raise fault
+
+    monkeypatch.setattr(implicit_tls, "PAUSE_SECONDS", 0.001)
+    with capture_logs() as logs, monkeypatch.context() as patched:
+        patched.setattr(world.edge.registry, "admit", broken)
+        for _ in range(3):
+            with pytest.raises((ConnectionError, ssl.SSLError)):
+                await world.dialog("submissions", tls=client_tls, implicit_tls=True)
+        assert list(world.edge.troubles()) == [f"submissions: clients cannot be accepted: {fault!r}"]
+    assert [line["event"] for line in logs] == ["client not accepted"]
+    async with await world.dialog("submissions", tls=client_tls, implicit_tls=True) as client:
+        await client("S: 220 *")
+    assert list(world.edge.troubles()) == []
+
+
+async def test_a_handshake_that_ends_before_its_first_step_gives_its_place_back(world: EdgeWorld) -> None:
+    profile = ListenerProfile("submissions", ListenerKind.SUBMISSION, implicit_tls=True)
+    client, connection = socket.socketpair()
+    handshake = Handshake(connection, profile, world.edge.context)
+    assert world.edge.registry.admit(handshake)
+    handshake.begin()
+    handshake.abort()
+    await world.until_sessions(0)
+    assert connection.fileno() < 0
+    client.close()
+
+
+async def test_a_handshake_that_breaks_is_logged_and_gives_its_place_back(
+    world: EdgeWorld, client_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "connect_accepted_socket", broken, raising=False)
+    with capture_logs() as logs:
+        _, writer = await asyncio.open_connection(*world.addresses["submissions"])
+        await world.until_sessions(1)
+        await world.until_sessions(0)
+    assert [line["event"] for line in logs] == ["TLS handshake broke"]
+    writer.close()

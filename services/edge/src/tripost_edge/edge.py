@@ -5,6 +5,7 @@ It is the same with real adapters (app.py) and with fakes (tests).
 
 import socket
 import ssl
+from collections.abc import Iterator
 from typing import Final
 
 import structlog
@@ -98,6 +99,12 @@ class Edge:
         self._recipients.forget()
         self._grants.forget()
         log.debug("directory changed", revision=change.revision)
+
+    def troubles(self) -> Iterator[str]:
+        """Say what somebody should look at."""
+        for listener in self.listeners:
+            if listener.trouble:
+                yield f"{listener.profile.name}: {listener.trouble}"
 
     async def start(self) -> None:
         """Take clients on all listeners."""

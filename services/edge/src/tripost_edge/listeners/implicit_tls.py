@@ -27,10 +27,12 @@ class Handshake:
         self._profile = profile
         self._context = context
         self._task: asyncio.Task[None] | None = None
+        self._has_begun = False
 
     def begin(self) -> None:
         """Do the handshake; the session that comes of it takes over the place in the registry."""
         self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(self._end)
 
     def dismiss(self) -> None:
         """End at once: nothing has been said yet."""
@@ -42,6 +44,7 @@ class Handshake:
             self._task.cancel()
 
     async def _run(self) -> None:
+        self._has_begun = True
         loop = asyncio.get_running_loop()
         try:
             await loop.connect_accepted_socket(
@@ -52,17 +55,27 @@ class Handshake:
             )
         except OSError as error:
             log.debug("TLS handshake failed", listener=self._profile.name, because=str(error))
-        finally:
-            self._context.registry.leave(self)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        """Give the place back, whatever became of the handshake; a task that is cancelled early runs no line of it."""
+        self._context.registry.leave(self)
+        if not self._has_begun:
+            self._connection.close()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("TLS handshake broke", listener=self._profile.name, exc_info=error)
 
 
 class ImplicitTlsServer:
-    """Accepts clients on a bound socket, as asyncio's Server does; those beyond the limit of sessions are closed."""
+    """Accepts clients on a bound socket, as asyncio's Server does; those beyond the limit of sessions are closed.
+
+    `trouble` says why the last client could not be accepted; "" when it could.
+    """
 
     def __init__(self, profile: ListenerProfile, bound: socket.socket, context: Context) -> None:
         self._profile = profile
         self._bound = bound
         self._context = context
+        self.trouble = ""
         self._accepting: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -81,17 +94,32 @@ class ImplicitTlsServer:
             while True:
                 try:
                     connection, _ = await loop.sock_accept(self._bound)
+                    self._meet(connection)
                 except ConnectionAbortedError:
                     continue
                 except OSError as error:
-                    log.warning("client not accepted", listener=self._profile.name, because=str(error))
+                    self._note_trouble(error)
                     await asyncio.sleep(PAUSE_SECONDS)
-                    continue
-                self._meet(connection)
+                except Exception as error:  # an entrance: without it the listener would be deaf for good
+                    self._note_trouble(error, exc_info=error)
+                    await asyncio.sleep(PAUSE_SECONDS)
+                else:
+                    self.trouble = ""
+
+    def _note_trouble(self, error: Exception, **facts: object) -> None:
+        """Say what goes wrong; once, however long it lasts."""
+        trouble = f"clients cannot be accepted: {error!r}"
+        if trouble != self.trouble:
+            self.trouble = trouble
+            log.error("client not accepted", listener=self._profile.name, because=str(error), **facts)
 
     def _meet(self, connection: socket.socket) -> None:
         handshake = Handshake(connection, self._profile, self._context)
-        if self._context.registry.admit(handshake):
+        is_admitted = False
+        try:
+            is_admitted = self._context.registry.admit(handshake)
+        finally:
+            if not is_admitted:
+                connection.close()  # without a word: before TLS the client could read none
+        if is_admitted:
             handshake.begin()
-        else:
-            connection.close()  # without a word: before TLS the client could read none

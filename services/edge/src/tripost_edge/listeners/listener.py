@@ -25,6 +25,11 @@ class Listener:
         host, port = self._bound.getsockname()[:2]
         return host, port
 
+    @property
+    def trouble(self) -> str:
+        """Why it takes no clients just now; "" when it does, or when asyncio alone knows."""
+        return self._server.trouble if isinstance(self._server, ImplicitTlsServer) else ""
+
     async def start(self) -> None:
         """Take clients from now on; before, they are refused. Raises SettingsError when another was quicker."""
         try:
