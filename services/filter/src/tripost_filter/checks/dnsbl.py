@@ -29,8 +29,8 @@ class Dnsbl:
 
     Stage: connection. One A query per zone, all at once; each listing adds its zone's score, and refuses if the zone
     says so. A zone that does not answer, or answers 127.255.255.0/24 or outside of 127.0.0.0/8, counts as "no data";
-    so does one that lists what no list may: a list that was given up often lists every address, by a wildcard of whoever
-    has its domain now. With no listing elsewhere the finding is then degraded. Evidence: zone → answer.
+    so does one that lists what no list may: a list that was given up often lists every address, as whoever has its
+    domain now answers for any name. With no listing elsewhere the finding is then degraded. Evidence: zone → answer.
     """
 
     name = "dnsbl"
