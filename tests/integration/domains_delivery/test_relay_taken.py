@@ -78,6 +78,17 @@ async def test_parameters_are_sent_where_they_are_understood(world: RelayWorld) 
         assert hop.taken[0].recipients == ["grüße@other.example"]
 
 
+@BOTH_WAYS
+async def test_a_recipient_that_an_alias_led_to_is_named_as_what_it_is(
+    world: RelayWorld, extensions: list[str]
+) -> None:
+    """The client wrote to a plain address and declared nothing (RFC 6531 §3.4)."""
+    async with NextHop(extensions=extensions) as hop:
+        outcomes = await world.relay(make_message(BOB), hop, "grüße@other.example")
+        assert outcomes["grüße@other.example"].result is Result.RELAYED
+        assert hop.taken[0].mail.endswith(" SMTPUTF8")
+
+
 @pytest.mark.parametrize("stored", [False, True], ids=["inline", "stored"])
 async def test_content_without_a_header_does_not_continue_our_trace(world: RelayWorld, stored: bool) -> None:
     octets = b" continued\r\nbody\r\n"

@@ -1,7 +1,7 @@
 """A message as a next hop is to get it: MAIL's parameters, what the next hop must be able to do, the octets."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
 
 from tripost_domains.delivery.octets import joined, joined_in_pieces
@@ -37,15 +37,20 @@ class Sending:
         """Give the octets in pieces; iterating raises ContentMissing or ContentUnavailable."""
         return joined_in_pieces(self.message.header_fields, self._content.open(self.message.content))
 
-    def mail_command(self, capabilities: Mapping[str, str]) -> bytes:
-        """Write MAIL with the parameters that the host understands and the message needs."""
+    def mail_command(self, capabilities: Mapping[str, str], recipients: Iterable[str]) -> bytes:
+        """Write MAIL with the parameters that the host understands, and the message or these recipients need.
+
+        An alias may lead from a plain address to an internationalised one, which RCPT names only after SMTPUTF8 (RFC
+        6531 §3.4), whatever the client had declared.
+        """
         envelope = self.message.envelope
+        smtputf8 = envelope.smtputf8 or not all(map(str.isascii, (envelope.reverse_path, *recipients)))
         words = [f"MAIL FROM:<{envelope.reverse_path}>"]
         if "SIZE" in capabilities:
             words.append(f"SIZE={self.size_octets}")
         if envelope.eight_bit and "8BITMIME" in capabilities:
             words.append("BODY=8BITMIME")
-        if envelope.smtputf8 and "SMTPUTF8" in capabilities:
+        if smtputf8 and "SMTPUTF8" in capabilities:
             words.append("SMTPUTF8")
         return " ".join(words).encode() + b"\r\n"
 

@@ -174,7 +174,7 @@ class SmtpSession:
 
     async def _burst(self, sending: Sending, recipients: Sequence[str], attempt: Attempt) -> bool:
         """Send MAIL, all RCPT and DATA at once (RFC 2920); tells whether the host asks for content."""
-        commands = [sending.mail_command(self.capabilities), *map(rcpt_command, recipients), b"DATA\r\n"]
+        commands = [sending.mail_command(self.capabilities, recipients), *map(rcpt_command, recipients), b"DATA\r\n"]
         self._link.command(b"".join(commands))
         mail = await self._reply()
         if mail.code // 100 != 2:
@@ -187,7 +187,7 @@ class SmtpSession:
 
     async def _one_by_one(self, sending: Sending, recipients: Sequence[str], attempt: Attempt) -> bool:
         """Send MAIL, each RCPT and DATA after the reply to the last; tells whether the host asks for content."""
-        mail = await self._ask(sending.mail_command(self.capabilities))
+        mail = await self._ask(sending.mail_command(self.capabilities, recipients))
         if mail.code // 100 != 2:
             attempt.decide(recipients, self._refusal(mail, Step.MAIL))
             return False
