@@ -35,6 +35,7 @@ class DnsServer:
         self.questions: Counter[tuple[str, str]] = Counter()
         self.by_tcp = 0
         self.ignores_edns = False  # True: FORMERR for questions with EDNS, as very old servers do
+        self.repeats_questions = True  # False: what it cannot read is answered with the header alone
         self.leads_out = False  # True: a CNAME is given without its target's records
         self._ttl_seconds = ttl_seconds
         self._negative_ttl_seconds = negative_ttl_seconds
@@ -107,6 +108,8 @@ class DnsServer:
         response = dns.message.make_response(query, recursion_available=True)
         if self.ignores_edns and query.edns >= 0:
             response.set_rcode(dns.rcode.FORMERR)
+            if not self.repeats_questions:
+                response.question.clear()
             return response.to_wire()
         trouble = self._fill(response, name, record_type)
         if trouble == "TIMEOUT":

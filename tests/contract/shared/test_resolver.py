@@ -237,10 +237,12 @@ async def test_what_udp_cannot_carry_comes_by_tcp(resolver_of: Maker) -> None:
         assert server.by_tcp == 1
 
 
-async def test_a_server_without_edns_is_asked_without(resolver_of: Maker) -> None:
+@pytest.mark.parametrize("repeats_questions", [True, False])
+async def test_a_server_without_edns_is_asked_without(resolver_of: Maker, repeats_questions: bool) -> None:
     """RFC 6891 §7."""
     async with DnsServer("a.example A 192.0.2.1") as server:
         server.ignores_edns = True
+        server.repeats_questions = repeats_questions
         assert (await resolver_of(server).resolve(*ASKED)).status is Status.FOUND
 
 

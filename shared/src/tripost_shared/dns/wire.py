@@ -54,11 +54,17 @@ class Query:
         return header + self.question + (_OPT if edns else b"")
 
     def is_answered_by(self, message: bytes) -> bool:
-        """Tell whether a message with the right id answers this question (RFC 5452 §4.2)."""
+        """Tell whether a message with the right id answers this question (RFC 5452 §4.2).
+
+        A server that could not read the question, as for its EDNS, may answer with the header alone.
+        """
+        if len(message) < _HEADER_OCTETS or message[2] & 0xF8 != 0x80:  # no response to a standard query
+            return False
+        if message[4:6] == b"\0\0":
+            return rcode_of(message) in {FORMERR, NOTIMP}
         end = _HEADER_OCTETS + len(self.question)
         return (
             len(message) >= end
-            and message[2] & 0xF8 == 0x80  # a response to a standard query
             and message[4:6] == b"\0\1"
             and message[_HEADER_OCTETS:end].lower() == self.question.lower()
         )
