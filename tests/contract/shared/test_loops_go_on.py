@@ -65,14 +65,19 @@ async def stored_in(link: NatsLink, stream: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "field"),
+    ("endpoint", "field", "told"),
     [
-        pytest.param("CONSUMER.INFO.SPOOL_0", "ack_floor", id="of a consumer"),
-        pytest.param(f"STREAM.INFO.{UNREADABLE_STREAM}", "state", id="of the parked messages' stream"),
+        pytest.param("CONSUMER.INFO.SPOOL_0", "ack_floor", "spool could not be trimmed", id="of a consumer"),
+        pytest.param(
+            f"STREAM.INFO.{UNREADABLE_STREAM}",
+            "state",
+            "spool could not be looked after",
+            id="of the parked messages' stream",
+        ),
     ],
 )
 async def test_the_spool_is_trimmed_again_after_an_answer_in_another_form(
-    link: NatsLink, monkeypatch: pytest.MonkeyPatch, endpoint: str, field: str
+    link: NatsLink, monkeypatch: pytest.MonkeyPatch, endpoint: str, field: str, told: str
 ) -> None:
     monkeypatch.setattr(trimming, "TRIM_EVERY_SECONDS", 0.02)
     monkeypatch.setattr(jetstream, "call", answers_without(field, endpoint, times=2))
@@ -80,13 +85,16 @@ async def test_the_spool_is_trimmed_again_after_an_answer_in_another_form(
     for number in range(4):
         await JetStreamSpool(link, PARTITIONS).publish(spooled_message(number))
     taken = 0
-    while taken < 4:
-        for delivery in await reader.fetch(64, WAIT):
-            taken += 1
-            await delivery.done()
-    async with asyncio.timeout(10):
-        while sum([await stored_in(link, f"SPOOL_{partition}") for partition in range(PARTITIONS)]):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    with structlog.testing.capture_logs() as logs:
+        while taken < 4:
+            for delivery in await reader.fetch(64, WAIT):
+                taken += 1
+                await delivery.done()
+        async with asyncio.timeout(10):
+            while sum([await stored_in(link, f"SPOOL_{partition}") for partition in range(PARTITIONS)]):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await until(lambda: sum(entry["log_level"] == "error" for entry in logs) == 2)
+    assert {entry["event"] for entry in logs if entry["log_level"] == "error"} == {told}
     await reader.close()
 
 

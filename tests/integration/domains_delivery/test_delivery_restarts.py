@@ -89,6 +89,8 @@ async def test_a_claim_of_a_stopped_process_is_due_at_once(delivery: Delivery) -
         hop.silent_at.clear()
         await delivery.restart()
         await hop.wait_until(lambda hop: len(hop.taken) == 1, within=5)
+        await until_queued(delivery)
+        assert [taken.recipients for taken in hop.taken] == [[BOB]]
 
 
 async def test_a_queued_delivery_that_was_made_before_a_crash_is_not_made_again(delivery: Delivery) -> None:

@@ -77,6 +77,7 @@ async def test_one_message_that_cannot_be_kept_takes_no_other_with_it(
         await kept.wait()
     delivery.events.is_unavailable = False
     await delivery.until_settled()
+    assert len(delivery.files()) == 2
 
 
 async def test_a_service_whose_intake_has_ended_is_not_at_work(delivery: Delivery) -> None:

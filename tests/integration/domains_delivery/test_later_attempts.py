@@ -73,6 +73,8 @@ class TestAfterAnEnd:
             delivery.service = delivery._joined()
             await delivery.service.start()
             await hop.wait_until(lambda hop: len(hop.taken) == 1)
+            await until_queued(delivery)
+            assert [taken.recipients for taken in hop.taken] == [[BOB]]
 
     async def test_what_went_well_and_was_not_settled_at_a_stop_is_not_made_again(
         self, delivery: Delivery, monkeypatch: pytest.MonkeyPatch

@@ -135,11 +135,13 @@ async def test_edge_and_domains_spool_and_domains_takes(links: Links) -> None:
     for service in ("edge", "domains"):
         await JetStreamSpool(links[service], PARTITIONS).publish(a_message(f"1k3v9q2m8f0abcd{service[0]}.1"))
     reader = JetStreamSpoolReader(links["domains"], 1)  # the other partition is one of a higher number before
-    taken = 0
-    while taken < 2:
-        for delivery in await reader.fetch(10, WAIT):
-            await delivery.done()
-            taken += 1
+    taken: set[str] = set()
+    async with asyncio.timeout(20):
+        while len(taken) < 2:
+            for delivery in await reader.fetch(10, WAIT):
+                taken.add(delivery.message.id)
+                await delivery.done()
+    assert taken == {"1k3v9q2m8f0abcde.1", "1k3v9q2m8f0abcdd.1"}
     await reader.close()
 
 
@@ -151,10 +153,12 @@ async def test_every_service_records_facts_and_domains_takes_them(links: Links) 
         await event_log.close()
     reader = JetStreamEventReader(links["domains"])
     seen: set[str] = set()
-    while seen != set(SERVICES):
-        for batch in await reader.fetch(10, WAIT):
-            seen |= {event.service for event in batch.events}
-            await batch.done()
+    async with asyncio.timeout(20):
+        while len(seen) < len(SERVICES):
+            for batch in await reader.fetch(10, WAIT):
+                seen |= {event.service for event in batch.events}
+                await batch.done()
+    assert seen == set(SERVICES)
     await reader.close()
 
 
@@ -168,6 +172,7 @@ async def test_configuration_reaches_every_service(links: Links) -> None:
     async with asyncio.timeout(2):
         for event in changed:
             await event.wait()
+    assert {one.current.mode for one in watched} == {PolicyMode.MONITOR}
     for source in sources:
         await source.close()
 

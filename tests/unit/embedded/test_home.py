@@ -30,7 +30,9 @@ def test_the_state_can_be_held_again_when_the_first_has_ended(tmp_path: Path) ->
     home = open_home(tmp_path / "var", None, tmp_path / "root")
     make_folders(home)
     os.close(hold(home))
-    os.close(hold(home))
+    held = hold(home)
+    assert (home.path / "run/cluster.lock").read_text().split() == [str(os.getpid())]
+    os.close(held)
 
 
 def test_a_place_that_is_a_file_is_refused_by_the_settings_name(tmp_path: Path) -> None:

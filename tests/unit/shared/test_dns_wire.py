@@ -119,6 +119,23 @@ def test_records_of_other_names_do_not_count() -> None:
     assert read(Query.of("a.example", "A"), response_to("a.example", "A", rrset)).answer.status is Status.NO_DATA
 
 
+@pytest.mark.parametrize(
+    ("authority", "status"),
+    [
+        pytest.param(["NS ns.example."], Status.FAILED, id="nameservers alone: a referral"),
+        pytest.param(["NS ns.example.", "SOA ns.example. a.example. 1 1 1 1 60"], Status.NO_DATA, id="with an SOA"),
+        pytest.param([], Status.NO_DATA, id="nothing"),
+    ],
+)
+def test_a_referral_does_not_say_that_there_is_no_data(authority: list[str], status: Status) -> None:
+    """RFC 2308 §2.2: a server that does not recurse must not make mail bounce."""
+    response = dns.message.make_response(dns.message.make_query("a.example", "A"))
+    for text in authority:
+        record_type, value = text.split(" ", 1)
+        response.authority.append(dns.rrset.from_text("example.", 60, "IN", record_type, value))
+    assert read(Query.of("a.example", "A"), response.to_wire()).answer.status is status
+
+
 def test_a_ttl_with_the_top_bit_counts_as_zero() -> None:
     """RFC 2181 §8."""
     message = bytearray(response_to("a.example", "A", dns.rrset.from_text("a.example.", 1, "IN", "A", "192.0.2.1")))
