@@ -24,6 +24,13 @@ from tripost_shared.contracts.events import Fact
 from tripost_shared.database.transactions import DatabaseUnavailable
 
 
+async def until_at_hand(delivery: Delivery, count: int, *, of: int) -> None:
+    """Spool as many messages for ann as `of` says, and wait until so many of them are at hand."""
+    for _ in range(of):
+        await delivery.spool.publish(make_message("ann@dest.example"))
+    await delivery.until(lambda: delivery.service.messages_at_hand == count)
+
+
 async def test_nothing_is_acknowledged_before_its_events_are_on_disk(delivery: Delivery) -> None:
     delivery.events.is_unavailable = True
     await delivery.spool.publish(make_message("ann@dest.example"))
@@ -52,9 +59,7 @@ async def test_a_deferral_waits_for_the_database_and_nothing_is_delivered_twice(
 
 async def test_mail_waits_for_the_directory(delivery: Delivery) -> None:
     delivery.records.is_away = True
-    for _ in range(3):
-        await delivery.spool.publish(make_message("ann@dest.example"))
-    await delivery.until(lambda: delivery.service.messages_at_hand == 3)
+    await until_at_hand(delivery, 3, of=3)
     delivery.records.is_away = False
     await delivery.until_settled()
     assert len(delivery.files()) == 3
@@ -64,9 +69,7 @@ async def test_no_more_is_taken_than_fits_in_memory(delivery: Delivery) -> None:
     delivery.settings.messages_at_hand = 10
     await delivery.restart()
     delivery.records.is_away = True
-    for _ in range(25):
-        await delivery.spool.publish(make_message("ann@dest.example"))
-    await delivery.until(lambda: delivery.service.messages_at_hand == 10)
+    await until_at_hand(delivery, 10, of=25)
     delivery.records.is_away = False
     await delivery.until_settled()
     assert len(delivery.files()) == 25

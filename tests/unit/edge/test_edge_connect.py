@@ -26,6 +26,12 @@ class OneFilter:
         return self.verdict
 
 
+async def given(clock: FrozenClock, remember_seconds: float = 60) -> tuple[Connect, OneFilter]:
+    bus, filter_tier = MemoryBus(), OneFilter()
+    await bus.serve(CONNECTION, filter_tier.judge)
+    return Connect(bus, clock, remember_seconds=remember_seconds), filter_tier
+
+
 async def judged(connect: Connect, session_id: str) -> Action:
     session = Session(session_id, Client("192.0.2.9"))
     connect.begin(session)
@@ -35,9 +41,7 @@ async def judged(connect: Connect, session_id: str) -> Action:
 
 
 async def test_a_client_is_asked_about_again_once_the_policy_has_changed(clock: FrozenClock) -> None:
-    bus, filter_tier = MemoryBus(), OneFilter()
-    await bus.serve(CONNECTION, filter_tier.judge)
-    connect = Connect(bus, clock, remember_seconds=60)
+    connect, filter_tier = await given(clock)
     connect.take_policy(7)
     assert [await judged(connect, name) for name in ("s1", "s2")] == [Action.REJECT, Action.REJECT]
     assert filter_tier.asked == 1
@@ -51,9 +55,7 @@ async def test_a_client_is_asked_about_again_once_the_policy_has_changed(clock: 
 async def test_sessions_of_one_moment_share_a_question_unless_nothing_is_to_be_remembered(
     clock: FrozenClock, remember_seconds: float, questions: int
 ) -> None:
-    bus, filter_tier = MemoryBus(), OneFilter()
-    await bus.serve(CONNECTION, filter_tier.judge)
-    connect = Connect(bus, clock, remember_seconds=remember_seconds)
+    connect, filter_tier = await given(clock, remember_seconds)
     await asyncio.gather(*(judged(connect, f"s{number}") for number in range(5)))
     assert filter_tier.asked == questions
 
@@ -67,9 +69,7 @@ async def again(connect: Connect, session: Session) -> Action:
 
 
 async def test_a_changed_policy_reaches_a_session_that_is_open(clock: FrozenClock) -> None:
-    bus, filter_tier = MemoryBus(), OneFilter()
-    await bus.serve(CONNECTION, filter_tier.judge)
-    connect = Connect(bus, clock, remember_seconds=60)
+    connect, filter_tier = await given(clock)
     connect.take_policy(7)
     connect.begin(session := Session("s1", Client("192.0.2.9")))
     assert [await again(connect, session) for _ in range(3)] == [Action.REJECT] * 3
@@ -81,9 +81,7 @@ async def test_a_changed_policy_reaches_a_session_that_is_open(clock: FrozenCloc
 
 
 async def test_a_replica_that_does_not_know_the_newest_policy_is_asked_again(clock: FrozenClock) -> None:
-    bus, filter_tier = MemoryBus(), OneFilter()
-    await bus.serve(CONNECTION, filter_tier.judge)
-    connect = Connect(bus, clock, remember_seconds=60)
+    connect, filter_tier = await given(clock)
     connect.take_policy(8)
     connect.begin(session := Session("s1", Client("192.0.2.9")))
     assert await again(connect, session) is Action.REJECT
@@ -92,10 +90,8 @@ async def test_a_replica_that_does_not_know_the_newest_policy_is_asked_again(clo
 
 
 async def test_a_verdict_counts_for_five_minutes_of_a_session(clock: FrozenClock) -> None:
-    bus, filter_tier = MemoryBus(), OneFilter()
+    connect, filter_tier = await given(clock)
     filter_tier.verdict = Verdict(Action.ACCEPT)
-    await bus.serve(CONNECTION, filter_tier.judge)
-    connect = Connect(bus, clock, remember_seconds=60)
     connect.begin(session := Session("s1", Client("192.0.2.9")))
     assert await again(connect, session) is Action.ACCEPT
     filter_tier.verdict = Verdict(Action.REJECT)
@@ -117,9 +113,7 @@ async def test_a_verdict_without_a_check_s_work_counts_for_one_transaction_only(
     clock: FrozenClock, failure_policy: Action, sound: Action
 ) -> None:
     """Else a client would be refused, or get past the block lists, for as long as a sound verdict counts."""
-    bus, filter_tier = MemoryBus(), OneFilter()
-    await bus.serve(CONNECTION, filter_tier.judge)
-    connect = Connect(bus, clock, remember_seconds=60)
+    connect, filter_tier = await given(clock)
     filter_tier.verdict = Verdict(failure_policy, DNS_AWAY)
     connect.begin(session := Session("s1", Client("192.0.2.9")))
     assert await again(connect, session) is failure_policy
@@ -132,9 +126,7 @@ async def test_a_verdict_without_a_check_s_work_counts_for_one_transaction_only(
 
 
 async def test_a_verdict_without_a_check_s_work_counts_in_no_other_session(clock: FrozenClock) -> None:
-    bus, filter_tier = MemoryBus(), OneFilter()
-    await bus.serve(CONNECTION, filter_tier.judge)
-    connect = Connect(bus, clock, remember_seconds=60)
+    connect, filter_tier = await given(clock)
     filter_tier.verdict = Verdict(Action.DEFER, DNS_AWAY)
     assert await judged(connect, "s1") is Action.DEFER
     filter_tier.verdict = Verdict(Action.ACCEPT)

@@ -69,6 +69,15 @@ def wait_until_ready(process: "subprocess.Popen[str]") -> None:
     raise AssertionError("it ended before it was ready")
 
 
+def stop_while_it_starts(process: "subprocess.Popen[str]") -> list[str]:
+    """Ask it to end within `start`, which has said so; gives what it prints after that."""
+    assert process.stdout is not None
+    while process.stdout.readline().split()[0] != "start":
+        pass
+    process.terminate()
+    return finish(process)[0]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_and_stops_it(number: signal.Signals) -> None:
     with running() as process:
@@ -150,13 +159,8 @@ def test_it_can_be_stopped_before_it_is_ready() -> None:
         "async def start(self):\n    print('start', flush=True)\n    await asyncio.sleep(60)\nSample.start = start"
     )
     with running(waiting) as process:
-        assert process.stdout is not None
-        while process.stdout.readline().split()[0] != "start":
-            pass
-        process.terminate()
-        printed, _ = finish(process)
+        assert stop_while_it_starts(process) == ["stop"]
     assert process.returncode == 0
-    assert printed == ["stop"]
 
 
 def test_an_error_that_nothing_caught_is_logged_and_the_service_goes_on() -> None:
@@ -185,10 +189,5 @@ def test_a_start_that_does_not_let_itself_be_cancelled_is_left() -> None:
         "Sample.start = start"
     )
     with running(stubborn) as process:
-        assert process.stdout is not None
-        while process.stdout.readline().split()[0] != "start":
-            pass
-        process.terminate()
-        printed, _ = finish(process)
+        assert stop_while_it_starts(process) == ["stop"]
     assert process.returncode == 0
-    assert printed == ["stop"]
