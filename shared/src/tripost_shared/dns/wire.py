@@ -31,6 +31,10 @@ NOTIMP: Final = 4
 RCODES: Final = {FORMERR: "FORMERR", SERVFAIL: "SERVFAIL", NOTIMP: "NOTIMP", 5: "REFUSED"}
 
 
+# RFC 2308 §2.2: nameservers and no SOA are no word on what there is
+REFERRAL: Final = DnsAnswer(Status.FAILED, because="a referral to other servers: this one does not recurse")
+
+
 class Malformed(Exception):
     """The octets are no answer."""
 
@@ -120,11 +124,14 @@ def _read(query: Query, message: bytes, rcode: int) -> Reading:
         ttl_seconds = min(ttl_seconds, *(record.ttl_seconds for record in found))
         texts = _texts(query.record_type, message, found)
         return Reading(DnsAnswer(Status.FOUND, texts, ttl_seconds))
-    negative_ttl = _negative_ttl(message, _records(message, position, authorities)[0])
+    authority, _ = _records(message, position, authorities)
+    negative_ttl = _negative_ttl(message, authority)
     if rcode == NXDOMAIN:
         return Reading(DnsAnswer(Status.NO_NAME, ttl_seconds=min(ttl_seconds, negative_ttl or 0)))
     if owner != asked and negative_ttl is None:
         return Reading(DnsAnswer(Status.NO_DATA, ttl_seconds=ttl_seconds), ask_next=owner)
+    if negative_ttl is None and any(record.number == TYPES["NS"] for record in authority):
+        return Reading(REFERRAL)
     return Reading(DnsAnswer(Status.NO_DATA, ttl_seconds=min(ttl_seconds, negative_ttl or 0)))
 
 
