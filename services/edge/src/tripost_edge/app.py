@@ -15,6 +15,7 @@ from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.clock import SystemClock
 from tripost_shared.config.kv import KvConfigSource
+from tripost_shared.config.port import Watched
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.contracts.config import (
     DIRECTORY_KEY,
@@ -75,24 +76,8 @@ class EdgeService:
         self._bus = NatsBus(link)
         self._events = JetStreamEventLog(link, "edge")
         self._config = KvConfigSource(link)
-        edge = Edge(
-            self._common,
-            self._settings,
-            self._tls,
-            bus=self._bus,
-            spool=JetStreamSpool(link, self._common.spool_partitions, MAX_MESSAGES),
-            store=ObjectContentStore(link),
-            events=self._events,
-            clock=SystemClock(),
-        )
-        config = await self._config.watch_known(EDGE_KEY, EdgeConfig)
-        edge.take_config(config.current)
-        config.on_change(edge.take_config)
-        policy = await self._config.watch_known(FILTER_KEY, FilterConfig)
-        edge.take_policy(policy.current)
-        policy.on_change(edge.take_policy)
-        directory = await self._config.watch_known(DIRECTORY_KEY, DirectoryChange)
-        directory.on_change(edge.take_directory_change)
+        edge = self._build_edge(self._tls, link, self._bus, self._events)
+        config = await self._follow_configuration(edge, self._config)
         for profile, bound in self._sockets.listeners:
             edge.listen(profile, bound)
         await edge.start()
@@ -103,9 +88,34 @@ class EdgeService:
             self._is_ready,
             lambda: {"sessions": str(len(edge.registry))},
             lambda: config.current.revision,
+            troubles=edge.troubles,
         )
         for listener in edge.listeners:
             log.info("listening", listener=listener.profile.name, address="{}:{}".format(*listener.address))
+
+    def _build_edge(self, tls: ssl.SSLContext, link: NatsLink, bus: NatsBus, events: JetStreamEventLog) -> Edge:
+        return Edge(
+            self._common,
+            self._settings,
+            tls,
+            bus=bus,
+            spool=JetStreamSpool(link, self._common.spool_partitions, MAX_MESSAGES),
+            store=ObjectContentStore(link),
+            events=events,
+            clock=SystemClock(),
+        )
+
+    async def _follow_configuration(self, edge: Edge, source: KvConfigSource) -> Watched[EdgeConfig]:
+        """Put in force what is stored now, and from now on what changes; waits until it can be read."""
+        config = await source.watch_known(EDGE_KEY, EdgeConfig)
+        edge.take_config(config.current)
+        config.on_change(edge.take_config)
+        policy = await source.watch_known(FILTER_KEY, FilterConfig)
+        edge.take_policy(policy.current)
+        policy.on_change(edge.take_policy)
+        directory = await source.watch_known(DIRECTORY_KEY, DirectoryChange)
+        directory.on_change(edge.take_directory_change)
+        return config
 
     async def drain(self) -> None:
         """Let transactions at hand end. Workers leave their addresses at once to those of a new first process."""
