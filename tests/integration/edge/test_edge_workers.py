@@ -5,6 +5,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ import pytest
 from dialog import Dialog
 from edge_process import UP_TO_DATA, EdgeProcess, get, is_running, send, until
 from edge_world import OtherTiers
+from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
 
 TWO_WORKERS = {"TRIPOST_EDGE_WORKERS": "2"}
 
@@ -111,8 +114,13 @@ async def test_a_worker_that_does_not_take_what_it_took_before_is_started_again(
     os.kill(first, signal.SIGKILL)
     await until(lambda: '"exit_code":2' in edge.said(), edge.said)
     assert second in edge.children()
+    (status,) = await NatsBus(link).gather(NODES_SUBJECT, NodeStatus, timedelta(seconds=0.5))
+    (trouble,) = status.troubles
+    assert trouble.startswith("worker 0 is away: it has died ")
     _renamed(away, password_file.name)
     await edge.until_ready(3)
+    statuses = await NatsBus(link).gather(NODES_SUBJECT, NodeStatus, timedelta(seconds=0.5))
+    assert [status.troubles for status in statuses] == [(), ()]
     assert edge.stop() == 0
 
 

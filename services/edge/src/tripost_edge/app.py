@@ -1,6 +1,7 @@
 """Edge, joined: sockets, workers, and the adapters below stages and listeners."""
 
 import ssl
+from itertools import chain
 
 import structlog
 
@@ -9,6 +10,7 @@ from tripost_edge.listeners.descriptors import room_for_sessions
 from tripost_edge.listeners.tls import server_context
 from tripost_edge.prefork import Workers
 from tripost_edge.settings import EdgeSettings
+from tripost_edge.worker_deaths import WorkerDeaths
 from tripost_edge.worker_sockets import WorkerSockets, open_sockets
 from tripost_shared import privileges
 from tripost_shared.bus.nats_bus import NatsBus
@@ -43,6 +45,8 @@ class EdgeService:
     def __init__(self, common: CommonSettings) -> None:
         self._common = common
         self._settings = EdgeSettings()
+        self._worker = 0
+        self._deaths = WorkerDeaths(self._settings.workers)
         self._sockets: WorkerSockets | None = None
         self._tls: ssl.SSLContext | None = None
         self._health: HealthServer | None = None
@@ -57,11 +61,10 @@ class EdgeService:
         self._tls = server_context(*self._settings.tls_files(self._common))
         self._settings.sessions_limit = room_for_sessions(self._settings.sessions_limit)
         sockets = open_sockets(self._settings)
-        number = 0
         if len(sockets) > 1:
             privileges.give_up_root(self._common.run_user)
-            number = Workers(sockets).fork_all()
-        self._sockets = sockets[number]
+            self._worker = Workers(sockets, self._deaths).fork_all()
+        self._sockets = sockets[self._worker]
         if self._sockets.health is not None:
             self._health = HealthServer(self._sockets.health, self._is_ready)
 
@@ -82,13 +85,14 @@ class EdgeService:
             edge.listen(profile, bound)
         await edge.start()
         self._edge = edge
+        self._deaths.forget(self._worker)
         await serve_status(
             self._bus,
             "edge",
             self._is_ready,
             lambda: {"sessions": str(len(edge.registry))},
             lambda: config.current.revision,
-            troubles=edge.troubles,
+            troubles=lambda: chain(edge.troubles(), self._deaths.troubles()),
         )
         for listener in edge.listeners:
             log.info("listening", listener=listener.profile.name, address="{}:{}".format(*listener.address))

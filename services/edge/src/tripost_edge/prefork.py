@@ -1,8 +1,9 @@
 """Several workers: the first process holds the sockets and forks a child per worker, before any event loop runs.
 
-A worker that dies is started again with a back-off, and clients that had connected to its socket meanwhile are served
-then, since the first process keeps every socket open. The workers end when the first process does, however it ends; a
-new first process need not wait for them, since sockets for the same addresses may be opened while theirs are open.
+A worker that dies is started again with a back-off of its own, and clients that had connected to its socket meanwhile
+are served then, since the first process keeps every socket open. The workers end when the first process does, however
+it ends; a new first process need not wait for them, since sockets for the same addresses may be opened while theirs
+are open.
 """
 
 import os
@@ -10,10 +11,12 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 import structlog
 
+from tripost_edge.worker_deaths import WorkerDeaths
 from tripost_shared.endings import WRONG_SETTING
 from tripost_shared.privileges import die_with_parent
 
@@ -23,6 +26,7 @@ _ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
 HEALTHY_AFTER_SECONDS: Final = 60.0  # a worker that lived so long is started again at once
+LOOK_AGAIN_SECONDS: Final = 0.1
 
 
 class Sockets(Protocol):
@@ -36,12 +40,14 @@ class Sockets(Protocol):
 class Workers:
     """The children of the first process, by their process id; one for each of `sockets`."""
 
-    def __init__(self, sockets: Sequence[Sockets]) -> None:
+    def __init__(self, sockets: Sequence[Sockets], deaths: WorkerDeaths) -> None:
         self._sockets = sockets
+        self._deaths = deaths
         self._running: dict[int, int] = {}  # process id to the worker's number
         self._started_at = [0.0] * len(sockets)
         self._pauses = [FIRST_PAUSE_SECONDS] * len(sockets)
         self._started_again: set[int] = set()
+        self._due: dict[int, float] = {}  # workers that are to be started again: when, by the monotonic clock
         self._is_ending = False
         self._exit_code = 0
 
@@ -64,10 +70,16 @@ class Workers:
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # none may fall between the fork and what follows it
         if self._is_ending:
             return False
-        process = os.fork()
+        self._started_at[number] = time.monotonic()
+        try:
+            process = os.fork()
+        except OSError as error:  # no memory, or too many processes: those that run go on
+            log.error("worker cannot be started", worker=number, because=str(error))  # noqa: TRY400 (the trace tells nothing more)
+            self._start_later(number)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+            return False
         if process:
             self._running[process] = number
-            self._started_at[number] = time.monotonic()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
             return False
         for ending in _ENDING:
@@ -80,30 +92,50 @@ class Workers:
         return True
 
     def _supervise(self) -> int:
-        while self._running:
-            process, status = os.wait()
-            number = self._running.pop(process, None)
-            code = os.waitstatus_to_exitcode(status)
-            if number is None or self._is_ending:  # as process 1 of a container it inherits others' children
-                continue
-            if code == WRONG_SETTING and number not in self._started_again:  # else it has taken them before
-                log.error("a worker does not take its settings; all end", worker=number)
-                self._end(WRONG_SETTING)
-                continue
-            log.error("worker died", worker=number, exit_code=code)
-            self._pause_before(number)
-            self._started_again.add(number)
-            if self._fork(number):
-                return number
+        while self._running or self._due:
+            ended = self._next_end()
+            if ended is not None:
+                self._take_end(*ended)
+            for number in [number for number, at in list(self._due.items()) if at <= time.monotonic()]:
+                self._due.pop(number, None)  # a signal may have ended all meanwhile
+                if self._fork(number):
+                    return number
         sys.exit(self._exit_code)
 
-    def _pause_before(self, number: int) -> None:
-        if time.monotonic() - self._started_at[number] > HEALTHY_AFTER_SECONDS:
+    def _next_end(self) -> tuple[int, int] | None:
+        """Wait for the end of a child; while a worker is to be started, for a moment only."""
+        if not self._due:
+            return os.wait()
+        try:
+            process, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            process = status = 0
+        if process:
+            return process, status
+        time.sleep(LOOK_AGAIN_SECONDS)
+        return None
+
+    def _take_end(self, process: int, status: int) -> None:
+        number = self._running.pop(process, None)
+        code = os.waitstatus_to_exitcode(status)
+        if number is None or self._is_ending:  # as process 1 of a container it inherits others' children
+            return
+        if code == WRONG_SETTING and number not in self._started_again:  # else it has taken them before
+            log.error("a worker does not take its settings; all end", worker=number)
+            self._end(WRONG_SETTING)
+            return
+        log.error("worker died", worker=number, exit_code=code)
+        self._started_again.add(number)
+        self._start_later(number)
+
+    def _start_later(self, number: int) -> None:
+        self._deaths.note(number)
+        now = time.monotonic()
+        if now - self._started_at[number] > HEALTHY_AFTER_SECONDS:
             self._pauses[number] = FIRST_PAUSE_SECONDS
-        until = time.monotonic() + self._pauses[number]
+        if not self._is_ending:
+            self._due[number] = now + self._pauses[number]
         self._pauses[number] = min(2 * self._pauses[number], LONGEST_PAUSE_SECONDS)
-        while not self._is_ending and (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, 0.1))
 
     def _asked_to_end(self, _number: int, _frame: object) -> None:
         self._end(self._exit_code)
@@ -112,7 +144,9 @@ class Workers:
         """Have all workers end; who connects from now on is refused, since nobody else holds the sockets."""
         self._is_ending = True
         self._exit_code = code
+        self._due.clear()
         for process in self._running:
-            os.kill(process, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # it has ended, and the signal came before that was noted
+                os.kill(process, signal.SIGTERM)
         for sockets in self._sockets:
             sockets.close()
