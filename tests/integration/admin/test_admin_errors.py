@@ -83,6 +83,28 @@ async def test_what_is_wrong_is_told_as_a_problem(
         assert problem["errors"][0].keys() == {"field", "message"}
 
 
+async def test_a_method_that_is_not_for_a_path_is_answered_with_all_that_are(api: Api) -> None:
+    answer = await api.admin.delete(f"{V1}/policy")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, PATCH, PUT")
+    answer = await api.admin.post(f"{V1}/openapi.json")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body", "status", "told"),
+    [
+        pytest.param("application/x-www-form-urlencoded", b'{"name": "x.test"}', 415, "Send JSON", id="curl's own"),
+        pytest.param("", b'{"name": "x.test"}', 415, "Send JSON", id="none"),
+        pytest.param("application/json", b"[]", 422, "accepted is a JSON object", id="a list"),
+        pytest.param("application/json; charset=utf-8", b'{"name": "x.test"}', 201, "x.test", id="JSON"),
+    ],
+)
+async def test_a_body_is_json_and_says_so(api: Api, media_type: str, body: bytes, status: int, told: str) -> None:
+    headers = {"Content-Type": media_type} if media_type else {}
+    answer = await api.admin.post(f"{V1}/domains", content=body, headers=headers)
+    assert (answer.status_code, told in answer.text) == (status, True), answer.text
+
+
 @pytest.mark.parametrize(
     ("query", "told"),
     [

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
@@ -114,15 +115,31 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
         detail = f"There is nothing at {request.url.path}."
     elif error.status_code == 405:
         detail = f"{request.method} is not for {request.url.path}."
+        methods = _methods_at(request.url.path)
+        return of_status(405, detail, {"Allow": ", ".join(methods)} if methods else error.headers).response()
     return of_status(error.status_code, detail, error.headers).response()
 
 
-async def _answer_invalid(_: Request, error: Exception) -> Response:
+def _methods_at(path: str) -> list[str]:
+    """Give all methods of a path (RFC 9110 §10.2.1): Starlette names those of the first route there alone."""
+    routes = [route for noun in NOUNS for route in noun.router.routes if isinstance(route, APIRoute)]
+    within = path.removeprefix(PREFIX)
+    return sorted({method for route in routes if route.path_regex.match(within) for method in route.methods or ()})
+
+
+async def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 (what the handler is registered for)
     details = error.errors()
     if any(item["type"] == "json_invalid" for item in details):
         return Problem("malformed-request", "The body is no JSON.").response()
+    if not _says_json(request) and any(item["loc"] == ("body",) and item["type"] != "missing" for item in details):
+        return Problem("unsupported-media-type", "Send JSON, with `Content-Type: application/json`.").response()
     return problem_of_errors(details).response()
+
+
+def _says_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 def _document(api: FastAPI) -> dict[str, Any]:

@@ -20,6 +20,8 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "int_type": WHOLE_NUMBER,
         "finite_number": WHOLE_NUMBER,  # of whole numbers only: the others have a message of their own
         "missing": "is required",
+        "model_attributes_type": "accepted is a JSON object",
+        "dict_type": "accepted is a JSON object",
     }
 )
 
