@@ -1,8 +1,8 @@
 """What is known of a session and of the transaction at hand."""
 
-from asyncio import Handle
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -49,6 +49,14 @@ class Transaction:
                 self.findings.append(finding)
 
 
+class Cancellable(Protocol):
+    """What has been put off, such as a timer of the event loop."""
+
+    def cancel(self) -> object:
+        """Let it never happen."""
+        ...
+
+
 @dataclass(slots=True)
 class Session:
     """A client's session.
@@ -64,7 +72,7 @@ class Session:
     judgement: Verdict | Awaitable[Verdict] | None = None
     judged_at: float = 0.0
     judged_by: int = 0
-    will_ask: Handle | None = None
+    will_ask: Cancellable | None = None
     transactions: int = 0  # begun so far
     protocol_errors: int = 0
     refusals: int = 0  # 5yz replies to commands that were in order, since a message was last accepted
