@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import pytest
+import structlog
 
 from dns_server import DnsServer
 from servers import free_port
@@ -279,6 +280,19 @@ async def test_the_cache_is_bounded_and_the_least_used_go(resolver_of: Maker, mo
             True,
             True,
         ]
+
+
+async def test_a_look_up_that_breaks_is_a_failed_one_and_logged(
+    resolver_of: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise LookupError("nobody expected this")
+
+    monkeypatch.setattr(exchange.Exchange, "ask", broken)
+    with structlog.testing.capture_logs() as logs:
+        answer = await resolver_of("127.0.0.1").resolve(*ASKED)
+    assert (answer.status, answer.because) == (Status.FAILED, "LookupError")
+    assert [(entry["event"], entry["name"]) for entry in logs] == [("look-up broke", "a.example")]
 
 
 async def test_closing_ends_look_ups_under_way(resolver_of: Maker) -> None:

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+import structlog
+
 from tripost_shared.clock import Clock
 from tripost_shared.dns.exchange import Exchange, NoReply
 from tripost_shared.dns.names import normalised
 from tripost_shared.dns.port import DnsAnswer, Status
 from tripost_shared.dns.wire import Query, Reading
+
+log = structlog.get_logger()
 
 TOTAL_SECONDS: Final = 2.0
 LONGEST_SECONDS: Final = 3600  # that an answer is remembered
@@ -90,9 +94,12 @@ class CachingResolver:
     async def _look_up(self, key: Key) -> DnsAnswer:
         try:
             answer = await self._ask(key)
-            self._remember(key, answer)
+        except Exception as error:  # an entrance: its askers are promised an answer, and may have given up
+            log.exception("look-up broke", name=key[0], record_type=key[1])
+            answer = DnsAnswer(Status.FAILED, because=type(error).__name__)
         finally:
             del self._asking[key]
+        self._remember(key, answer)
         return answer
 
     async def _ask(self, key: Key) -> DnsAnswer:
