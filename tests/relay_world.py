@@ -53,7 +53,9 @@ class RelayWorld:
         trial: Trial | None = None,
     ) -> dict[str, Outcome]:
         """Relay to a hop as a smarthost."""
-        return await self.agent.relay(message, smarthost(hop, tls), recipients or (BOB,), trial or Trial())
+        outcomes: dict[str, Outcome] = {}
+        await self.agent.relay(message, smarthost(hop, tls), recipients or (BOB,), trial or Trial(), outcomes)
+        return outcomes
 
     async def relay_one(self, hop: NextHop, *, tls: str = "may", trial: Trial | None = None) -> Outcome:
         """Relay a usual message to Bob."""
@@ -66,7 +68,9 @@ class RelayWorld:
             self.dns.add(f"mx{number}.example A 127.0.0.{number}")
         self.finder._mx_port = hops[0].port
         hop = model.NextHop(HopKind.MX, "dest.example")
-        return (await self.agent.relay(make_message(BOB), hop, [BOB], trial or Trial()))[BOB]
+        outcomes: dict[str, Outcome] = {}
+        await self.agent.relay(make_message(BOB), hop, [BOB], trial or Trial(), outcomes)
+        return outcomes[BOB]
 
 
 def smarthost(hop: NextHop, tls: str = "may") -> model.NextHop:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from delivery_world import make_message
 from tripost_domains.adapters.memory_directory import MemoryDirectoryRecords
 from tripost_domains.delivery.dispatch import MAILBOXES_AT_ONCE, Dispatcher
-from tripost_domains.delivery.outcome import Outcome, Result, Trial, delivered
+from tripost_domains.delivery.outcome import Attempted, Outcome, Result, Trial, delivered
 from tripost_domains.directory.cache import CacheLimits
 from tripost_domains.directory.model import MailboxDestination, NextHop
 from tripost_domains.directory.service import Directory
@@ -34,11 +34,20 @@ class HeldAgents:
         return delivered("mailbox", "Delivered")
 
     async def relay(
-        self, _message: SpooledMessage, _hop: NextHop, recipients: Sequence[str], _trial: Trial
-    ) -> dict[str, Outcome]:
+        self,
+        _message: SpooledMessage,
+        _hop: NextHop,
+        recipients: Sequence[str],
+        _trial: Trial,
+        outcomes: dict[str, Outcome],
+    ) -> None:
         self.at_next_hops += 1
         await self.goes_on.wait()
-        return dict.fromkeys(recipients, delivered("hop", "Taken"))
+        outcomes |= dict.fromkeys(recipients, delivered("hop", "Taken"))
+
+
+def no_cut(_cut: Sequence[Attempted]) -> None:
+    raise AssertionError("nothing was cancelled")
 
 
 async def test_a_message_for_many_mailboxes_takes_so_many_turns_and_no_more(clock: FrozenClock) -> None:
@@ -48,7 +57,7 @@ async def test_a_message_for_many_mailboxes_takes_so_many_turns_and_no_more(cloc
     dispatcher = Dispatcher(Directory(records, clock, CacheLimits()), agents, agents)
     message = make_message(*MANY, "bob@other.example")
     todo = await dispatcher.plan(message.envelope.recipients)
-    attempting = asyncio.create_task(dispatcher.attempt(message, todo, Trial()))
+    attempting = asyncio.create_task(dispatcher.attempt(message, todo, Trial(), no_cut))
     for _ in range(3):
         await asyncio.sleep(0)
     assert (agents.at_mailboxes, agents.at_next_hops) == (MAILBOXES_AT_ONCE, 1)

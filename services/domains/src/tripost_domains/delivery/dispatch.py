@@ -1,8 +1,10 @@
 """The dispatcher: asks the directory where recipients lead, and lets the agents attempt it, side by side."""
 
 import asyncio
-from collections.abc import Collection, Coroutine, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any, Final, Protocol, TypeAlias
 
 import structlog
 
@@ -18,6 +20,8 @@ log = structlog.get_logger()
 
 MAILBOXES_AT_ONCE: Final = 128  # of one message: others must not stand behind all of an alias for thousands
 
+Job: TypeAlias = Callable[[list[Attempted]], Coroutine[Any, Any, None]]  # adds what became of its recipients
+
 
 class MailboxDelivery(Protocol):
     """What puts messages into mailboxes."""
@@ -31,9 +35,14 @@ class Relay(Protocol):
     """What passes messages on to next hops."""
 
     async def relay(
-        self, message: SpooledMessage, hop: NextHop, recipients: Sequence[str], trial: Trial
-    ) -> dict[str, Outcome]:
-        """Send the message to these recipients; gives an outcome for each."""
+        self,
+        message: SpooledMessage,
+        hop: NextHop,
+        recipients: Sequence[str],
+        trial: Trial,
+        outcomes: dict[str, Outcome],
+    ) -> None:
+        """Send the message to these recipients; `outcomes` gets one for each, or those known when it is cancelled."""
         ...
 
 
@@ -49,14 +58,25 @@ class Dispatcher:
         """Ask where the recipients lead; raises TransientFailure when the directory cannot be read now."""
         return plan([(each, await self._directory.resolve(each.address)) for each in recipients], settled)
 
-    async def attempt(self, message: SpooledMessage, todo: Plan, trial: Trial) -> list[Attempted]:
-        """Do what is planned; gives the outcome for each recipient, whatever breaks."""
+    async def attempt(
+        self, message: SpooledMessage, todo: Plan, trial: Trial, when_cut: Callable[[Sequence[Attempted]], None]
+    ) -> list[Attempted]:
+        """Do what is planned; gives the outcome for each recipient, whatever breaks.
+
+        `when_cut` gets what was decided before a cancellation: what was delivered must not be delivered again.
+        """
         turns = asyncio.Semaphore(MAILBOXES_AT_ONCE)
-        work = [self._deliver(message, target, mailbox, trial, turns) for target, mailbox in todo.mailboxes]
-        work += [self._pass_on(message, hop, targets, trial) for hop, targets in todo.relays.items()]
-        if len(work) == 1:
-            return todo.refused + await work[0]
-        return todo.refused + [attempted for part in await _side_by_side(work) for attempted in part]
+        jobs: list[Job] = [
+            partial(self._deliver, message, target, mailbox, trial, turns) for target, mailbox in todo.mailboxes
+        ]
+        jobs += [partial(self._pass_on, message, hop, targets, trial) for hop, targets in todo.relays.items()]
+        parts: list[list[Attempted]] = [[] for _ in jobs]
+        try:
+            await _side_by_side([job(part) for job, part in zip(jobs, parts, strict=True)])
+        except asyncio.CancelledError:
+            when_cut([*chain.from_iterable(parts)])
+            raise
+        return [*todo.refused, *chain.from_iterable(parts)]
 
     async def _deliver(
         self,
@@ -65,7 +85,8 @@ class Dispatcher:
         mailbox: MailboxDestination,
         trial: Trial,
         turns: asyncio.Semaphore,
-    ) -> list[Attempted]:
+        attempted: list[Attempted],
+    ) -> None:
         try:
             async with turns:
                 outcome = await self._mailboxes.deliver(message, mailbox, trial)
@@ -73,29 +94,46 @@ class Dispatcher:
             log.exception("mailbox agent broke", message_id=message.id, mailbox=mailbox.address)
             outcome = _broke(error)
         count_delivery(outcome.result, "mailbox")
-        return [Attempted(target.recipient, target.source, MAILBOX, outcome)]
+        attempted.append(Attempted(target.recipient, target.source, MAILBOX, outcome))
 
     async def _pass_on(
-        self, message: SpooledMessage, hop: NextHop, targets: Sequence[Target], trial: Trial
-    ) -> list[Attempted]:
+        self,
+        message: SpooledMessage,
+        hop: NextHop,
+        targets: Sequence[Target],
+        trial: Trial,
+        attempted: list[Attempted],
+    ) -> None:
+        recipients = [target.recipient.address for target in targets]
+        outcomes: dict[str, Outcome] = {}
         try:
-            outcomes = await self._relay.relay(message, hop, [target.recipient.address for target in targets], trial)
+            await self._relay.relay(message, hop, recipients, trial, outcomes)
+        except asyncio.CancelledError:
+            attempted += _relayed(hop, [target for target in targets if target.recipient.address in outcomes], outcomes)
+            raise
         except Exception as error:  # an entrance, as above
             log.exception("relay agent broke", message_id=message.id, next_hop=hop_name(hop))
-            outcomes = {target.recipient.address: _broke(error) for target in targets}
-        attempted = [
-            Attempted(target.recipient, target.source, hop_name(hop), outcomes[target.recipient.address])
-            for target in targets
-        ]
-        for each in attempted:
-            count_delivery(each.outcome.result, "relay")
-        return attempted
+            outcomes = dict.fromkeys(recipients, _broke(error)) | outcomes
+        attempted += _relayed(hop, targets, outcomes)
 
 
-async def _side_by_side(work: Sequence[Coroutine[Any, Any, list[Attempted]]]) -> list[list[Attempted]]:
+def _relayed(hop: NextHop, targets: Sequence[Target], outcomes: Mapping[str, Outcome]) -> list[Attempted]:
+    """Count what became of recipients, and join it with where it was to go."""
+    attempted: list[Attempted] = []
+    for target in targets:
+        outcome = outcomes[target.recipient.address]
+        count_delivery(outcome.result, "relay")
+        attempted.append(Attempted(target.recipient, target.source, hop_name(hop), outcome))
+    return attempted
+
+
+async def _side_by_side(work: Sequence[Coroutine[Any, Any, None]]) -> None:
+    if len(work) == 1:
+        await work[0]
+        return
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(part) for part in work]
-    return [task.result() for task in tasks]
+        for part in work:
+            group.create_task(part)
 
 
 def _broke(error: Exception) -> Outcome:

@@ -75,7 +75,9 @@ class FirstAttempt:
             attempted = _lost(todo)
         else:
             trial = Trial(may_be_repeated=may_be_repeated, within=WITHIN)
-            attempted = await self._dispatcher.attempt(message, todo, trial)
+            attempted = await self._dispatcher.attempt(
+                message, todo, trial, lambda cut: self._settlement.note_done(message, [(each, 0) for each in cut])
+            )
         found = await self._settlement.settle_spooled(message, attempted, settled, may_be_repeated=may_be_repeated)
         log.info(
             "message settled",

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -21,6 +22,8 @@ from tripost_shared.database.transactions import DatabaseUnavailable
 from tripost_shared.spool.port import EventLog, SpoolUnavailable
 
 log = structlog.get_logger()
+
+DONE: Final = frozenset({Result.DELIVERED, Result.RELAYED})
 
 
 @dataclass(slots=True)
@@ -80,6 +83,13 @@ class Settlement:
         elif message.content.stored:
             self._contents.forget_later(message.content.stored)
         return found
+
+    def note_done(self, message: SpooledMessage, attempted: Sequence[tuple[Attempted, int]]) -> None:
+        """Record what was delivered before a cancellation, each with the attempts before, for who takes the rest.
+
+        What failed was told to nobody, and what was deferred is in no queue: both are attempted again.
+        """
+        self._record(message, [(each, before) for each, before in attempted if each.outcome.result in DONE])
 
     async def settle_claimed(
         self, message: SpooledMessage, claims: Sequence[Claim], attempted: Sequence[Attempted], lease: timedelta

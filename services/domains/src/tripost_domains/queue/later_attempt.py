@@ -118,7 +118,13 @@ class LaterAttempt:
         message, claims = claimed.message, claimed.claims
         for expansion, left_out in todo.expansions:
             self._events.record(expanded_fact(message.id, expansion, left_out, self._clock.now()))
-        attempted = await self._dispatcher.attempt(message, todo, Trial(may_be_repeated=True, began_at=began_at))
+        before = {claim.recipient.address: claim.attempts for claim in claims}
+        attempted = await self._dispatcher.attempt(
+            message,
+            todo,
+            Trial(may_be_repeated=True, began_at=began_at),
+            lambda cut: self._settlement.note_done(message, [(each, before[each.source]) for each in cut]),
+        )
         found = await self._settlement.settle_claimed(message, claims, attempted, self._lease)
         log.info(
             "queued message attempted",

@@ -50,29 +50,34 @@ class RelayAgent:
         self._context = opportunistic_context()
 
     async def relay(
-        self, message: SpooledMessage, hop: NextHop, recipients: Sequence[str], trial: Trial
-    ) -> dict[str, Outcome]:
-        """Send the message to these recipients, as few transactions as may be; gives an outcome for each.
+        self,
+        message: SpooledMessage,
+        hop: NextHop,
+        recipients: Sequence[str],
+        trial: Trial,
+        outcomes: dict[str, Outcome],
+    ) -> None:
+        """Send the message to these recipients, as few transactions as may be; `outcomes` gets one for each.
 
-        All of it up to the last final dot takes `trial.within` at most.
+        All of it up to the last final dot takes `trial.within` at most. What was decided before a cancellation is in
+        `outcomes` too: what was sent must not be sent again.
         """
-        outcomes = {
-            recipient: failed("5.1.3", "Address cannot be sent")
-            for recipient in recipients
-            if not is_safe_path(recipient)
-        }
+        unsafe = [recipient for recipient in recipients if not is_safe_path(recipient)]
+        outcomes |= dict.fromkeys(unsafe, failed("5.1.3", "Address cannot be sent"))
         left = [recipient for recipient in recipients if recipient not in outcomes]
         if not is_safe_path(message.envelope.reverse_path):
-            return outcomes | dict.fromkeys(left, failed("5.1.7", "Reverse-path cannot be sent"))
+            outcomes |= dict.fromkeys(left, failed("5.1.7", "Reverse-path cannot be sent"))
+            return
         sending = Sending(message, self._content)
         deadline = None
         if trial.within is not None:
             deadline = asyncio.get_running_loop().time() + trial.within.total_seconds()
         for start in range(0, len(left), MAX_RECIPIENTS):
             attempt = Attempt(left[start : start + MAX_RECIPIENTS], deadline)
-            await self._attempt(sending, hop, attempt, trial)
-            outcomes |= attempt.decided
-        return outcomes
+            try:
+                await self._attempt(sending, hop, attempt, trial)
+            finally:
+                outcomes |= attempt.decided
 
     async def _attempt(self, sending: Sending, hop: NextHop, attempt: Attempt, trial: Trial) -> None:
         """Decide about all recipients, whatever breaks: what was sent to some must not be lost by what others meet."""
