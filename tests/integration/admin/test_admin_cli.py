@@ -175,6 +175,13 @@ def test_an_empty_table_says_what_to_do_next_beside_the_result(admin: RunningAdm
         assert admin.quick_cli(noun, "list", "-o", "json").json() == []
 
 
+def test_a_queue_in_which_nothing_matches_is_not_called_empty(admin: RunningAdmin) -> None:
+    whole = admin.quick_cli("queue", "list")
+    assert (whole.returncode, whole.stdout, whole.stderr) == (0, "", "The queue is empty.\n")
+    held = admin.quick_cli("queue", "list", "--state", "held")
+    assert (held.returncode, held.stdout, held.stderr) == (0, "", "No such messages in the queue.\n")
+
+
 def test_the_queue_commands_want_ids_or_all(admin: RunningAdmin) -> None:
     assert admin.quick_cli("queue", "retry").returncode == 2
     assert admin.quick_cli("queue", "retry", "--all").returncode == 0

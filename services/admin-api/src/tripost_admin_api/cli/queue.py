@@ -59,15 +59,8 @@ def list_queue(
     output: Output = Form.TABLE,
 ) -> None:
     """List queued messages by the time at which they were received, oldest first."""
-    items = connect(context).all(
-        "queue/messages",
-        most=limit,
-        state=state,
-        sender=sender,
-        recipient=recipient,
-        domain=domain,
-        next_hop=next_hop,
-    )
+    wanted = {"state": state, "sender": sender, "recipient": recipient, "domain": domain, "next_hop": next_hop}
+    items = connect(context).all("queue/messages", most=limit, **wanted)
     if output is not Form.TABLE:
         structured(output, items)
         return
@@ -78,7 +71,8 @@ def list_queue(
         ("SENDER", lambda item: item["reverse_path"] or "<>"),
         *DELIVERY_COLUMNS,
     ]
-    rows(output, deliveries, columns, "The queue is empty.")
+    is_whole = all(value is None for value in wanted.values())
+    rows(output, deliveries, columns, "The queue is empty." if is_whole else "No such messages in the queue.")
     for message in items:
         hidden = message["deliveries_total"] - len(message["deliveries"])
         if hidden:
