@@ -105,7 +105,9 @@ class ObjectWriter:
         self._size_octets += len(chunk)
         self._chunks += 1
         publishing = jetstream.publish(self._link, CHUNKS + self._nuid, chunk)
-        self._on_the_way.add(asyncio.get_running_loop().create_task(publishing))
+        task = asyncio.get_running_loop().create_task(publishing)
+        task.add_done_callback(_see)
+        self._on_the_way.add(task)
 
     async def _settle(self, at_most: int) -> None:
         """Wait until no more than so many chunks are on the way."""
@@ -147,3 +149,9 @@ class ObjectWriter:
             await jetstream.purge(self._link, STREAM, CHUNKS + nuid)
         except (msgspec.DecodeError, JetStreamRefused, JetStreamUnavailable) as error:
             log.info("chunks of a replaced object stay behind", name=self._name, because=str(error))
+
+
+def _see(task: asyncio.Task[int]) -> None:
+    """Take note of how it ended: the first failure ends the object; those behind it would be told as stray errors."""
+    if not task.cancelled():
+        task.exception()
