@@ -98,6 +98,20 @@ async def test_the_spool_is_trimmed_again_after_an_answer_in_another_form(
     await reader.close()
 
 
+async def test_a_spool_that_cannot_be_looked_after_is_told_in_the_status_until_it_can(
+    link: NatsLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trimming, "TRIM_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(trimming, "NEGLECTED_AFTER_SECONDS", 0.1)
+    monkeypatch.setattr(jetstream, "call", answers_without("ack_floor", "CONSUMER.INFO.SPOOL_0", times=12))
+    reader = JetStreamSpoolReader(link, PARTITIONS)
+    await reader.fetch(1, timedelta(0))
+    await until(lambda: bool(reader.state().troubles))
+    assert reader.state().troubles == ("neither watched nor trimmed: SPOOL_0: KeyError('ack_floor')",)
+    await until(lambda: not reader.state().troubles)
+    await reader.close()
+
+
 async def test_a_consumer_is_looked_after_again_after_an_answer_in_another_form(
     link: NatsLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:

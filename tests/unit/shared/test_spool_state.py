@@ -73,6 +73,11 @@ def test_whatever_ends_that_begins_the_time_anew(between: dict[str, Any]) -> Non
             "0 bundles wait, 2 attempted; SPOOL_2 not trimmed for 7 min; 1 unreadable",
             id="what an operator should look at",
         ),
+        pytest.param(
+            SpoolState(neglected_because="SPOOL_0: no answer"),
+            "0 bundles wait, 0 attempted; neither watched nor trimmed: SPOOL_0: no answer",
+            id="what is told of the streams is old",
+        ),
     ],
 )
 def test_the_state_is_said_in_a_few_words(state: SpoolState, text: str) -> None:

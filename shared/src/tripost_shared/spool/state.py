@@ -30,10 +30,14 @@ class PartitionState:
 
 @dataclass(frozen=True, slots=True)
 class SpoolState:
-    """All streams, and how many messages are parked since they cannot be read."""
+    """All streams, and how many messages are parked since they cannot be read.
+
+    `neglected_because`: what has kept us from looking after them for a while; "" for nothing.
+    """
 
     partitions: tuple[PartitionState, ...] = ()
     unreadable: int = 0
+    neglected_because: str = ""
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -43,7 +47,9 @@ class SpoolState:
             for partition in self.partitions
             if partition.is_stuck
         )
-        return (*stuck, f"{self.unreadable} unreadable") if self.unreadable else stuck
+        neglected = (f"neither watched nor trimmed: {self.neglected_because}",) if self.neglected_because else ()
+        unreadable = (f"{self.unreadable} unreadable",) if self.unreadable else ()
+        return (*neglected, *stuck, *unreadable)
 
     def __str__(self) -> str:
         """Say it in a few words: `12 bundles wait, 3 attempted; SPOOL_2 not trimmed for 7 min; 1 unreadable`."""

@@ -22,6 +22,7 @@ from tripost_shared.spool.state import FloorWatch, PartitionState, SpoolState
 log = structlog.get_logger()
 
 TRIM_EVERY_SECONDS: Final = 5.0
+NEGLECTED_AFTER_SECONDS: Final = 60.0  # without a round in which all went well
 
 WAITING: Final = Gauge("tripost_spool_waiting", "Spooled messages that nobody has taken yet.", ["stream"])
 ATTEMPTED: Final = Gauge("tripost_spool_attempted", "Spooled messages taken and not yet acknowledged.", ["stream"])
@@ -54,6 +55,8 @@ class Trimmer:
         self._durable = durable
         self._unreadable = unreadable
         self._parked = 0
+        self._failing_since: float | None = None
+        self._neglected_because = ""
         self._found = found
         self._task: asyncio.Task[None] | None = None
 
@@ -61,7 +64,7 @@ class Trimmer:
     def state(self) -> SpoolState:
         """What was seen last."""
         seen = [stream.state for stream in self._streams.values()]
-        return SpoolState(tuple(state for state in seen if state is not None), self._parked)
+        return SpoolState(tuple(state for state in seen if state is not None), self._parked, self._neglected_because)
 
     def start(self) -> None:
         """Begin, in the event loop that runs; does nothing when it has begun."""
@@ -75,13 +78,13 @@ class Trimmer:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def find(self) -> None:
-        """Look which streams there are."""
+    async def find(self) -> str:
+        """Look which streams there are; tells why that could not be done, or ""."""
         try:
             existing = await existing_streams(self._link)
         except (JetStreamRefused, JetStreamUnavailable) as error:
             log.info("spool's streams cannot be listed now", because=str(error))
-            return
+            return str(error)
         names = list(dict.fromkeys([*self._expected, *existing]))
         if names != list(self._streams):
             log.info("spool's streams have changed", streams=names)
@@ -89,22 +92,27 @@ class Trimmer:
                 self._streams[gone].forget()
             self._streams = {name: self._streams.get(name) or _Stream(name) for name in names}
             self._found(names)
+        return ""
 
-    async def trim(self) -> None:
-        """Trim all streams once; one that cannot be trimmed now is said, and stops no other."""
+    async def trim(self) -> str:
+        """Trim all streams once; one that cannot be trimmed now is said, and stops no other. Tells why, or ""."""
+        failed = ""
         for stream in list(self._streams.values()):
             try:
                 await self._trim(stream)
             except (JetStreamRefused, JetStreamUnavailable) as error:
                 log.info("spool not trimmed now", stream=stream.name, because=str(error))
-            except Exception:  # an answer in a form that was not expected
+                failed = f"{stream.name}: {error}"
+            except Exception as error:  # an answer in a form that was not expected
                 log.exception("spool could not be trimmed", stream=stream.name)
+                failed = f"{stream.name}: {error!r}"
         try:
             self._parked = await jetstream.count_messages(self._link, self._unreadable)
         except (JetStreamRefused, JetStreamUnavailable) as error:
             log.info("unreadable messages not counted now", because=str(error))
-        else:
-            UNREADABLE.set(self._parked)
+            return str(error)
+        UNREADABLE.set(self._parked)
+        return failed
 
     async def _trim(self, stream: "_Stream") -> None:
         info = await jetstream.call(self._link, f"CONSUMER.INFO.{stream.name}.{self._durable}")
@@ -116,15 +124,26 @@ class Trimmer:
 
     async def _run(self) -> None:
         while True:
-            await self._at_any_rate(self.find)
+            failed = await self._at_any_rate(self.find)
             await asyncio.sleep(TRIM_EVERY_SECONDS)
-            await self._at_any_rate(self.trim)
+            self._note(failed or await self._at_any_rate(self.trim))
 
-    async def _at_any_rate(self, job: Callable[[], Awaitable[None]]) -> None:
+    async def _at_any_rate(self, job: Callable[[], Awaitable[str]]) -> str:
         try:
-            await job()
-        except Exception:  # an entrance: untrimmed, the spool would fill up in the end
+            return await job()
+        except Exception as error:  # an entrance: untrimmed, the spool would fill up in the end
             log.exception("spool could not be looked after")
+            return repr(error)
+
+    def _note(self, failed: str) -> None:
+        """Keep in mind since when something fails at each time, for the state to tell of it once it lasts."""
+        now = asyncio.get_running_loop().time()
+        if not failed:
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = now
+        lasts = self._failing_since is not None and now - self._failing_since >= NEGLECTED_AFTER_SECONDS
+        self._neglected_because = failed if lasts else ""
 
 
 class _Stream:
