@@ -14,6 +14,8 @@ from spooled import spooled_message
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.nats_client import Incoming
 from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.config import kv
+from tripost_shared.contracts.config import EDGE_KEY, EdgeConfig
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.spool import SPOOL_SUBJECT
 from tripost_shared.spool import jetstream as spool_jetstream
@@ -110,6 +112,32 @@ async def test_a_spool_that_cannot_be_looked_after_is_told_in_the_status_until_i
     assert reader.state().troubles == ("neither watched nor trimmed: SPOOL_0: KeyError('ack_floor')",)
     await until(lambda: not reader.state().troubles)
     await reader.close()
+
+
+async def test_a_configuration_that_cannot_be_read_is_told_in_the_status_until_it_can(
+    link: NatsLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kv, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(kv, "TROUBLE_SECONDS", 0.1)
+    source = kv.KvConfigSource(link)
+    await source.watch_known(EDGE_KEY, EdgeConfig)
+    assert source.trouble == ""
+    last_message, is_broken = jetstream.last_message, True
+
+    async def breaking(*asked: Any) -> jetstream.StoredMessage | None:
+        if is_broken:
+            raise LookupError("nobody expected this")
+        return await last_message(*asked)
+
+    monkeypatch.setattr(jetstream, "last_message", breaking)
+    await until(lambda: source.trouble != "")
+    assert "nobody expected this" in source.trouble
+    is_broken = False
+    await until(lambda: source.trouble == "")
+    await jetstream.publish(link, kv.PREFIX + EDGE_KEY, b"garbage")
+    await until(lambda: source.trouble != "")
+    assert source.trouble == "configuration cannot be read, the last one stays in force: edge"
+    await source.close()
 
 
 async def test_a_consumer_is_looked_after_again_after_an_answer_in_another_form(

@@ -235,6 +235,17 @@ async def test_without_working_dns_it_answers_in_time_with_findings(nats_server:
     }
 
 
+@pytest.mark.usefixtures("service")
+async def test_a_policy_that_cannot_be_read_is_told_in_the_status(edge: Edge) -> None:
+    await jetstream.publish(edge.link, PREFIX + FILTER_KEY, b"garbage")
+
+    async def is_told() -> bool:
+        (status,) = await edge.bus.gather(NODES_SUBJECT, NodeStatus, timedelta(seconds=1))
+        return status.troubles == ("configuration cannot be read, the last one stays in force: filter",)
+
+    await until(is_told)
+
+
 async def test_it_waits_for_the_streams_and_is_not_ready_before(nats_server: NatsServer) -> None:
     settings = settings_for(nats_server, "127.0.0.1:9")
     service = FilterService(settings)

@@ -70,9 +70,11 @@ class FilterService:
         self._serving = True
 
     def _troubles(self) -> Iterator[str]:
-        """Tell what keeps the checks from their work."""
+        """Tell what keeps the checks from their work, or from the newest policy."""
         if self._resolver is not None and self._resolver.trouble:
             yield self._resolver.trouble
+        if self._config is not None and self._config.trouble:
+            yield self._config.trouble
 
     async def _build_judge(self, link: NatsLink, config: KvConfigSource, resolver: CachingResolver) -> Judge:
         known = KnownTriplets(self._clock, self._own.greylist_memory_entries)

@@ -28,6 +28,7 @@ POLL_SECONDS: Final = 5.0
 AFTER_HINT_SECONDS: Final = (0.02, 0.1, 0.5)  # the hint may overtake the storing: fsync, or a quorum
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
+TROUBLE_SECONDS: Final = 30.0  # without all keys read, before it is told as such
 
 
 class KvConfigSource:
@@ -38,10 +39,22 @@ class KvConfigSource:
         self._watched: dict[str, list[Watched[Any]]] = defaultdict(list)
         self._revisions: dict[str, int] = {}
         self._garbage: set[str] = set()
+        self._failing_since: float | None = None
+        self._because = ""
         self._subscriptions: list[int] = []
         self._hint = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
         link.after_regaining(self._hint.set)
+
+    @property
+    def trouble(self) -> str:
+        """Why an older configuration may be in force than the one that is stored; "" when all is well."""
+        if self._garbage:
+            return f"configuration cannot be read, the last one stays in force: {', '.join(sorted(self._garbage))}"
+        if self._failing_since is None:
+            return ""
+        seconds = asyncio.get_running_loop().time() - self._failing_since
+        return f"configuration not read for {seconds:.0f} s: {self._because}" if seconds >= TROUBLE_SECONDS else ""
 
     async def watch(self, key: str, kind: type[Snapshot]) -> Watched[Snapshot]:
         """Follow a key. When its value cannot be read now the defaults are in force until it can."""
@@ -102,17 +115,27 @@ class KvConfigSource:
                 await self._read_all()
 
     async def _read_all(self) -> None:
+        because = ""
         for key in list(self._watched):
             try:
-                await self._read_if_possible(key)
-            except Exception:  # an entrance: the watch must go on, whatever it was
+                because = await self._read_if_possible(key) or because
+            except Exception as error:  # an entrance: the watch must go on, whatever it was
                 log.exception("configuration could not be read", key=key)
+                because = f"{key}: {error!r}"
+        self._because = because
+        if not because:
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = asyncio.get_running_loop().time()
 
-    async def _read_if_possible(self, key: str) -> None:
+    async def _read_if_possible(self, key: str) -> str:
+        """Read the key; tells why that could not be done, or ""."""
         try:
             await self._read(key)
         except (JetStreamRefused, JetStreamUnavailable) as error:
             log.info("configuration could not be read now", key=key, because=str(error))
+            return f"{key}: {error}"
+        return ""
 
     async def _unknown_because(self, key: str) -> str:
         """Read the key; tells why its value is not known, "" when it is, or when the bucket has none."""
