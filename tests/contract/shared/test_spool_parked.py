@@ -9,12 +9,15 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from contents import read_all
 from links import PARTITIONS
 from servers import NatsServer
 from spooled import damaged_message, spooled_message
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.encoding import encode
 from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.content.object_store import ObjectContentStore
+from tripost_shared.mail.content import Content
 from tripost_shared.spool.jetstream import UNREADABLE_SUBJECT, JetStreamSpoolReader
 
 WAIT = timedelta(seconds=5)
@@ -66,6 +69,26 @@ async def test_what_can_be_read_is_spooled_again_and_the_rest_stays_whole(
     assert sorted(taken) == sorted(spooled_message(number).id for number in (7, 0, 1))
     await reader.close()
     assert (await parked(nats_server, "show", "4"))[:2] == (0, HALF)
+
+
+async def test_large_content_is_as_young_as_its_message_when_it_is_spooled_again(
+    nats_server: NatsServer, link: NatsLink
+) -> None:
+    """Domains takes content for an orphan that is hours older than all in the spool."""
+    store = ObjectContentStore(link)
+    content = Content(size_octets=200_000, stored="large")
+    writer = store.writer(content.stored)
+    await writer.write(bytes(content.size_octets))
+    await writer.commit()
+    (former,) = await store.list()
+    for stored in (content, Content(size_octets=1, stored="lost")):
+        message = msgspec.structs.replace(spooled_message(5), id=f"1k3v9q2m8f0{stored.stored}.1", content=stored)
+        await jetstream.publish(link, UNREADABLE_SUBJECT, encode(message))
+    assert (await parked(nats_server, "retry"))[:2] == (0, b"5 spooled again, 2 parked still\n")
+    (renewed,) = await store.list()
+    assert renewed.stored_at > former.stored_at
+    assert await read_all(store, content) == bytes(content.size_octets)
+    assert await store.delete_orphans(timedelta(0)) == 0
 
 
 async def test_one_is_dropped_for_good_and_no_other(nats_server: NatsServer, link: NatsLink) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -48,6 +48,7 @@ HEADROOM: Final = 256  # octets for what a bundle and the header add to a messag
 GIVE_UP_SECONDS: Final = 8.0  # two tries, or a restart of the server
 PAUSE_SECONDS: Final = 0.1
 DONE_REMEMBERED: Final = 10_000
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 UNREADABLE_AGAIN: Final = timedelta(minutes=1)
 UNREADABLE_FULL_AGAIN: Final = timedelta(minutes=10)  # until an operator has looked at what is parked
 CONSUMER: Final = {"max_deliver": -1, "max_ack_pending": 1000}
@@ -196,10 +197,16 @@ class JetStreamSpoolReader:
         return deliveries
 
     async def oldest_at(self) -> datetime | None:
-        """Tell when the oldest message still there was stored, unreadable ones included; raises SpoolUnavailable."""
+        """Tell when the oldest message still there was stored; raises SpoolUnavailable.
+
+        LONG_AGO while something unreadable is parked: it may have been in the spool for days before.
+        """
         try:
-            names = {*self._streams, *await existing_streams(self._link), UNREADABLE_STREAM}
+            names = {*self._streams, *await existing_streams(self._link)}
             times = [await jetstream.first_stored_at(self._link, name) for name in names]
+            # asked last: a message that has left the spool for there meanwhile is seen
+            if await jetstream.first_stored_at(self._link, UNREADABLE_STREAM) is not None:
+                return LONG_AGO
         except (JetStreamRefused, JetStreamUnavailable) as error:
             raise SpoolUnavailable(str(error)) from error
         return min((time for time in times if time is not None), default=None)

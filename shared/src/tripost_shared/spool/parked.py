@@ -20,7 +20,10 @@ from tripost_shared import logs
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable, StoredMessage
 from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.content.object_store import ObjectContentStore
+from tripost_shared.content.port import ContentMissing, ContentUnavailable
 from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.mail.content import Content
 from tripost_shared.settings import CommonSettings, SettingsError, explain
 from tripost_shared.spool.bundle import opened
 from tripost_shared.spool.jetstream import UNREADABLE_STREAM, UNREADABLE_SUBJECT, JetStreamSpool
@@ -56,9 +59,12 @@ async def octets_of(link: NatsLink, sequence: int) -> bytes:
 async def retry(link: NatsLink, partitions: int) -> Retried:
     """Spool what can be read now, and park it no more. What is readable in part only stays whole.
 
-    Broken off between the two, it may spool a message once more. Raises as spooling does, and as JetStream's calls do.
+    Content in the store is stored anew before, since domains takes content for an orphan that is much older than its
+    message's place in the spool. Broken off, it may spool a message once more. Raises as spooling does, as JetStream's
+    calls do, and ContentUnavailable.
     """
     spool = JetStreamSpool(link, partitions)
+    store = ObjectContentStore(link)
     spooled = left = 0
     for each in await parked(link):
         messages = _readable(each)
@@ -66,6 +72,7 @@ async def retry(link: NatsLink, partitions: int) -> Retried:
             left += 1
             continue
         for message in messages:
+            await _store_anew(store, message.content)
             await spool.publish(message)
         await _forget(link, each.sequence)
         spooled += len(messages)
@@ -80,6 +87,20 @@ async def drop(link: NatsLink, sequence: int) -> None:
 
 async def _forget(link: NatsLink, sequence: int) -> None:
     await jetstream.call(link, f"STREAM.MSG.DELETE.{UNREADABLE_STREAM}", {"seq": sequence})
+
+
+async def _store_anew(store: ObjectContentStore, content: Content) -> None:
+    """Make stored content as young as can be; what is lost or damaged stays so, and domains tells the sender."""
+    if not content.stored:
+        return
+    writer = store.writer(content.stored)
+    try:
+        async for chunk in store.open(content):
+            await writer.write(chunk)
+    except ContentMissing:
+        await writer.abort()
+        return
+    await writer.commit()
 
 
 def _readable(each: StoredMessage) -> list[SpooledMessage] | None:
@@ -126,7 +147,14 @@ def main(words: Sequence[str] | None = None) -> int:
         return _end(2, str(error))
     except NoSuchMessage as error:
         return _end(3, str(error))
-    except (JetStreamRefused, JetStreamUnavailable, SpoolFull, SpoolUnavailable, MessageTooLarge) as error:
+    except (
+        JetStreamRefused,
+        JetStreamUnavailable,
+        ContentUnavailable,
+        SpoolFull,
+        SpoolUnavailable,
+        MessageTooLarge,
+    ) as error:
         return _end(1, str(error))
     return 0
 

@@ -76,7 +76,8 @@ class SpoolReader(Protocol):
     async def oldest_at(self) -> datetime | None:
         """Tell when the oldest message still in the spool was put there; None: it is empty. Raises SpoolUnavailable.
 
-        What the content store holds from well before that moment belongs to no spooled message.
+        What the content store holds from well before that moment belongs to no spooled message. When that cannot be
+        known of one, the time is long ago.
         """
         ...
 
