@@ -16,17 +16,17 @@ from tripost_shared.mail.content import Content
 from tripost_shared.mail.envelope import Envelope
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
-DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
     ("age", "oldest_spooled", "is_orphan"),
     [
-        pytest.param(2 * DAY, None, False, id="too young"),
-        pytest.param(4 * DAY, None, True, id="old, and SPOOL is empty"),
-        pytest.param(4 * DAY, 2 * DAY, True, id="much older than all in SPOOL"),
-        pytest.param(4 * DAY, 3.5 * DAY, False, id="its upload may have lasted until a message in SPOOL"),
-        pytest.param(4 * DAY, 6 * DAY, False, id="a message in SPOOL is older"),
+        pytest.param(1.5 * HOUR, None, False, id="too young"),
+        pytest.param(2.5 * HOUR, None, True, id="old, and SPOOL is empty"),
+        pytest.param(5 * HOUR, 3 * HOUR, True, id="much older than all in SPOOL"),
+        pytest.param(5 * HOUR, 4.5 * HOUR, False, id="it may have been committed for a message in SPOOL"),
+        pytest.param(5 * HOUR, 6 * HOUR, False, id="a message in SPOOL is older"),
     ],
 )
 def test_only_what_no_message_in_spool_can_mean_is_an_orphan(
@@ -43,7 +43,7 @@ async def test_the_sweep_keeps_what_the_queue_refers_to(clock: FrozenClock) -> N
     store = MemoryContentStore(clock)
     store.put("queued", b"x")
     store.put("orphan", b"x")
-    clock.advance(ORPHAN_AFTER + DAY)
+    clock.advance(ORPHAN_AFTER + HOUR)
     store.put("young", b"x")
 
     async def queued() -> set[str]:
@@ -56,7 +56,7 @@ async def test_the_sweep_keeps_what_the_queue_refers_to(clock: FrozenClock) -> N
 async def test_the_sweep_keeps_what_was_committed_anew_meanwhile(clock: FrozenClock) -> None:
     store = MemoryContentStore(clock)
     store.put("again", b"former")
-    clock.advance(ORPHAN_AFTER + DAY)
+    clock.advance(ORPHAN_AFTER + HOUR)
 
     async def queued() -> set[str]:
         store.put("again", b"new")
@@ -148,7 +148,7 @@ async def test_the_sweep_goes_on_behind_content_that_cannot_be_deleted(clock: Fr
     store = StubbornStore(clock)
     for name in ("stubborn", "orphan"):
         store.put(name, b"x")
-    clock.advance(ORPHAN_AFTER + DAY)
+    clock.advance(ORPHAN_AFTER + HOUR)
 
     async def queued() -> set[str]:
         return set()

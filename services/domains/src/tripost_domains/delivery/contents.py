@@ -1,4 +1,14 @@
-"""Content in the store: kept for the queue, forgotten when nobody can ask for it any more."""
+"""Content in the store: kept for the queue, forgotten when nobody can ask for it any more.
+
+Three things refer to an object: a message in SPOOL (parked ones included), a row of the queue, and whoever has just
+committed it and is about to spool its message. The last takes minutes: edge asks the filter after the commit, for 120 s
+at most, then publishes within 8 s, or not at all; a large DSN is spooled within two minutes or never. Mail that was
+parked has its content stored anew when it is spooled again.
+
+So the object of a message in SPOOL is younger than the message's place there, or older by minutes. It gets into the
+queue from SPOOL only, which the message leaves once its row is there. What is two hours old, an hour older than all
+that is in SPOOL, and in no row, is of no more use. That it is hours and not minutes is for clocks that differ.
+"""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -17,8 +27,9 @@ log = structlog.get_logger()
 
 FORGET_AFTER: Final = timedelta(minutes=10)  # SPOOL may give a message once more when an acknowledgement got lost
 MAX_TO_FORGET: Final = 50_000  # what does not fit is left to the sweep
-ORPHAN_AFTER: Final = timedelta(days=3)
-LONGEST_UPLOAD: Final = timedelta(days=1)  # from an object's commit to its message's place in SPOOL
+ORPHAN_AFTER: Final = timedelta(hours=2)
+SPOOLED_WITHIN: Final = timedelta(hours=1)  # from an object's commit to its message's place in SPOOL
+UNFINISHED_AFTER: Final = timedelta(days=1)  # a writer's last chunk: a slow client needs minutes for one, by default
 MAX_HEADER_OCTETS: Final = 64 * 1024  # of an original message's header, for its DSN
 
 
@@ -108,7 +119,7 @@ class Contents:
 
         The queue is asked after the store was listed: a row that comes later has a younger object, or one from SPOOL.
         """
-        unfinished = await self._store.delete_orphans(LONGEST_UPLOAD)
+        unfinished = await self._store.delete_orphans(UNFINISHED_AFTER)
         orphans = orphaned(await self._store.list(), self._clock.now(), oldest_spooled_at)
         if not orphans:
             return unfinished
@@ -140,9 +151,10 @@ class Contents:
 def orphaned(stored: list[StoredObject], now: datetime, oldest_spooled_at: datetime | None) -> list[StoredObject]:
     """Choose what is too old to belong to a message in SPOOL or to one that is arriving; pure.
 
-    A message in SPOOL refers to an object that was stored before it, by the length of its upload at most.
+    A message in SPOOL refers to an object that was committed before it, by SPOOLED_WITHIN at most. `oldest_spooled_at`
+    is what SPOOL said before the objects were listed.
     """
     before = now - ORPHAN_AFTER
     if oldest_spooled_at is not None:
-        before = min(before, oldest_spooled_at - LONGEST_UPLOAD)
+        before = min(before, oldest_spooled_at - SPOOLED_WITHIN)
     return [each for each in stored if each.stored_at < before]

@@ -41,7 +41,7 @@ log = structlog.get_logger()
 
 CLOSE_IDLE_EVERY: Final = timedelta(seconds=2)
 FIRST_SWEEP_AFTER: Final = timedelta(minutes=10)
-SWEEP_EVERY: Final = timedelta(hours=6)
+SWEEP_EVERY: Final = timedelta(hours=1)
 SWEEP_WAITS_FOR: Final = (DatabaseUnavailable, ContentUnavailable, SpoolUnavailable)
 BUSY_SECONDS: Final = 2.0  # until a delivery comes back that found its next hop too busy
 
