@@ -156,6 +156,12 @@ async def test_a_record_that_is_no_key_beside_the_key_does_no_harm() -> None:
     assert (await report_on(signed(LETTER), *records))[0] == "pass"
 
 
+@pytest.mark.parametrize("key", [rsa_key(), ed25519_key()], ids=["RSA", "Ed25519"])
+async def test_of_several_keys_at_one_name_the_one_for_the_algorithm_counts(key: Any) -> None:
+    records = published(key_record(rsa_key())) + published(key_record(ed25519_key()))
+    assert await report_on(signed(LETTER, key), *records) == ("pass", "")
+
+
 async def test_a_second_from_that_is_not_signed_never_passes() -> None:
     octets = b"From: eve@evil.example\r\n" + signed(LETTER)
     assert await report_on(octets) == ("policy", "a From field is not signed")

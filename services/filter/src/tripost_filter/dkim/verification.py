@@ -163,8 +163,10 @@ def _usable_key(signature: Signature, key: DnsAnswer) -> KeyRecord:
     usable = [record for record in records if isinstance(record, KeyRecord)]
     if not usable:
         raise Unusable(Result.PERMERROR, str(next(error for error in records if isinstance(error, InvalidKey))))
-    record = usable[0]  # RFC 6376 §3.6.2.2 leaves open what several records mean
-    if record.kind != _ALGORITHMS[signature.algorithm]:
+    kind = _ALGORITHMS[signature.algorithm]
+    # RFC 6376 §6.1.2 leaves the choice to us; their order is chance, and a domain may have a key of each kind
+    record = next((record for record in usable if record.kind == kind), None)
+    if record is None:
         raise Unusable(Result.PERMERROR, "key is not for this algorithm")
     if "s" in record.flags and signature.identity_domain != signature.domain:
         raise Unusable(Result.PERMERROR, "key allows no subdomain in i=")
