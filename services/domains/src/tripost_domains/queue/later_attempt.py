@@ -58,7 +58,9 @@ class LaterAttempt:
         """Attempt and settle; `began_at` (monotonic) is when the claim was asked for.
 
         A message's deliveries to several next hops are attempted side by side. Those that aliases replace by others
-        take turns: two of them may lead to one address, and that address may have a delivery of its own.
+        take turns: two of them may lead to one address, and that address may have a delivery of its own. Replicas take
+        no turns with each other: an address may get a second copy where two of one message's recipients were made
+        aliases of it after they were queued, and their attempts overlap on two replicas.
         """
         if claimed.may_be_settled:
             claimed = await self._without_settled(claimed)
