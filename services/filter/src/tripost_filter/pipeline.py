@@ -17,6 +17,7 @@ from tripost_filter.mail import Mail
 from tripost_filter.metrics import CheckMetrics, Degradation, metrics_of
 from tripost_filter.scoring import under_failure_policy
 from tripost_shared.clock import Clock
+from tripost_shared.content.port import ContentMissing, ContentUnavailable
 from tripost_shared.contracts.config import CheckPolicy
 from tripost_shared.contracts.filter import Finding
 from tripost_shared.mail.header import printable
@@ -120,6 +121,8 @@ def _made(results: Sequence[Finding | None]) -> tuple[Finding, ...]:
 
 
 def _broken(check: Check, error: Exception) -> Finding:
-    log.error("check failed", check=check.name, exc_info=error)
+    """Make what a check raised its finding; content that is away is no mistake of the check, and told by the judge."""
+    if not isinstance(error, ContentMissing | ContentUnavailable):
+        log.error("check failed", check=check.name, exc_info=error)
     because = printable(f"{type(error).__name__}: {error}")[:MAX_BECAUSE_CHARACTERS]
     return Finding(check.name, "error", because=because, degraded=True)
