@@ -14,6 +14,7 @@ from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.envelope import Envelope, Recipient
+from tripost_shared.spool import trimming
 from tripost_shared.spool.jetstream import (
     JetStreamEventLog,
     JetStreamEventReader,
@@ -45,12 +46,13 @@ def an_event(number: int) -> Event:
 
 @pytest.fixture(params=["memory", "jetstream"])
 async def spool_and_reader(
-    request: pytest.FixtureRequest, nats_server: NatsServer
+    request: pytest.FixtureRequest, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Spool, SpoolReader]]:
     if request.param == "memory":
         spool = MemorySpool()
         yield spool, spool
         return
+    monkeypatch.setattr(trimming, "TRIM_EVERY_SECONDS", 0.05)
     async with provisioned_link(nats_server) as link:
         reader = JetStreamSpoolReader(link, PARTITIONS)
         yield JetStreamSpool(link, PARTITIONS), reader

@@ -7,6 +7,7 @@ import pytest
 
 from dialog import Dialog
 from edge_world import EdgeWorld
+from tripost_edge.listeners import wire
 from tripost_shared.contracts.filter import MESSAGE, MessageQuestion, Verdict
 
 Start = Callable[..., Awaitable[EdgeWorld]]
@@ -70,8 +71,9 @@ async def test_time_that_a_tier_takes_is_not_the_clients(running: Start) -> None
         await client("S: 250 *")
 
 
-async def test_a_client_that_reads_no_replies_is_not_read_from(running: Start) -> None:
+async def test_a_client_that_reads_no_replies_is_not_read_from(running: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its commands stay in its own buffers, and it is cut off in the end."""
+    monkeypatch.setattr(wire, "LINGER_SECONDS", 0.2)
     world = await running(command_timeout_seconds=0.5, idle_commands_per_session=1_000_000)
     async with await world.greeted() as client:
         client.reader._transport.pause_reading()  # type: ignore[attr-defined] # the stream offers no way
