@@ -196,6 +196,16 @@ async def test_a_refused_recipient_s_fact_names_the_rule(world: EdgeWorld) -> No
     )
 
 
+async def test_a_refused_message_s_fact_says_its_verdict_once(world: EdgeWorld) -> None:
+    world.tiers.message = Verdict(Action.REJECT, (Finding("patterns", "spam"),), LISTED.reply, rule="patterns")
+    session = a_session()
+    await mail(world, session)
+    await rcpt(world, session, "ann@dest.example")
+    await content(world, session, b"x\r\n")
+    (event,) = world.facts(Fact.REFUSED)
+    assert (event.action, event.rule, event.detail) == ("reject", "patterns", "")
+
+
 async def test_the_name_that_reverse_dns_confirmed_stands_in_the_received_field(world: EdgeWorld) -> None:
     finding = Finding("reverse_dns", "pass", evidence={"name": "mail.b.example"})
     world.tiers.connection = Verdict(Action.ACCEPT, (finding,))

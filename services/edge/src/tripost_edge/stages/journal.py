@@ -113,7 +113,7 @@ class Journal:
             Fact.REFUSED,
             stage="data",
             reply=str(reply),
-            detail=because,
+            detail="" if verdict is not None and verdict.action.refuses else because,  # the verdict says it itself
             reverse_path=transaction.reverse_path,
             recipients=tuple(transaction.recipients),
             size_octets=size_octets,
