@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from unit.deploy.deployments import ROOT, SERVICES, compose_file, dockerfile, manifests
+from unit.deploy.deployments import ROOT, SERVICES, compose_file, dockerfile, manifests, pod_template
 
 SECTIONS = compose_file()["services"]
 RUN_ONCE = {"migrate", "nats-volume"}
@@ -19,6 +19,8 @@ def test_a_compose_service_can_change_nothing_but_its_volumes(name: str) -> None
     assert section["cap_drop"] == ["ALL"]
     assert section["security_opt"] == ["no-new-privileges:true"]
     assert section["ulimits"]["nofile"] <= 16384
+    assert section["pids_limit"] <= 512
+    assert section["logging"]["options"].keys() == {"max-size", "max-file"}
     assert "privileged" not in section
     assert "container_name" not in section
 
@@ -58,6 +60,13 @@ def test_a_pod_is_restricted(workload: dict[str, dict[str, dict[str, dict[str, o
             "capabilities": {"drop": ["ALL"]},
         }
         assert {"requests", "limits"} <= container["resources"].keys()
+
+
+def test_nats_server_tidies_up_before_it_is_killed_for_its_memory() -> None:
+    (container,) = pod_template("StatefulSet", "nats")["containers"]
+    (soft,) = [one["value"] for one in container["env"] if one["name"] == "GOMEMLIMIT"]
+    assert container["resources"]["limits"]["memory"] == "1Gi"
+    assert 0.8 * 1024 < int(soft.removesuffix("MiB")) < 0.95 * 1024
 
 
 def test_the_dockerfile_builds_anywhere_and_runs_as_nobody_special() -> None:
