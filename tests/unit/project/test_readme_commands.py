@@ -51,7 +51,11 @@ def test_commands_of_the_command_line_exist(command: str) -> None:
     subprocess.run([program, *words[:2], "--help"], capture_output=True, text=True, check=True, timeout=30)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_links_lead_somewhere(page: Path) -> None:
     broken = [
         target
