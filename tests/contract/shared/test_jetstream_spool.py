@@ -20,6 +20,7 @@ from tripost_shared.contracts.subject import Subject
 from tripost_shared.provision import Sizes
 from tripost_shared.spool import jetstream as spool_jetstream
 from tripost_shared.spool import trimming
+from tripost_shared.spool.events import CONSUMER, DURABLE, FACTS_ACK_WAIT_SECONDS
 from tripost_shared.spool.jetstream import (
     LONG_AGO,
     UNREADABLE_STREAM,
@@ -192,6 +193,17 @@ async def test_facts_that_a_reader_had_at_hand_when_it_closed_come_to_the_next_o
     await until_there_are(link, 0, "EVENTS")
     await two.close()
     await event_log.close()
+
+
+async def test_facts_of_a_killed_reader_come_soon_where_the_consumer_was_made_to_wait_longer(link: NatsLink) -> None:
+    """Mail that may be repeated waits for them."""
+    longer = {**CONSUMER, "durable_name": DURABLE, "ack_policy": "explicit", "ack_wait": 30 * jetstream.SECOND}
+    await jetstream.call(link, f"CONSUMER.DURABLE.CREATE.EVENTS.{DURABLE}", {"stream_name": "EVENTS", "config": longer})
+    reader = JetStreamEventReader(link)
+    assert await reader.fetch(1, NOT_LONG) == []
+    info = await jetstream.call(link, f"CONSUMER.INFO.EVENTS.{DURABLE}")
+    assert info["config"]["ack_wait"] == FACTS_ACK_WAIT_SECONDS * jetstream.SECOND
+    await reader.close()
 
 
 async def test_large_facts_travel_in_several_batches(link: NatsLink) -> None:

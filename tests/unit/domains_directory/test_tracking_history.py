@@ -11,8 +11,8 @@ from tripost_domains.tracking.history import TrackedHistory
 from tripost_domains.tracking.past import past_of
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.spool.events import FACTS_ACK_WAIT_SECONDS
 from tripost_shared.spool.memory import MemoryEventLog, MemoryEventReader
-from tripost_shared.spool.pull import ACK_WAIT_SECONDS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MESSAGE = "1k3v9q2m8f0abcde.1"
@@ -107,7 +107,7 @@ async def test_facts_that_a_killed_reader_had_taken_are_waited_for(clock: Frozen
     """A queued delivery comes again as soon as domains is started again; its facts only after the log's own wait."""
     reader = CountingReader(MemoryEventLog())
     await TrackedHistory(reader, Facts(), clock).past_of(MESSAGE)
-    assert reader.within >= timedelta(seconds=ACK_WAIT_SECONDS + 5)
+    assert reader.within >= timedelta(seconds=FACTS_ACK_WAIT_SECONDS + 5)
 
 
 async def test_a_log_that_is_not_read_to_its_end_is_waited_for_a_while_and_said(clock: FrozenClock) -> None:

@@ -38,7 +38,14 @@ LONGEST_PAUSE_SECONDS: Final = 2.0
 SAY_AGAIN_SECONDS: Final = 60.0
 LOOK_AGAIN_SECONDS: Final = 0.1
 MOST_AT_HAND: Final = 1000
-CONSUMER: Final = {"max_deliver": -1, "max_ack_pending": MOST_AT_HAND}
+# What a killed reader had taken comes again after this, and mail that may be repeated waits for it. Facts that are only
+# slow to write may come twice by it, which costs their second writing.
+FACTS_ACK_WAIT_SECONDS: Final = 10
+CONSUMER: Final = {
+    "max_deliver": -1,
+    "max_ack_pending": MOST_AT_HAND,
+    "ack_wait": FACTS_ACK_WAIT_SECONDS * jetstream.SECOND,
+}
 
 DROPPED: Final = Counter(
     "tripost_events_dropped", "Facts that were dropped since the event log was unreachable, or they were too large."

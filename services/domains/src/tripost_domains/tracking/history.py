@@ -13,14 +13,14 @@ from tripost_shared.spool.port import EventReader
 
 log = structlog.get_logger()
 
-CATCH_UP_WITHIN: Final = timedelta(seconds=40)  # longer than the log waits for a reader that was killed: 30 s
+CATCH_UP_WITHIN: Final = timedelta(seconds=20)  # longer than the log waits for a reader that was killed: 10 s
 
 
 class TrackedHistory:
     """Reads the past from the tracking, after waiting a little for facts that are on their way there.
 
     Facts are in the event log before SPOOL or the queue may forget what they tell of. The log's reader may lag: what a
-    replica had taken when it was killed comes to another one only once the log has not heard of it for 30 s, and mail
+    replica had taken when it was killed comes to another one only once the log has not heard of it for 10 s, and mail
     may come again sooner than that. What is known at the end of the wait is all that counts.
     """
 
