@@ -1,5 +1,6 @@
 """Edge as its operator runs it: processes, a real nats-server, signals, memory."""
 
+import asyncio
 import resource
 import socket
 import time
@@ -15,11 +16,13 @@ from edge_process import EdgeProcess, get, send, until
 from edge_world import OtherTiers
 from servers import NatsServer
 from tripost_shared.bus import jetstream
+from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.config.kv import PREFIX
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.contracts.config import DIRECTORY_KEY, EDGE_KEY, DirectoryChange, EdgeConfig
 from tripost_shared.contracts.domains import ResolveQuestion
+from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.spool.jetstream import JetStreamSpoolReader
 
@@ -87,6 +90,23 @@ async def test_configuration_is_live_without_a_restart(
     await send(edge, b"x\r\n")
     assert len(tiers.questions(ResolveQuestion)) == asked + 1
     await publisher.put(EDGE_KEY, EdgeConfig(revision=2))
+
+
+async def test_configuration_that_cannot_be_read_is_told_in_the_status(
+    edge_process: Callable[..., EdgeProcess], link: NatsLink
+) -> None:
+    edge = await edge_process().until_ready()
+    await jetstream.publish(link, PREFIX + EDGE_KEY, b"{")
+
+    async def troubles() -> list[str]:
+        nodes = await NatsBus(link).gather(NODES_SUBJECT, NodeStatus, timedelta(seconds=1))
+        return [trouble for node in nodes for trouble in node.troubles]
+
+    async with asyncio.timeout(10):
+        while await troubles() != ["configuration cannot be read, the last one stays in force: edge"]:
+            await asyncio.sleep(0.05)
+    assert (await send(edge, b"x\r\n")).startswith("250 ")
+    await KvConfigPublisher(link).put(EDGE_KEY, EdgeConfig(revision=4))
 
 
 async def test_nobody_is_served_before_the_configuration_is_known(

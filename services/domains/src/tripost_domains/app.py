@@ -61,6 +61,7 @@ class DomainsService:
         self._resolver: CachingResolver | None = None
         self._delivery: DeliveryService | None = None
         self._recorder: TrackingRecorder | None = None
+        self._config: KvConfigSource | None = None
         self._is_serving = False
 
     def is_ready(self) -> bool:
@@ -147,7 +148,7 @@ class DomainsService:
         authenticator = Authenticator(
             SqlDirectoryRecords(engine), passwords, self._clock, self._settings.login_limits()
         )
-        config = KvConfigSource(link)
+        self._config = config = KvConfigSource(link)
         self._closing.push_async_callback(config.close)
         change = await config.watch(DIRECTORY_KEY, DirectoryChange)
         change.on_change(lambda _: directory.forget())
@@ -200,6 +201,8 @@ class DomainsService:
             yield f"tracking waits: {self._recorder.trouble}"
         if self._resolver is not None and self._resolver.trouble:
             yield f"next hops cannot be looked up: {self._resolver.trouble}"
+        if self._config is not None and self._config.trouble:
+            yield self._config.trouble
 
     def _health_server(self) -> HealthServer | None:
         listen = self._settings.health_listen

@@ -1,6 +1,7 @@
 """Edge, joined: sockets, workers, and the adapters below stages and listeners."""
 
 import ssl
+from collections.abc import Iterator
 from itertools import chain
 
 import structlog
@@ -92,10 +93,14 @@ class EdgeService:
             self._is_ready,
             lambda: {"sessions": str(len(edge.registry))},
             lambda: config.current.revision,
-            troubles=lambda: chain(edge.troubles(), self._deaths.troubles()),
+            troubles=lambda: chain(edge.troubles(), self._deaths.troubles(), self._troubles_of_configuration()),
         )
         for listener in edge.listeners:
             log.info("listening", listener=listener.profile.name, address="{}:{}".format(*listener.address))
+
+    def _troubles_of_configuration(self) -> Iterator[str]:
+        if self._config is not None and self._config.trouble:
+            yield self._config.trouble
 
     def _build_edge(self, tls: ssl.SSLContext, link: NatsLink, bus: NatsBus, events: JetStreamEventLog) -> Edge:
         return Edge(
