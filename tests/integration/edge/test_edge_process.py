@@ -92,6 +92,7 @@ async def test_configuration_is_live_without_a_restart(
     await publisher.put(EDGE_KEY, EdgeConfig(revision=2))
 
 
+@pytest.mark.usefixtures("tiers")
 async def test_configuration_that_cannot_be_read_is_told_in_the_status(
     edge_process: Callable[..., EdgeProcess], link: NatsLink
 ) -> None:
@@ -103,7 +104,7 @@ async def test_configuration_that_cannot_be_read_is_told_in_the_status(
         return [trouble for node in nodes for trouble in node.troubles]
 
     async with asyncio.timeout(10):
-        while await troubles() != ["configuration cannot be read, the last one stays in force: edge"]:
+        while await troubles() != ["configuration cannot be read, the last one stays in force: edge"]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert (await send(edge, b"x\r\n")).startswith("250 ")
     await KvConfigPublisher(link).put(EDGE_KEY, EdgeConfig(revision=4))
