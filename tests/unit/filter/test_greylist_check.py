@@ -37,6 +37,14 @@ class Setting:
         assert (finding.refuse_with == COME_BACK_LATER) is (finding.result in {"new", "early"})
         return finding.result
 
+    async def result_as_the_pipeline_asks(self) -> str:
+        try:
+            finding = self.greylist.examine_at_once(a_mail())
+        except MustWait:
+            return await self.result()
+        assert finding is not None
+        return finding.result
+
 
 @pytest.fixture
 def setting() -> Setting:
@@ -71,6 +79,26 @@ async def test_a_triplet_in_use_is_renewed(setting: Setting) -> None:
     for _ in range(4):
         setting.clock.advance(timedelta(days=30))
         assert await setting.result() == "known"
+
+
+@pytest.mark.parametrize(
+    ("remember", "every"),
+    [
+        pytest.param(timedelta(days=1), timedelta(hours=1), id="a day"),
+        pytest.param(timedelta(hours=12), timedelta(hours=1), id="half a day"),
+        pytest.param(timedelta(minutes=1), timedelta(seconds=5), id="less than what a replica remembers"),
+    ],
+)
+async def test_a_busy_pair_is_never_deferred_again_however_short_its_triplet_is_remembered(
+    remember: timedelta, every: timedelta
+) -> None:
+    setting = Setting(GreylistPolicy(delay_seconds=30, remember_seconds=int(remember.total_seconds())))
+    await setting.result()
+    setting.clock.advance(timedelta(seconds=30))
+    assert await setting.result() == "passed"
+    for _ in range(100):
+        setting.clock.advance(every)
+        assert await setting.result_as_the_pipeline_asks() == "known"
 
 
 async def test_a_triplet_out_of_use_is_forgotten(setting: Setting) -> None:
@@ -177,7 +205,7 @@ async def test_switched_off_it_writes_nothing() -> None:
 def test_the_memory_of_triplets_is_bounded() -> None:
     known = KnownTriplets(FrozenClock(), capacity=2)
     for key in ("a", "b", "c"):
-        known.add(key)
+        known.add(key, at_most_seconds=300)
     assert ["a" in known, "b" in known, "c" in known] == [False, True, True]
 
 

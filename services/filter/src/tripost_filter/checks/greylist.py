@@ -24,7 +24,9 @@ log = structlog.get_logger()
 
 COME_BACK_LATER: Final = SmtpReply(451, "4.7.1", "Greylisted, please try again later")
 PREFIX_LENGTHS: Final = {4: 24, 6: 64}  # large senders retry from a neighbour
-RENEW_AFTER: Final = timedelta(days=1)  # a triplet in use is written once a day at most
+RENEW_AFTER_SECONDS: Final = 86_400  # a triplet in use is written once a day at most …
+RENEW_AFTER_SHARE: Final = 0.5  # … or once in so much of the time for which it is remembered, if that is less
+IN_MEMORY_SHARE: Final = 0.25  # and it is out of memory early enough to be renewed before the bucket forgets it
 
 
 class Triplet(msgspec.Struct, frozen=True, array_like=True):
@@ -47,9 +49,9 @@ class KnownTriplets:
         until = self._until.get(key)
         return until is not None and self._clock.monotonic() < until
 
-    def add(self, key: str) -> None:
-        """Remember a triplet, forgetting the oldest one when there are too many."""
-        self._until[key] = self._clock.monotonic() + self._keep_seconds
+    def add(self, key: str, at_most_seconds: float) -> None:
+        """Remember a triplet for a while, forgetting the oldest one when there are too many."""
+        self._until[key] = self._clock.monotonic() + min(self._keep_seconds, at_most_seconds)
         self._until.move_to_end(key)
         if len(self._until) > self._capacity:
             self._until.popitem(last=False)
@@ -131,9 +133,10 @@ class Greylist:
         age = self._now() - triplet.since
         if not triplet.passed and age < self._policy.delay_seconds:
             return self._deferred("early", self._policy.delay_seconds - age)
-        if not triplet.passed or age > RENEW_AFTER.total_seconds():
+        remembered_seconds = self._policy.remember_seconds
+        if not triplet.passed or age >= min(RENEW_AFTER_SECONDS, remembered_seconds * RENEW_AFTER_SHARE):
             await self._remember(key, entry)
-        self._known.add(key)
+        self._known.add(key, remembered_seconds * IN_MEMORY_SHARE)
         return Finding(self.name, "known" if triplet.passed else "passed", evidence={"age_seconds": str(age)})
 
     async def _remember(self, key: str, entry: Entry) -> None:
