@@ -8,9 +8,10 @@ import pytest
 import structlog
 
 from dns_server import DnsServer
+from links import until
 from servers import free_port
 from tripost_shared.clock import FrozenClock
-from tripost_shared.dns import exchange, resolver
+from tripost_shared.dns import exchange, resolver, silence
 from tripost_shared.dns.port import Status
 from tripost_shared.dns.resolver import CachingResolver
 
@@ -211,7 +212,7 @@ async def test_a_server_that_comes_back_is_asked_again(resolver_of: Maker, clock
 async def test_silence_is_told_as_trouble_until_an_answer_comes(
     resolver_of: Maker, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "TROUBLE_SECONDS", 0.0)
+    monkeypatch.setattr(silence, "TROUBLE_SECONDS", 0.0)
     server = DnsServer("a.example A SERVFAIL")
     await server.start()
     await server.stop()
@@ -219,9 +220,42 @@ async def test_silence_is_told_as_trouble_until_an_answer_comes(
     for number in range(3):
         assert asking.trouble == ""
         await asking.resolve(f"n{number}.example", "A")
-    assert asking.trouble.startswith("no DNS server answers, for ")
+    await until(lambda: asking.trouble.startswith("no DNS server answers, for "))
     async with server:
         assert (await asking.resolve(*ASKED)).status is Status.FAILED  # it answers, though it does not know
+        assert asking.trouble == ""
+
+
+async def test_the_end_of_a_silence_is_noticed_without_anybody_asking(
+    resolver_of: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the status of a service with little to ask would say for hours that no server answers."""
+    monkeypatch.setattr(silence, "TROUBLE_SECONDS", 0.0)
+    monkeypatch.setattr(silence, "PROBE_EVERY_SECONDS", 0.01)
+    server = DnsServer()
+    await server.start()
+    await server.stop()
+    asking = resolver_of(server)
+    for number in range(3):
+        await asking.resolve(f"n{number}.example", "A")
+    await until(lambda: asking.trouble != "")
+    async with server:
+        await until(lambda: asking.trouble == "")
+
+
+async def test_a_zone_whose_servers_are_away_is_no_silence_of_ours(
+    resolver_of: Maker, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a block list that was given up, on a host that has all else in its cache."""
+    monkeypatch.setattr(exchange, "TRY_SECONDS", 0.03)
+    monkeypatch.setattr(silence, "TROUBLE_SECONDS", 0.0)
+    async with DnsServer("a.example 600 A 192.0.2.1", *(f"{n}.bl.example A TIMEOUT" for n in range(4))) as server:
+        asking = resolver_of(server)
+        for number in range(4):
+            assert (await asking.resolve(*ASKED)).status is Status.FOUND
+            assert (await asking.resolve(f"{number}.bl.example", "A")).status is Status.FAILED
+            assert asking.trouble == ""
+        await until(lambda: server.questions[".", "NS"] > 0)
         assert asking.trouble == ""
 
 

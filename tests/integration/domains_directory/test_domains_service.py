@@ -35,7 +35,7 @@ from tripost_shared.database.engine import open_engine
 from tripost_shared.database.migrate import upgrade
 from tripost_shared.database.models import Domain, Mailbox, TrackedMessage
 from tripost_shared.database.transactions import DatabaseUnavailable, reading, writing
-from tripost_shared.dns import exchange
+from tripost_shared.dns import silence
 from tripost_shared.settings import CommonSettings
 from tripost_shared.spool.events import JetStreamEventLog
 
@@ -247,13 +247,18 @@ async def test_a_service_that_takes_no_mail_any_more_is_not_ready_and_says_why(
 async def test_a_service_whose_dns_servers_are_silent_says_so(
     own_nats: NatsServer, asker: Asker, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "TROUBLE_SECONDS", 0.0)
+    monkeypatch.setattr(silence, "TROUBLE_SECONDS", 0.0)
     service = built(own_nats, sqlite_url, tmp_path, monkeypatch, dns_servers=[f"127.0.0.1:{free_port()}"])
     async with running(service):
         assert (await asker.status())[0].troubles == ()
         assert service._resolver is not None
         for number in range(3):
             await service._resolver.resolve(f"n{number}.example", "MX")
+
+        async def says_so() -> bool:
+            return (await asker.status())[0].troubles != ()
+
+        await until(says_so)
         [trouble] = (await asker.status())[0].troubles
         assert trouble.startswith("next hops cannot be looked up: no DNS server answers")
 

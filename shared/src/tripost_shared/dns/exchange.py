@@ -10,8 +10,19 @@ from typing import Final
 import structlog
 
 from tripost_shared.dns.port import DnsAnswer, Status
+from tripost_shared.dns.silence import Silence
 from tripost_shared.dns.system import parse_server
-from tripost_shared.dns.wire import FORMERR, NOTIMP, Malformed, Query, Reading, is_truncated, rcode_of, read
+from tripost_shared.dns.wire import (
+    FORMERR,
+    NOTIMP,
+    ROOT_SERVERS,
+    Malformed,
+    Query,
+    Reading,
+    is_truncated,
+    rcode_of,
+    read,
+)
 
 log = structlog.get_logger()
 
@@ -19,7 +30,7 @@ TRY_SECONDS: Final = 0.8
 ROUNDS: Final = 3
 PAUSE_SECONDS: Final = 0.05
 SHORTEST_SECONDS: Final = 0.001
-TROUBLE_SECONDS: Final = 5.0  # of silence, over three questions at least, before it is told as such
+PROBE_SECONDS: Final = 2.0
 DEAD_SECONDS: Final = 10.0  # a server that was silent is asked last for so long
 SOCKETS_A_SERVER: Final = 4  # source ports that an attacker must guess among (RFC 5452 §4.5) …
 QUESTIONS_A_SOCKET: Final = 4096  # … and each is given up after so many questions
@@ -37,31 +48,31 @@ class Exchange:
 
     def __init__(self, servers: Sequence[str]) -> None:
         self._servers = [_Server(*parse_server(server)) for server in servers]
-        self._unanswered = 0  # questions since the last answer
-        self._silent_since = 0.0
-        self._because = ""
+        self._silence = Silence(self._is_answered)
 
     @property
     def trouble(self) -> str:
-        """Why nothing has been answered for a while; "" when all is well, or nothing was asked."""
-        if self._unanswered < 3:
-            return ""
-        seconds = asyncio.get_running_loop().time() - self._silent_since
-        return f"no DNS server answers, for {seconds:.0f} s: {self._because}" if seconds >= TROUBLE_SECONDS else ""
+        """Why nothing is answered, not even what any resolver knows; "" when all is well, or nothing was asked."""
+        return self._silence.trouble
 
     async def ask(self, query: Query, within_seconds: float) -> Reading:
         """Give what the first server says that knows; FAILED when all refuse. Raises NoReply."""
-        began_at = asyncio.get_running_loop().time()
+        asked_at = asyncio.get_running_loop().time()
         try:
             reading = await self._ask(query, within_seconds)
         except NoReply as error:
-            if not self._unanswered:
-                self._silent_since = began_at
-            self._unanswered += 1
-            self._because = str(error)
+            self._silence.note(asked_at, str(error))
             raise
-        self._unanswered = 0
+        self._silence.end()
         return reading
+
+    async def _is_answered(self) -> bool:
+        """Whether a server says anything about what each of them has at hand."""
+        try:
+            await self._ask(ROOT_SERVERS, PROBE_SECONDS)
+        except NoReply:
+            return False
+        return True
 
     async def _ask(self, query: Query, within_seconds: float) -> Reading:
         loop = asyncio.get_running_loop()
@@ -88,6 +99,7 @@ class Exchange:
 
     def close(self) -> None:
         """Close all sockets."""
+        self._silence.close()
         for server in self._servers:
             server.close()
         self._servers = []

@@ -55,7 +55,7 @@ class CachingResolver:
 
     @property
     def trouble(self) -> str:
-        """Why no server has answered for a while; "" when all is well, or nothing was asked."""
+        """Why no server answers anything; "" when all is well, or nothing was asked."""
         return self._exchange.trouble
 
     async def resolve(self, name: str, record_type: str, within: timedelta | None = None) -> DnsAnswer:

@@ -74,6 +74,9 @@ class Query:
         )
 
 
+ROOT_SERVERS: Final = Query("", "NS", b"\0" + struct.pack("!HH", TYPES["NS"], _IN))  # what every resolver knows
+
+
 def rcode_of(message: bytes) -> int:
     """Give the response code."""
     return message[3] & 0x0F
