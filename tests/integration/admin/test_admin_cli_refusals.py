@@ -33,7 +33,9 @@ def test_wrong_arguments_end_with_2(admin: RunningAdmin, arguments: list[str]) -
         pytest.param(["policy", "set", "--reject-score", "1e999"], "from -1000 to 1000", id="too large a number"),
         pytest.param(["policy", "check", "spf", "--error-score", "inf"], "from -1000 to 1000", id="infinity"),
         pytest.param(["policy", "dnsbl", "add", "bl.example", "--score", "nan"], "from -1000 to 1000", id="nan, score"),
-        pytest.param(["policy", "check", "spff", "--disable"], "accepted: patterns, dnsbl, spf", id="no such check"),
+        pytest.param(
+            ["policy", "check", "spff", "--disable"], "accepted: patterns, dnsbl, reverse_dns, spf", id="no such check"
+        ),
         pytest.param(["policy", "check", "spf", "--default", "--disable"], "goes alone", id="default and more"),
         pytest.param(["policy", "greylist", "--delay", "9" * 30], "accepted is 86400 or less", id="too long a delay"),
         pytest.param(["policy", "greylist", "--delay", "-1"], "accepted is 0 or more", id="negative delay"),

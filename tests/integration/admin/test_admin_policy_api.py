@@ -142,7 +142,7 @@ async def test_what_is_exempt_is_no_relay_network(api: Api) -> None:
 async def test_an_unknown_check_is_refused_with_those_that_there_are(api: Api) -> None:
     answer = await api.admin.patch(V1, json={"checks": {"dmark": {"enabled": False}}})
     assert answer.status_code == 422
-    assert "there is no check 'dmark' here; accepted: patterns, dnsbl, spf" in answer.json()["detail"]
+    assert "there is no check 'dmark' here; accepted: patterns, dnsbl, reverse_dns, spf" in answer.json()["detail"]
 
 
 async def test_a_check_of_another_release_that_is_configured_hinders_no_change(api: Api) -> None:

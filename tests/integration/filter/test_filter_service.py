@@ -49,6 +49,8 @@ RECORDS = (
     "fresh.example 0 MX 10 mx.fresh.example",
     "mx.fresh.example 0 A 192.0.2.7",
     "66.2.0.192.bl.example A 127.0.0.2",
+    "7.2.0.192.in-addr.arpa PTR mail.sender.example",
+    "mail.sender.example A 192.0.2.7",
     f"sel._domainkey.sender.example TXT {key_record(rsa_key())}",
 )
 CONFIG = FilterConfig(revision=1, dnsbl_zones=(DnsblZone("bl.example"),), greylist=GreylistPolicy(delay_seconds=0))
@@ -136,11 +138,14 @@ async def test_a_message_is_judged_at_all_its_stages(edge: Edge) -> None:
     connection = await edge.connection()
     first, second = await edge.recipient(), await edge.recipient()
     message = await edge.message(Content.of(signed(LETTER)), (*connection.findings, *second.findings))
-    assert results(connection) == {"dnsbl": "none"}
+    assert results(connection) == {"dnsbl": "none", "reverse_dns": "pass"}
     assert (first.action, results(first)) == (Action.DEFER, {"spf": "pass", "greylist": "new"})
     assert (second.action, results(second)) == (Action.ACCEPT, {"spf": "pass", "greylist": "passed"})
     assert (message.action, results(message)["dkim"]) == (Action.ACCEPT, "pass")
-    assert message.header_fields.startswith(b"Authentication-Results: mx.dest.example; spf=pass")
+    fields = message.header_fields.replace(b"\r\n\t", b" ")
+    assert fields.startswith(
+        b"Authentication-Results: mx.dest.example; iprev=pass policy.iprev=192.0.2.7 (mail.sender.example); spf=pass"
+    )
 
 
 async def test_nothing_is_judged_before_the_configuration_is_known(
@@ -224,12 +229,13 @@ async def test_without_working_dns_it_answers_in_time_with_findings(nats_server:
             seconds = time.monotonic() - started
             (status,) = await edge.bus.gather(NODES_SUBJECT, NodeStatus, timedelta(seconds=0.2))
     assert seconds < 2.5  # 2 s of look-ups, and what two busy cores may add
-    assert results(connection) == {"dnsbl": "no data"}
+    assert results(connection) == {"dnsbl": "no data", "reverse_dns": "temperror"}
     assert results(recipient) == {"spf": "temperror", "greylist": "new"}
     assert results(message)["dkim"] == "temperror"
     assert b"dkim=temperror" in message.header_fields
     assert {name for name in status.details if name.startswith("degraded.")} == {
         "degraded.dnsbl",
+        "degraded.reverse_dns",
         "degraded.spf",
         "degraded.dkim",
     }

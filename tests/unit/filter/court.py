@@ -29,6 +29,8 @@ RECORDS = (
     "sender.example TXT v=spf1 ip4:192.0.2.0/24 -all",
     "forged.example TXT v=spf1 -all",
     "66.2.0.192.bl.example A 127.0.0.2",
+    "7.2.0.192.in-addr.arpa PTR mail.sender.example",
+    "mail.sender.example A 192.0.2.7",
     f"sel._domainkey.sender.example TXT {key_record(rsa_key())}",
 )
 CONFIG = FilterConfig(revision=3, dnsbl_zones=(DnsblZone("bl.example"),))

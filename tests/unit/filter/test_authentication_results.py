@@ -30,6 +30,48 @@ def test_it_says_none_when_nothing_was_authenticated() -> None:
     assert the_field() == "mx.dest.example; none"
 
 
+@pytest.mark.parametrize(
+    ("finding", "client", "words"),
+    [
+        pytest.param(
+            Finding("reverse_dns", "pass", evidence={"name": "mail.sender.example"}),
+            STRANGER,
+            "iprev=pass policy.iprev=192.0.2.7 (mail.sender.example)",
+            id="pass",
+        ),
+        pytest.param(
+            Finding("reverse_dns", "pass", evidence={"name": "mail.sender.example"}),
+            Client("2001:db8::7"),
+            'iprev=pass policy.iprev="2001:db8::7" (mail.sender.example)',
+            id="IPv6",
+        ),
+        pytest.param(
+            Finding("reverse_dns", "fail", evidence={"names": "mail.bank.example"}),
+            STRANGER,
+            "iprev=fail policy.iprev=192.0.2.7",
+            id="a name that is not its own",
+        ),
+        pytest.param(
+            Finding("reverse_dns", "pass", evidence={"name": "x) spf=pass (y"}),
+            STRANGER,
+            "iprev=pass policy.iprev=192.0.2.7",
+            id="no name",
+        ),
+        pytest.param(
+            Finding("reverse_dns", "timeout", degraded=True),
+            STRANGER,
+            "iprev=temperror policy.iprev=192.0.2.7",
+            id="cut off",
+        ),
+    ],
+)
+def test_what_the_client_s_address_is_called(finding: Finding, client: Client, words: str) -> None:
+    """RFC 8601 §2.7.3."""
+    assert the_field(SPF, finding, client=client) == (
+        f"mx.dest.example; {words}; spf=pass smtp.mailfrom=ann@sender.example"
+    )
+
+
 def test_spf_of_the_reverse_path() -> None:
     assert the_field(SPF) == "mx.dest.example; spf=pass smtp.mailfrom=ann@sender.example"
 

@@ -36,7 +36,7 @@ async def test_a_listed_client_is_refused(court: Court) -> None:
 
 async def test_a_client_on_no_list_is_accepted(court: Court) -> None:
     verdict = await court.connection()
-    assert (verdict.action, results(verdict)) == (Action.ACCEPT, {"dnsbl": "none"})
+    assert (verdict.action, results(verdict)) == (Action.ACCEPT, {"dnsbl": "none", "reverse_dns": "pass"})
 
 
 async def test_each_recipient_has_a_verdict_in_the_order_asked(court: Court) -> None:
@@ -61,7 +61,7 @@ async def test_one_question_may_be_about_the_client_too(court: Court) -> None:
     court.clock.advance(timedelta(minutes=5))
     answer = await court.client_and_recipient()
     assert answer.client is not None
-    assert (answer.client.action, results(answer.client)) == (Action.ACCEPT, {"dnsbl": "none"})
+    assert (answer.client.action, results(answer.client)) == (Action.ACCEPT, {"dnsbl": "none", "reverse_dns": "pass"})
     assert [results(verdict) for verdict in answer.verdicts] == [{"spf": "pass", "greylist": "passed"}]
 
 
@@ -205,7 +205,8 @@ async def test_without_dns_there_are_findings_and_no_errors() -> None:
     (recipient,) = await court.recipients(client=Client("127.0.0.1", helo="localhost"))
     message = await court.message(signed(LETTER), findings=recipient.findings)
     assert [verdict.action for verdict in (connection, recipient, message)] == [Action.ACCEPT] * 3
-    assert (results(connection), results(recipient)) == ({"dnsbl": "no data"}, {"spf": "temperror"})
+    assert results(connection) == {"dnsbl": "no data", "reverse_dns": "temperror"}
+    assert results(recipient) == {"spf": "temperror"}
     assert results(message)["dkim"] == "temperror"
 
 

@@ -15,6 +15,7 @@ MAX_VALUE_CHARACTERS: Final = 320  # an address has 256 octets at most
 # What RFC 8601 §2.2 takes without quotes; of its local parts only the harmless ones.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._+\-]+|[A-Za-z0-9._+\-]+@[A-Za-z0-9._\-]+")
 _NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_IPREV_RESULTS: Final = frozenset({"pass", "fail", "temperror", "permerror"})
 _SPF_RESULTS: Final = frozenset({"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"})
 
 
@@ -25,6 +26,8 @@ def authentication_results(authserv_id: str, client: Client, reverse_path: str, 
     """
     by_check = {finding.check: finding for finding in reversed(findings)}
     results = list(_auth(client))
+    if "reverse_dns" in by_check:
+        results.append(_iprev(by_check["reverse_dns"], client))
     if "spf" in by_check:
         results.append(_spf(by_check["spf"], client, reverse_path))
     if "dkim" in by_check:
@@ -40,6 +43,14 @@ def authentication_results(authserv_id: str, client: Client, reverse_path: str, 
 def _auth(client: Client) -> Iterator[list[str]]:
     if client.login:
         yield ["auth=pass", f"smtp.auth={_value(client.login)}"]
+
+
+def _iprev(finding: Finding, client: Client) -> list[str]:
+    """RFC 8601 §2.7.3: the address that was looked up, and in a comment the name that it is known to have."""
+    result = finding.result if finding.result in _IPREV_RESULTS else "temperror"
+    words = [f"iprev={result}", f"policy.iprev={_value(client.address)}"]
+    name = finding.evidence.get("name", "")
+    return [*words, f"({name})"] if result == "pass" and _PLAIN.fullmatch(name) else words
 
 
 def _spf(finding: Finding, client: Client, reverse_path: str) -> list[str]:

@@ -28,7 +28,8 @@ class Exemptions:
 
 
 @lru_cache(maxsize=4096)
-def _parse(text: str) -> IPv4Address | IPv6Address | None:
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Read an address; None when it is none."""
     try:
         return ip_address(text)
     except ValueError:
@@ -37,7 +38,7 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
 
 def address_of(client: Client) -> IPv4Address | IPv6Address | None:
     """Give the client's address; None when it has none (a socket of this machine)."""
-    return _parse(client.address)
+    return parse_address(client.address)
 
 
 def _network(text: str) -> IPv4Network | IPv6Network | None:

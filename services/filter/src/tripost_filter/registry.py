@@ -17,6 +17,7 @@ from tripost_filter.checks.dnsbl import Dnsbl
 from tripost_filter.checks.greylist import Greylist, KnownTriplets
 from tripost_filter.checks.headers import Headers
 from tripost_filter.checks.patterns import Patterns
+from tripost_filter.checks.reverse_dns import ReverseDns
 from tripost_filter.checks.spf import Spf
 from tripost_filter.exemptions import Exemptions
 from tripost_shared.clock import Clock
@@ -64,6 +65,7 @@ BUILDERS: Final[Mapping[str, Callable[[FilterConfig, Surroundings], Check]]] = M
     {
         "patterns": lambda _config, _around: Patterns(),
         "dnsbl": _dnsbl,
+        "reverse_dns": lambda _config, around: ReverseDns(around.resolver, around.clock),
         "spf": _spf,
         "greylist": _greylist,
         "dkim": lambda _config, around: Dkim(around.resolver, around.clock),

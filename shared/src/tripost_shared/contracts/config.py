@@ -45,6 +45,7 @@ DEFAULT_CHECKS: Final[Mapping[str, CheckPolicy]] = MappingProxyType(
     {
         "patterns": CheckPolicy(time_budget_ms=20_000),
         "dnsbl": CheckPolicy(),
+        "reverse_dns": CheckPolicy(),
         "spf": CheckPolicy(),
         "greylist": CheckPolicy(time_budget_ms=1000),
         "dkim": CheckPolicy(time_budget_ms=20_000),

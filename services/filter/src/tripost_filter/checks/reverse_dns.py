@@ -1,0 +1,90 @@
+"""Reverse DNS of the client ("iprev", RFC 8601 §2.7.3 and §3): what is its address called, and is the name its own?"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from tripost_filter.check import Stage
+from tripost_filter.exemptions import address_of, parse_address
+from tripost_filter.lookups import Lookups, settle
+from tripost_filter.mail import Mail
+from tripost_shared.clock import Clock
+from tripost_shared.contracts.filter import Finding
+from tripost_shared.dns.port import DnsAnswer, Resolver, Status
+
+MOST_NAMES: Final = 5  # of an address that count; some have hundreds (RFC 8601 §3 leaves the limit to us)
+MAX_EVIDENCE_CHARACTERS: Final = 255
+FORWARD_TYPES: Final = {4: "A", 6: "AAAA"}
+
+# Whoever owns an address may call it anything. What is no host name (RFC 1123 §2.1; underscores as in many of Windows)
+# goes nowhere: neither into a look-up nor into findings, and so into no header field, log or terminal.
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME: Final = re.compile(rf"(?:{_LABEL}\.)*(?!\d+\Z){_LABEL}")
+
+
+class ReverseDns:
+    """Find out the client's host name: one that its address has (PTR), and that has its address (A or AAAA).
+
+    Stage: connection. No score and no refusal: much honest mail comes from hosts without a name. "pass" (evidence
+    `name`), "fail" (no name of it leads back to it; evidence `names`), "permerror" (it has no name), "temperror" (DNS
+    did not say; degraded). Our own clients are not looked up; those on loopback and in exempt networks are.
+    """
+
+    name = "reverse_dns"
+    stages = frozenset({Stage.CONNECTION})
+
+    def __init__(self, resolver: Resolver, clock: Clock) -> None:
+        self._resolver = resolver
+        self._clock = clock
+
+    def examine_at_once(self, mail: Mail) -> Finding | None:
+        """Examine on answers in the cache alone; raises MustWait."""
+        return self._judge(mail, Lookups(self._resolver))
+
+    async def examine(self, mail: Mail) -> Finding | None:
+        """Examine, asking for what the cache does not have."""
+        return await settle(lambda lookups: self._judge(mail, lookups), self._resolver, self._clock, mail.look_up_until)
+
+    def _judge(self, mail: Mail, lookups: Lookups) -> Finding | None:
+        address = address_of(mail.client)
+        if address is None or mail.client.is_trusted:
+            return None
+        answer = lookups.get(reverse_name(address), "PTR")
+        if answer.status is Status.FAILED:
+            return self._temporary(answer)
+        if answer.status is not Status.FOUND:
+            return Finding(self.name, "permerror", because="the address has no name")
+        names = host_names(answer.records)
+        if not names:
+            return Finding(self.name, "fail", because="no name of the address is a host name")
+        forward = lookups.get_all([(name, FORWARD_TYPES[address.version]) for name in names])
+        return self._agreement(address, names, forward)
+
+    def _agreement(
+        self, address: IPv4Address | IPv6Address, names: Sequence[str], forward: Sequence[DnsAnswer]
+    ) -> Finding:
+        for name, answer in zip(names, forward, strict=True):
+            if any(parse_address(record) == address for record in answer.records):
+                return Finding(self.name, "pass", evidence={"name": name})
+        evidence = {"names": ", ".join(names)[:MAX_EVIDENCE_CHARACTERS]}
+        for answer in forward:
+            if answer.status is Status.FAILED:
+                return self._temporary(answer, evidence)
+        return Finding(self.name, "fail", because="no name of the address leads back to it", evidence=evidence)
+
+    def _temporary(self, answer: DnsAnswer, evidence: dict[str, str] | None = None) -> Finding:
+        because = answer.because or "no answer"
+        return Finding(self.name, "temperror", because=because, degraded=True, evidence=evidence or {})
+
+
+@lru_cache(maxsize=4096)
+def reverse_name(address: IPv4Address | IPv6Address) -> str:
+    """`192.0.2.7` gives `7.2.0.192.in-addr.arpa` (RFC 1035 §3.5), IPv6 32 nibbles under `ip6.arpa` (RFC 3596 §2.5)."""
+    return address.reverse_pointer
+
+
+def host_names(records: Sequence[str]) -> list[str]:
+    """Give the first MOST_NAMES names that a host may have."""
+    return [name for name in records if _HOST_NAME.fullmatch(name)][:MOST_NAMES]
