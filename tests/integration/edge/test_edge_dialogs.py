@@ -34,10 +34,9 @@ async def test_a_message_for_a_mailbox_is_spooled_with_its_received_field(world:
     assert message.envelope.eight_bit
     assert message.content.inline == b"Subject: Hello\r\n\r\n.dot\r\n"
     assert message.content.size_octets == len(message.content.inline)
-    received = message.header_fields.decode()
-    assert received.startswith("Received: from client.example (unknown [127.0.0.1])\r\n")
-    assert "by mx.tripost.example (Tripost) with ESMTP" in received.replace("\r\n\t", " ")
-    assert f"id {message.id} for <ann@dest.example>" in received.replace("\r\n\t", " ")
+    received = message.header_fields.decode().replace("\r\n\t", " ")
+    assert received.startswith("Received: from client.example ([127.0.0.1]) by mx.tripost.example (Tripost) with ESMTP")
+    assert f"id {message.id} for <ann@dest.example>" in received
     (event,) = world.facts(Fact.ACCEPTED)
     assert (event.message_id, event.subject, event.size_octets) == (message.id, "Hello", message.content.size_octets)
 

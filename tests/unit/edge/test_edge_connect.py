@@ -101,7 +101,7 @@ async def test_a_verdict_counts_for_five_minutes_of_a_session(clock: FrozenClock
     assert await again(connect, session) is Action.REJECT
 
 
-DNS_AWAY = (Finding("reverse_dns", "pass"), Finding("dnsbl", "temperror", degraded=True))
+DNS_AWAY = (Finding("reverse_dns", "permerror"), Finding("dnsbl", "no data", degraded=True))
 
 
 @pytest.mark.parametrize(

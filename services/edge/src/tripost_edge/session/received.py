@@ -1,30 +1,53 @@
 """The Received field that edge puts on top of each message (RFC 5321 §4.4, RFC 3848, RFC 6531 §4.3)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
+from typing import Final
 
+from tripost_shared.contracts.filter import Finding
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.envelope import Envelope
 from tripost_shared.mail.header import fold
 
+UNKNOWN: Final = "unknown"  # the word of other mail servers for a client whose address leads to no name of its own
+
 
 def received_field(
-    client: Client, envelope: Envelope, message_id: str, now: datetime, *, hostname: str, client_name: str = ""
+    client: Client,
+    envelope: Envelope,
+    message_id: str,
+    now: datetime,
+    *,
+    hostname: str,
+    findings: Iterable[Finding] = (),
 ) -> bytes:
     """Write the field, folded, with its CRLF.
 
-    `client_name` is the client's name as its address' reverse DNS gives it, "" when that is not known. The recipient
-    is named only when there is just one, so that no recipient learns of another.
+    `findings` are the filter's, of which one may tell the client's name. The recipient is named only when there is just
+    one, so that no recipient learns of another.
     """
-    return fold("Received", _words(client, envelope, message_id, now, hostname, client_name))
+    return fold("Received", _words(client, envelope, message_id, now, hostname, client_name(findings)))
+
+
+def client_name(findings: Iterable[Finding]) -> str:
+    """Give the client's host name as the filter's check `reverse_dns` confirmed it.
+
+    UNKNOWN when it looked and confirmed none; "" when it did not look, as for our own clients.
+    """
+    for finding in findings:
+        if finding.check == "reverse_dns":
+            return finding.evidence.get("name", UNKNOWN) if finding.result == "pass" else UNKNOWN
+    return ""
 
 
 def _words(
-    client: Client, envelope: Envelope, message_id: str, now: datetime, hostname: str, client_name: str
+    client: Client, envelope: Envelope, message_id: str, now: datetime, hostname: str, name: str
 ) -> Iterator[str]:
-    yield f"from {_atom(client.helo)} ({_atom(client_name)} {address_literal(client.address)})"
+    yield f"from {_atom(client.helo)}"
+    literal = address_literal(client.address)
+    yield f"({_atom(name)} {literal})" if name else f"({literal})"
     yield f"by {hostname} (Tripost)"
     yield f"with {_protocol(client, envelope)}"
     if client.tls:
@@ -54,4 +77,4 @@ def _protocol(client: Client, envelope: Envelope) -> str:
 
 def _atom(name: str) -> str:
     """Keep what the client calls itself, or its reverse DNS, from meaning anything in the field's syntax."""
-    return "".join("?" if character in '()<>\\",; \t' else character for character in name) or "unknown"
+    return "".join("?" if character in '()<>\\",; \t' else character for character in name) or UNKNOWN

@@ -14,7 +14,7 @@ from tripost_edge.limits.short_memory import ShortMemory
 from tripost_edge.ports import Bus, Clock, NoAnswer
 from tripost_edge.session.phase import Phase
 from tripost_edge.session.session import Session
-from tripost_shared.contracts.filter import CONNECTION, ConnectionQuestion, Finding, Verdict
+from tripost_shared.contracts.filter import CONNECTION, ConnectionQuestion, Verdict
 from tripost_shared.mail.client import ListenerKind
 
 log = structlog.get_logger()
@@ -146,14 +146,6 @@ class Connect:
 def _is_sound(verdict: Verdict) -> bool:
     """Whether every check could do its work: DNS may be away for one question only."""
     return not any(finding.degraded for finding in verdict.findings)
-
-
-def client_name(findings: tuple[Finding, ...]) -> str:
-    """Give the client's host name as the filter's check `reverse_dns` confirmed it; "" when it did not."""
-    for finding in findings:
-        if finding.check == "reverse_dns" and finding.result == "pass":
-            return finding.evidence.get("name", "")
-    return ""
 
 
 def _key(session: Session) -> ClientKey:

@@ -25,7 +25,6 @@ from tripost_edge.ports import (
 from tripost_edge.session import replies
 from tripost_edge.session.received import received_field
 from tripost_edge.session.session import Session, Transaction
-from tripost_edge.stages.connect import client_name
 from tripost_edge.stages.journal import Journal, direction_of
 from tripost_edge.stages.reception import ContentLimits, Reception
 from tripost_shared.contracts.events import Fact
@@ -163,7 +162,7 @@ class Data:
             transaction.id,
             now,
             hostname=self._hostname,
-            client_name=client_name(tuple(transaction.findings)),
+            findings=transaction.findings,
         )
         spooled = SpooledMessage(
             transaction.id,
