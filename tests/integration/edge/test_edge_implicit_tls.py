@@ -13,6 +13,7 @@ from edge_world import EdgeWorld
 from tripost_edge.listeners import implicit_tls
 from tripost_edge.listeners.context import ListenerProfile
 from tripost_edge.listeners.implicit_tls import Handshake
+from tripost_edge.listeners.registry import Place
 from tripost_shared.mail.client import ListenerKind
 
 Start = Callable[..., Awaitable[EdgeWorld]]
@@ -113,7 +114,7 @@ async def test_a_handshake_that_ends_before_its_first_step_gives_its_place_back(
     profile = ListenerProfile("submissions", ListenerKind.SUBMISSION, implicit_tls=True)
     client, connection = socket.socketpair()
     handshake = Handshake(connection, profile, world.edge.context)
-    assert world.edge.registry.admit(handshake)
+    assert world.edge.registry.admit(handshake, Place(ListenerKind.SUBMISSION)) is None
     handshake.begin()
     handshake.abort()
     await world.until_sessions(0)

@@ -111,3 +111,14 @@ async def test_relay_networks_permit_by_the_real_address(
         client.send(header)
         await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<a@b.example>\nS: 250 *")
         await client(f"C: RCPT TO:<far@elsewhere.example>\nS: {reply}")
+
+
+async def test_a_network_that_a_proxy_announces_has_so_many_sessions(running: Start) -> None:
+    world = await running(sessions_per_network=1)
+    async with await world.dialog("proxy") as first, await world.dialog("proxy") as second:
+        await first("C: PROXY TCP4 192.0.2.7 192.0.2.1 4711 25\nS: 220 *")
+        await second("C: PROXY TCP4 192.0.2.7 192.0.2.1 4712 25\nS: 421 4.7.0 *\nS: <closed>")
+        async with await world.dialog("proxy") as third:
+            await third("C: PROXY TCP4 192.0.2.8 192.0.2.1 4713 25\nS: 220 *")
+        await first("C: QUIT\nS: 221 *\nS: <closed>")
+    await world.until_sessions(0)

@@ -53,7 +53,7 @@ class Edge:
             clock, settings.directory_memory_seconds, CAPACITY
         )
         self._grants: ShortMemory[GrantKey, bool] = ShortMemory(clock, settings.directory_memory_seconds, CAPACITY)
-        self.registry = Registry(settings.sessions_limit)
+        self.registry = Registry(settings.sessions_limit, settings.sessions_per_network)
         self._relay = RelayAccess()
         journal = Journal(events, clock)
         self._connect = connect = Connect(bus, clock, remember_seconds=settings.connection_memory_seconds)

@@ -85,7 +85,16 @@ class EdgeSettings(BaseSettings):
         600, gt=0, description="How long the failed authentications of a network are remembered, from its first on."
     )
     sessions_limit: int = Field(
-        1000, ge=1, description="Sessions of one worker at a time, TLS handshakes included; others get 421."
+        1000,
+        ge=1,
+        description="Sessions of one worker at a time, TLS handshakes included; others get 421. Those of one kind of "
+        "listener (MX, submission) may be three quarters of them, so neither shuts the other out.",
+    )
+    sessions_per_network: int = Field(
+        50,
+        ge=0,
+        description="Sessions of one client network (IPv4 address, IPv6 /64) in one worker at a time; others get 421. "
+        "Loopback, and networks that may relay, are not counted; 0 for no limit.",
     )
     command_timeout_seconds: float = Field(300, gt=0, description="How long to wait for a command.")
     content_timeout_seconds: float = Field(180, gt=0, description="How long to wait for more of the content.")

@@ -48,6 +48,14 @@ class RelayAccess:
         """Whether the client may; a client that a proxy announced is never on this machine, whatever it says."""
         return self._networks.contain(address) and not (announced_by_proxy and _is_of_this_machine(address))
 
+    def counted_network(self, address: str, *, announced_by_proxy: bool) -> str:
+        """Name the network whose sessions this client's counts among; "" for those of ours, which are not counted.
+
+        They are this machine and whoever may relay: what sends for many is there.
+        """
+        is_ours = not announced_by_proxy and _is_of_this_machine(address)
+        return "" if is_ours or self.permits(address, announced_by_proxy=announced_by_proxy) else network_of(address)
+
 
 def _is_of_this_machine(address: str) -> bool:
     parsed = ip_address(address)

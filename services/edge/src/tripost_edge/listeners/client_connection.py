@@ -50,6 +50,12 @@ class ClientConnection(Wire):
             relay_permitted=self.may_relay(address),
         )
 
+    def announced_network(self, client: Client) -> str:
+        """Name the network that a client counts to whom a proxy has announced; "" where none has."""
+        if self._profile.proxies is None or self._is_unannounced:
+            return ""
+        return self._context.relay.counted_network(client.address, announced_by_proxy=True)
+
     def may_relay(self, address: str) -> bool:
         """Whether the client may relay without a login, by the configuration in force now."""
         return not self._is_unannounced and self._context.relay.permits(

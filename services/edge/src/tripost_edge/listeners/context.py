@@ -3,9 +3,9 @@
 import ssl
 from dataclasses import dataclass, field
 
-from tripost_edge.firewall.networks import Networks, RelayAccess
+from tripost_edge.firewall.networks import Networks, RelayAccess, plain_address
 from tripost_edge.limits.pace import Patience
-from tripost_edge.listeners.registry import Registry
+from tripost_edge.listeners.registry import Place, Registry
 from tripost_edge.ports import Clock
 from tripost_edge.stages.auth import Auth
 from tripost_edge.stages.connect import Connect
@@ -63,3 +63,12 @@ class Context:
     registry: Registry
     relay: RelayAccess
     clock: Clock
+
+    def place_of(self, profile: ListenerProfile, address: str) -> Place:
+        """Say what a client counts as that has connected from an address ("": not known, it has gone already).
+
+        One behind a proxy counts to its network once the proxy has announced it.
+        """
+        if profile.proxies is not None or not address:
+            return Place(profile.kind)
+        return Place(profile.kind, self.relay.counted_network(plain_address(address), announced_by_proxy=False))

@@ -93,8 +93,8 @@ class ImplicitTlsServer:
         with self._bound:
             while True:
                 try:
-                    connection, _ = await loop.sock_accept(self._bound)
-                    self._meet(connection)
+                    connection, peer = await loop.sock_accept(self._bound)
+                    self._meet(connection, peer[0])
                 except ConnectionAbortedError:
                     continue
                 except OSError as error:
@@ -113,11 +113,12 @@ class ImplicitTlsServer:
             self.trouble = trouble
             log.error("client not accepted", listener=self._profile.name, because=str(error), **facts)
 
-    def _meet(self, connection: socket.socket) -> None:
+    def _meet(self, connection: socket.socket, address: str) -> None:
         handshake = Handshake(connection, self._profile, self._context)
         is_admitted = False
         try:
-            is_admitted = self._context.registry.admit(handshake)
+            place = self._context.place_of(self._profile, address)
+            is_admitted = self._context.registry.admit(handshake, place) is None
         finally:
             if not is_admitted:
                 connection.close()  # without a word: before TLS the client could read none

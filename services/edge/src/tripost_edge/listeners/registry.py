@@ -1,9 +1,21 @@
-"""The sessions of a worker that are open now: their bound, and how they end when the service drains."""
+"""The sessions of a worker that are open now: their bounds, and how they end when the service drains."""
 
 import asyncio
-from typing import Protocol
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
 
 from tripost_edge import metrics
+from tripost_edge.session import replies
+from tripost_shared.mail.client import ListenerKind
+from tripost_shared.mail.reply import SmtpReply
+
+log = structlog.get_logger()
+
+KIND_SHARE: Final = 0.75  # of all sessions, that those of one kind of listener may be: none shuts the others out
+SAY_AGAIN_SECONDS: Final = 10.0
 
 
 class Dismissable(Protocol):
@@ -18,12 +30,29 @@ class Dismissable(Protocol):
         ...
 
 
-class Registry:
-    """Knows all open sessions, and takes no more than `limit`."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a session counts as. `network` is "" while it is not known, and for clients that are not counted by it."""
 
-    def __init__(self, limit: int) -> None:
+    kind: ListenerKind
+    network: str = ""
+
+
+class Registry:
+    """Knows all open sessions; takes no more than `limit`, and of one client network no more than `per_network`.
+
+    A `per_network` of 0 is no limit.
+    """
+
+    def __init__(self, limit: int, per_network: int) -> None:
         self._limit = limit
-        self._open: set[Dismissable] = set()
+        self._limit_of_kind = max(1, limit - int(limit * (1 - KIND_SHARE)))
+        self._per_network = per_network
+        self._open: dict[Dismissable, Place] = {}
+        self._kinds: Counter[ListenerKind] = Counter()
+        self._networks: Counter[str] = Counter()
+        self._turned_away = 0  # since it was last said
+        self._said_at = -SAY_AGAIN_SECONDS
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self.is_draining = False
@@ -31,21 +60,34 @@ class Registry:
     def __len__(self) -> int:
         return len(self._open)
 
-    def admit(self, session: Dismissable, *, instead_of: Dismissable | None = None) -> bool:
-        """Take a session in, in the place of what was counted before it; False when there are too many."""
+    def admit(self, session: Dismissable, place: Place, *, instead_of: Dismissable | None = None) -> SmtpReply | None:
+        """Take a session in, in the place of what was counted before it; gives the refusal when there are too many."""
         if instead_of is not None:
-            self._open.discard(instead_of)
-        if len(self._open) >= self._limit:
-            metrics.sessions_turned_away.inc()
-            return False
-        self._open.add(session)
-        self._is_empty.clear()
+            self._forget(instead_of)
+        refusal = self._refusal(place)
+        if refusal is None:
+            self._open[session] = place
+            self._kinds[place.kind] += 1
+            self._count(place.network)
+            self._is_empty.clear()
         metrics.sessions_open.set(len(self._open))
-        return True
+        return refusal
+
+    def locate(self, session: Dismissable, network: str) -> SmtpReply | None:
+        """Count a session that is open to the network that it turned out to come from; gives the refusal, as `admit`.
+
+        A refused one stays counted as before, until it leaves.
+        """
+        place = self._open.get(session)
+        if place is None or self._is_full(network):
+            return self._turn_away(replies.TOO_MANY_OF_NETWORK, network)
+        self._open[session] = Place(place.kind, network)
+        self._count(network)
+        return None
 
     def leave(self, session: Dismissable) -> None:
         """Let a session go."""
-        self._open.discard(session)
+        self._forget(session)
         metrics.sessions_open.set(len(self._open))
         if not self._open:
             self._is_empty.set()
@@ -61,3 +103,39 @@ class Registry:
         """Cut off whoever is left."""
         for session in list(self._open):
             session.abort()
+
+    def _refusal(self, place: Place) -> SmtpReply | None:
+        if len(self._open) >= self._limit or self._kinds[place.kind] >= self._limit_of_kind:
+            return self._turn_away(replies.TOO_MANY_SESSIONS, place.network)
+        if self._is_full(place.network):
+            return self._turn_away(replies.TOO_MANY_OF_NETWORK, place.network)
+        return None
+
+    def _is_full(self, network: str) -> bool:
+        return bool(network) and 0 < self._per_network <= self._networks[network]
+
+    def _count(self, network: str) -> None:
+        if network:
+            self._networks[network] += 1
+
+    def _forget(self, session: Dismissable) -> None:
+        place = self._open.pop(session, None)
+        if place is None:
+            return
+        self._kinds[place.kind] -= 1
+        if place.network:
+            self._networks[place.network] -= 1
+            if not self._networks[place.network]:
+                del self._networks[place.network]
+
+    def _turn_away(self, reply: SmtpReply, network: str) -> SmtpReply:
+        """Count a client that is turned away; said now and then only, since it may be an attack."""
+        metrics.sessions_turned_away.inc()
+        self._turned_away += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._said_at >= SAY_AGAIN_SECONDS:
+            log.warning(
+                "clients turned away", latest=network, clients=self._turned_away, reply=str(reply), open=len(self._open)
+            )
+            self._said_at, self._turned_away = now, 0
+        return reply

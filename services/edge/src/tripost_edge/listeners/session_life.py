@@ -44,12 +44,22 @@ class SessionLife(ClientConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the client in, or turn it away when there are too many."""
-        if self._context.registry.admit(self, instead_of=self._instead_of):
+        peer = transport.get_extra_info("peername")
+        place = self._context.place_of(self._profile, peer[0] if peer else "")
+        refusal = self._context.registry.admit(self, place, instead_of=self._instead_of)
+        if refusal is None:
             super().connection_made(transport)
         else:
             connection = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
-            connection.write(replies.TOO_MANY_SESSIONS.encoded())
+            connection.write(refusal.encoded())
             connection.close()
+
+    def find_place(self, client: Client) -> None:
+        """Count a client that a proxy has announced; raises SessionOver when its network has too many sessions."""
+        network = self.announced_network(client)
+        refusal = self._context.registry.locate(self, network) if network else None
+        if refusal is not None:
+            raise SessionOver(refusal, because=f"too many sessions of {network}")
 
     def dismiss(self) -> None:
         """End with 421 as soon as no transaction is open (the service shuts down)."""

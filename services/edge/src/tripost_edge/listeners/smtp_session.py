@@ -58,6 +58,7 @@ class SmtpSession(SessionLife):
     async def converse(self) -> None:
         """Greet the client and obey its commands. Raises SessionOver."""
         self._state = Session(new_session_id(self._context.clock.now()), await self.identify())
+        self.find_place(self._state.client)
         metrics.sessions_begun[self._profile.kind].inc()
         log.debug("session begun", session=self._state.id, client=self._state.client.address)
         self._stages.connect.begin(self._state)

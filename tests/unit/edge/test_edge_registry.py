@@ -1,0 +1,83 @@
+"""How many sessions there may be: in all, of one kind of listener, and of one client network."""
+
+import pytest
+
+from tripost_edge.firewall.networks import Networks, RelayAccess
+from tripost_edge.listeners.registry import Place, Registry
+from tripost_edge.session import replies
+from tripost_shared.mail.client import ListenerKind
+
+MX = Place(ListenerKind.MX)
+SUBMISSION = Place(ListenerKind.SUBMISSION)
+NEAR = Place(ListenerKind.MX, "192.0.2.7")
+FAR = Place(ListenerKind.MX, "198.51.100.7")
+
+
+class Quiet:
+    """A session that does nothing."""
+
+    def dismiss(self) -> None:
+        return None
+
+    def abort(self) -> None:
+        return None
+
+
+def admitted(registry: Registry, place: Place, count: int) -> list[Quiet]:
+    """Let so many sessions come; gives those that were taken in."""
+    sessions = [Quiet() for _ in range(count)]
+    return [session for session in sessions if registry.admit(session, place) is None]
+
+
+async def test_one_kind_of_listener_never_shuts_the_other_out() -> None:
+    registry = Registry(limit=8, per_network=0)
+    assert len(admitted(registry, MX, 20)) == 6
+    assert len(admitted(registry, SUBMISSION, 20)) == 2
+    assert registry.admit(Quiet(), SUBMISSION) == replies.TOO_MANY_SESSIONS
+
+
+async def test_a_network_has_so_many_sessions_and_gets_places_back() -> None:
+    registry = Registry(limit=100, per_network=3)
+    sessions = admitted(registry, NEAR, 5)
+    assert len(sessions) == 3
+    assert registry.admit(Quiet(), NEAR) == replies.TOO_MANY_OF_NETWORK
+    assert len(admitted(registry, FAR, 5)) == 3
+    registry.leave(sessions[0])
+    registry.leave(sessions[0])
+    assert len(admitted(registry, NEAR, 5)) == 1
+
+
+async def test_a_session_takes_over_the_place_of_its_handshake() -> None:
+    registry = Registry(limit=1, per_network=1)
+    registry.admit(handshake := Quiet(), NEAR)
+    assert registry.admit(Quiet(), NEAR, instead_of=handshake) is None
+    assert len(registry) == 1
+
+
+async def test_a_session_is_counted_to_the_network_that_a_proxy_announces() -> None:
+    registry = Registry(limit=100, per_network=2)
+    sessions = admitted(registry, MX, 3)
+    assert [registry.locate(session, "192.0.2.7") for session in sessions] == [None, None, replies.TOO_MANY_OF_NETWORK]
+    assert registry.admit(Quiet(), NEAR) == replies.TOO_MANY_OF_NETWORK
+    for session in sessions:
+        registry.leave(session)
+    assert len(registry) == 0
+    assert registry.admit(Quiet(), NEAR) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "announced", "network"),
+    [
+        ("192.0.2.7", False, "192.0.2.7"),
+        ("2001:db8::1:2", False, "2001:db8::/64"),
+        ("127.0.0.1", False, ""),
+        ("::1", False, ""),
+        ("127.0.0.1", True, "127.0.0.1"),
+        ("10.1.2.3", False, ""),
+        ("10.1.2.3", True, ""),
+    ],
+)
+def test_clients_of_our_own_are_not_counted(address: str, announced: bool, network: str) -> None:
+    relay = RelayAccess()
+    relay.replace(Networks(["10.0.0.0/8"]))
+    assert relay.counted_network(address, announced_by_proxy=announced) == network
