@@ -38,7 +38,9 @@ def test_mail_is_in_the_maildir_within_a_second_with_its_trace(cluster: Cluster,
     assert "Return-Path: <ann@remote.example>" in fields
     assert f"by {HOSTNAME}" in fields
     assert identifier in fields
+    assert "(unknown [127.0.0.1])" in fields, "the DNS has no name for it"
     assert re.search(rf"^Authentication-Results: {HOSTNAME};", fields, re.MULTILINE)
+    assert "iprev=permerror" in fields
     assert b"\n.\nA line with a dot before." in message.replace(b"\r\n", b"\n")
 
 
