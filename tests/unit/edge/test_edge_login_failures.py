@@ -1,5 +1,6 @@
 """Guessed passwords, over all sessions of a network."""
 
+import asyncio
 import ssl
 from base64 import b64encode
 from datetime import timedelta
@@ -8,7 +9,7 @@ import pytest
 
 from edge_world import EdgeWorld, a_session
 from tripost_edge.firewall.networks import network_of
-from tripost_edge.limits.login_failures import MAX_UNDER_WAY, LoginFailures
+from tripost_edge.limits.login_failures import Attempt, LoginFailures
 from tripost_edge.session import replies
 from tripost_edge.session.session import Session
 from tripost_shared.clock import FrozenClock
@@ -19,8 +20,8 @@ from tripost_shared.mail.reply import SmtpReply
 TEN_MINUTES = timedelta(minutes=10)
 
 
-def fail(failures: LoginFailures, network: str, guess: str) -> None:
-    attempt = failures.attempt(network)
+async def fail(failures: LoginFailures, network: str, guess: str) -> None:
+    attempt = await failures.attempt(network)
     assert attempt is not None
     with attempt:
         attempt.fail("ann@dest.example", guess)
@@ -39,41 +40,69 @@ def test_a_network_is_what_one_client_has_in_its_hands(address: str, network: st
     assert network_of(address) == network
 
 
-def test_a_network_that_failed_too_often_is_refused_for_a_while_and_no_other(clock: FrozenClock) -> None:
+async def test_a_network_that_failed_too_often_is_refused_for_a_while_and_no_other(clock: FrozenClock) -> None:
     failures = LoginFailures(clock, limit=3, seconds=TEN_MINUTES.total_seconds())
     for guess in ("a", "b", "c"):
-        fail(failures, "192.0.2.7", guess)
-    assert failures.attempt("192.0.2.7") is None
-    assert failures.attempt("192.0.2.8") is not None
+        await fail(failures, "192.0.2.7", guess)
+    assert await failures.attempt("192.0.2.7") is None
+    assert await failures.attempt("192.0.2.8") is not None
     clock.advance(TEN_MINUTES - timedelta(seconds=1))
-    assert failures.attempt("192.0.2.7") is None
+    assert await failures.attempt("192.0.2.7") is None
     clock.advance(timedelta(seconds=1))
-    assert failures.attempt("192.0.2.7") is not None
+    assert await failures.attempt("192.0.2.7") is not None
 
 
-def test_a_program_that_repeats_an_old_password_locks_nobody_out(clock: FrozenClock) -> None:
+async def test_a_program_that_repeats_an_old_password_locks_nobody_out(clock: FrozenClock) -> None:
     failures = LoginFailures(clock, limit=2, seconds=600)
     for _ in range(50):
-        fail(failures, "192.0.2.7", "the old one")
-    assert failures.attempt("192.0.2.7") is not None
+        await fail(failures, "192.0.2.7", "the old one")
+    assert await failures.attempt("192.0.2.7") is not None
 
 
-def test_many_sessions_at_once_guess_no_more_than_a_few(clock: FrozenClock) -> None:
+async def test_many_sessions_at_once_guess_no_more_than_one_after_the_other(clock: FrozenClock) -> None:
     failures = LoginFailures(clock, limit=3, seconds=600)
-    attempts = [failures.attempt("192.0.2.7") for _ in range(MAX_UNDER_WAY)]
-    for attempt in attempts:
+    verified: list[str] = []
+
+    async def guess(word: str) -> bool:
+        attempt = await failures.attempt("192.0.2.7")
+        if attempt is None:
+            return False
+        with attempt:
+            await asyncio.sleep(0)  # domains verifies it
+            verified.append(word)
+            attempt.fail("ann@dest.example", word)
+        return True
+
+    async with asyncio.timeout(5):
+        admitted = await asyncio.gather(*(guess(f"guess {number}") for number in range(40)))
+    assert admitted.count(True) == len(verified) == 3
+
+
+async def test_many_users_of_one_network_at_once_are_all_let_in(clock: FrozenClock) -> None:
+    failures = LoginFailures(clock, limit=3, seconds=600)
+    under_way = 0
+    most = 0
+
+    async def log_in() -> Attempt | None:
+        nonlocal most, under_way
+        attempt = await failures.attempt("192.0.2.7")
         assert attempt is not None
-        attempt.__enter__()
-    assert failures.attempt("192.0.2.7") is None
-    assert attempts[0] is not None
-    attempts[0].__exit__(None, None, None)
-    assert failures.attempt("192.0.2.7") is not None
+        with attempt:
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0)
+            under_way -= 1
+        return attempt
+
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(log_in() for _ in range(40)))
+    assert most == 3
 
 
-def test_without_a_limit_nothing_is_refused_nor_remembered(clock: FrozenClock) -> None:
+async def test_without_a_limit_nothing_is_refused_nor_remembered(clock: FrozenClock) -> None:
     failures = LoginFailures(clock, limit=0, seconds=600)
     for number in range(100):
-        fail(failures, "192.0.2.7", str(number))
+        await fail(failures, "192.0.2.7", str(number))
     assert len(failures._records) == 0
 
 

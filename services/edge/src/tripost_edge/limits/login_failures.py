@@ -3,6 +3,7 @@
 A network that has failed too often is refused for a while; a right password from any other network never is.
 """
 
+import asyncio
 import hmac
 import secrets
 from dataclasses import dataclass, field
@@ -13,7 +14,6 @@ from tripost_edge.limits.short_memory import ShortMemory
 from tripost_shared.clock import Clock
 
 CAPACITY: Final = 10_000  # networks remembered
-MAX_UNDER_WAY: Final = 32  # attempts of one network that are being verified: what many sessions at once could guess
 
 
 @dataclass(slots=True)
@@ -22,6 +22,7 @@ class _Record:
 
     failed: set[bytes] = field(default_factory=set)
     under_way: int = 0
+    one_ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Attempt:
@@ -39,6 +40,7 @@ class Attempt:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._record.under_way -= 1
+        self._record.one_ended.set()
 
     def fail(self, username: str, password: str) -> None:
         """Count the guess, unless it has failed before: a mail program with an old password repeats it for days."""
@@ -57,14 +59,21 @@ class LoginFailures:
         self._records: ShortMemory[str, _Record] = ShortMemory(clock, seconds, CAPACITY)
         self._key = secrets.token_bytes(32)
 
-    def attempt(self, network: str) -> Attempt | None:
-        """Give the next attempt of a network; None when it has failed too often, or too many are being verified."""
+    async def attempt(self, network: str) -> Attempt | None:
+        """Give the next attempt of a network; None when it has failed too often.
+
+        While so many are being verified that all of them failing would be too often, the next one waits for their end:
+        many sessions at once guess no more than one after the other, and many users at once are all let in.
+        """
         if not self._limit:
             return Attempt(_Record(), self._key)
         record = self._records.get(network)
         if record is None:
             record = _Record()
             self._records.put(network, record)
-        if len(record.failed) >= self._limit or record.under_way >= MAX_UNDER_WAY:
-            return None
+        while len(record.failed) + record.under_way >= self._limit:
+            if len(record.failed) >= self._limit:
+                return None
+            record.one_ended.clear()
+            await record.one_ended.wait()
         return Attempt(record, self._key)

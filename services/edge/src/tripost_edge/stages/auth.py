@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 
 from tripost_edge.firewall.networks import network_of
-from tripost_edge.limits.login_failures import LoginFailures
+from tripost_edge.limits.login_failures import Attempt, LoginFailures
 from tripost_edge.ports import Bus, NoAnswer
 from tripost_edge.session import replies
 from tripost_edge.session.session import Session
@@ -67,9 +67,11 @@ class Auth:
             session.id, session.client.address, mechanism, credentials.username, credentials.password
         )
         named = f"{mechanism} as {printable(credentials.username)[:100]!r}"
-        attempt = self._failures.attempt(network_of(session.client.address))
-        if attempt is None and not session.client.relay_permitted:
-            return await self._failed(session, replies.AUTH_NOT_NOW, f"{named}: too many failures of this network")
+        attempt: Attempt | None = None
+        if not session.client.relay_permitted:  # many users of a webmail have one address
+            attempt = await self._failures.attempt(network_of(session.client.address))
+            if attempt is None:
+                return await self._failed(session, replies.AUTH_NOT_NOW, f"{named}: too many failures of this network")
         with attempt or nullcontext():
             try:
                 answer = await self._bus.ask(AUTHENTICATE, question)
