@@ -131,3 +131,16 @@ def test_results_beyond_so_many_octets_are_dropped_unread() -> None:
     long = b"Authentication-Results: other.example; " + b"x" * 5000 + b"\r\n"
     inspection = inspect_header(long * 10 + b"To: c@d.example\r\n", US)
     assert inspection.header == long * (MAX_RESULTS_OCTETS // 1024) + b"To: c@d.example\r\n"
+
+
+MARKS = b"X-Spam-Flag: NO\r\nx-spam-STATUS :\r\n No, score=-100\r\n"
+BLIND = b"Bcc: hidden@b.example,\r\n other@b.example\r\nresent-bcc: third@b.example\r\n"
+VISIBLE = b"From: a@b.example\r\nX-Spam-Level: *\r\nSubject: bcc: x\r\n"
+
+
+@pytest.mark.parametrize("is_submitted", [False, True])
+@pytest.mark.parametrize("may_mark", [False, True])
+def test_forged_marks_and_blind_copies_go_where_they_are_not_to_be(is_submitted: bool, may_mark: bool) -> None:
+    inspection = inspect_header(VISIBLE + MARKS + BLIND, US, is_submitted=is_submitted, may_mark=may_mark)
+    assert inspection.header == VISIBLE + MARKS * may_mark + BLIND * (not is_submitted)
+    assert inspection.removed == 2 * (not may_mark) + 2 * is_submitted

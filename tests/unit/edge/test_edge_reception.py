@@ -1,11 +1,13 @@
 """Content while it arrives: where it goes, and what is wrong with it."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
 from contents import read_all
 from tripost_edge.session import replies
+from tripost_edge.session.header_inspection import inspect_header
 from tripost_edge.stages.reception import MAX_FIELDS, ContentLimits, Reception
 from tripost_shared.content.memory import MemoryContentStore
 from tripost_shared.mail.failures import MailFailure
@@ -19,7 +21,7 @@ class World:
     store: MemoryContentStore = field(default_factory=MemoryContentStore)
 
     def reception(self, limits: ContentLimits = LIMITS) -> Reception:
-        return Reception("id.1", self.store, limits, "mx.tripost.example")
+        return Reception("id.1", self.store, limits, partial(inspect_header, authserv_id="mx.tripost.example"))
 
 
 async def take(reception: Reception, octets: bytes, *, at_once: int = 100) -> None:

@@ -110,8 +110,8 @@ def test_a_message_without_signatures_has_the_result_none() -> None:
     assert the_field(Finding("dkim", "none")) == "mx.dest.example; dkim=none"
 
 
-def test_an_authenticated_client_is_named() -> None:
-    assert the_field(client=LOGGED_IN) == "mx.dest.example; auth=pass smtp.auth=ann@local.example"
+def test_of_an_authenticated_client_strangers_do_not_learn_the_login() -> None:
+    assert the_field(client=LOGGED_IN) == "mx.dest.example; auth=pass"
 
 
 def test_a_finding_that_came_once_per_recipient_is_told_once() -> None:

@@ -1,7 +1,7 @@
-"""What edge looks at in a header, and what it takes out (RFC 5321 §4.4, §6.3; RFC 8601 §5)."""
+"""What edge looks at in a header, and what it takes out (RFC 5321 §4.4, §6.3; RFC 5322 §3.6.3; RFC 8601 §5)."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,8 +16,11 @@ MAX_RESULTS_OCTETS: Final = 8 * 1024
 _RECEIVED: Final = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _SUBJECT: Final = re.compile(rb"^subject[ \t]*:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
 _SUSPECT: Final = re.compile(  # the white space before the colon may be folded
-    rb"^(?:return-path|authentication-results)(?:[ \t]|\r\n[ \t])*:", re.IGNORECASE | re.MULTILINE
+    rb"^(?:return-path|authentication-results|x-spam-(?:flag|status)|(?:resent-)?bcc)(?:[ \t]|\r\n[ \t])*:",
+    re.IGNORECASE | re.MULTILINE,
 )
+_SPAM_MARKS: Final = (b"x-spam-flag", b"x-spam-status")
+_BLIND_COPIES: Final = (b"bcc", b"resent-bcc")
 _CONTINUING: Final = (b" ", b"\t")
 
 
@@ -36,18 +39,24 @@ def count_fields(header: bytes) -> int:
     return header.count(b"\r\n") - header.count(b"\r\n ") - header.count(b"\r\n\t")
 
 
-def inspect_header(header: bytes, authserv_id: str) -> Inspection:
+def inspect_header(
+    header: bytes, authserv_id: str, *, is_submitted: bool = False, may_mark: bool = False
+) -> Inspection:
     """Count the Received fields, read the Subject, and drop fields that a client must not give.
 
     Those are Return-Path, which the final delivery alone writes (RFC 5321 §4.4), and Authentication-Results that bear
     our own authserv-id, which nobody but us may write (RFC 8601 §5). Of these so many are read; those beyond are
-    dropped unread, since nobody could rely on them. A header whose first line is a folded one loses that: it would
-    continue the last field that we put on top. All other octets stay as they are, since signatures cover them.
+    dropped unread, since nobody could rely on them. X-Spam-Flag and X-Spam-Status are written by the filter, and mail
+    readers act on them: of others only those with `may_mark` may give them. Of mail that `is_submitted` by a user,
+    whose program may rely on it, blind copies are not told to others (RFC 5322 §3.6.3). A header whose first line is a
+    folded one loses that: it would continue the last field that we put on top. All other octets stay as they are,
+    since signatures cover them.
     """
     kept, removed = header, 0
     if header[:1] in _CONTINUING or _SUSPECT.search(header):
         fields = list(raw_fields(header))
-        honest = list(_Sieve(authserv_id).honest(fields))
+        unwanted = (b"return-path", *(() if may_mark else _SPAM_MARKS), *(_BLIND_COPIES if is_submitted else ()))
+        honest = list(_Sieve(authserv_id, unwanted).honest(fields))
         removed = len(fields) - len(honest)
         kept = b"".join(honest)
     subject = _SUBJECT.search(header)
@@ -57,8 +66,9 @@ def inspect_header(header: bytes, authserv_id: str) -> Inspection:
 class _Sieve:
     """Lets the fields of one header through that a client may give."""
 
-    def __init__(self, authserv_id: str) -> None:
+    def __init__(self, authserv_id: str, unwanted: Collection[bytes]) -> None:
         self._authserv_id = authserv_id
+        self._unwanted = unwanted
         self._results = 0
         self._results_octets = 0
 
@@ -66,12 +76,13 @@ class _Sieve:
         for field in fields:
             if field[:1] in _CONTINUING:
                 continue
-            name, colon, value = field.partition(b":")
-            match name.rstrip(b" \t\r\n").lower() if colon else b"":
-                case b"return-path":
+            before, colon, value = field.partition(b":")
+            name = before.rstrip(b" \t\r\n").lower() if colon else b""
+            if name == b"authentication-results":
+                if self._is_too_much(value) or claims_to_be(self._authserv_id, value):
                     continue
-                case b"authentication-results" if self._is_too_much(value) or claims_to_be(self._authserv_id, value):
-                    continue
+            elif name in self._unwanted:
+                continue
             yield field
 
     def _is_too_much(self, value: bytes) -> bool:

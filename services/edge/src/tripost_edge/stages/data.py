@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -23,6 +24,7 @@ from tripost_edge.ports import (
     SpoolUnavailable,
 )
 from tripost_edge.session import replies
+from tripost_edge.session.header_inspection import inspect_header
 from tripost_edge.session.received import received_field
 from tripost_edge.session.session import Session, Transaction
 from tripost_edge.stages.journal import Journal, direction_of
@@ -30,6 +32,7 @@ from tripost_edge.stages.reception import ContentLimits, Reception
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.filter import MESSAGE, Action, MessageQuestion, Verdict
 from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.mail.client import ListenerKind
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.failures import MailFailure, PermanentFailure, TransientFailure
 from tripost_shared.mail.reply import SmtpReply
@@ -63,7 +66,14 @@ class Data:
 
     def receive(self, session: Session) -> Reception:
         """Begin to take the content of the transaction at hand."""
-        return Reception(session.subject_id, self._store, self._limits, self._hostname)
+        client = session.client
+        inspect = partial(
+            inspect_header,
+            authserv_id=self._hostname,
+            is_submitted=client.kind is ListenerKind.SUBMISSION,
+            may_mark=client.relay_permitted,
+        )
+        return Reception(session.subject_id, self._store, self._limits, inspect)
 
     async def conclude(
         self, session: Session, reception: Reception, *, is_client_there: Callable[[], bool]

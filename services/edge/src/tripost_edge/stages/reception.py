@@ -1,12 +1,13 @@
 """The content of one message while it arrives: bounded memory, the header looked at, the rest kept or sent on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from tripost_edge.ports import ContentStore, ContentUnavailable, ContentWriter
 from tripost_edge.session import replies
 from tripost_edge.session.content_decoder import ContentDecoder, Fault
-from tripost_edge.session.header_inspection import count_fields, inspect_header
+from tripost_edge.session.header_inspection import Inspection, count_fields
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.failures import MailFailure, PermanentFailure, TransientFailure
 
@@ -29,17 +30,20 @@ class Reception:
 
     Whatever is wrong, everything up to CRLF.CRLF is read first, so that client and server agree where commands go on.
     Lines over 998 octets (RFC 5321 §4.5.3.1.6) pass unchanged: to cut them would break signatures, to refuse them
-    would lose honest mail, and nothing here holds a line in memory.
+    would lose honest mail, and nothing here holds a line in memory. `inspect` looks at the header, and says what of it
+    goes on.
     """
 
-    def __init__(self, message_id: str, store: ContentStore, limits: ContentLimits, authserv_id: str) -> None:
+    def __init__(
+        self, message_id: str, store: ContentStore, limits: ContentLimits, inspect: Callable[[bytes], Inspection]
+    ) -> None:
         self.size_octets = 0  # received so far, dot-stuffing undone
         self.subject = ""
         self.was_stored = False
         self._message_id = message_id
         self._store = store
         self._limits = limits
-        self._authserv_id = authserv_id
+        self._inspect = inspect
         self._decoder = ContentDecoder()
         self._arrived_octets = 0  # as they were on the wire
         self._held = bytearray()
@@ -129,7 +133,7 @@ class Reception:
         if (fields := count_fields(header)) > MAX_FIELDS:
             await self._fail(PermanentFailure(replies.TOO_MANY_FIELDS, because=f"{fields} header fields"))
             return
-        inspection = inspect_header(header, self._authserv_id)
+        inspection = self._inspect(header)
         self.subject = inspection.subject
         if inspection.received_fields > self._limits.received_fields:
             because = f"{inspection.received_fields} Received fields"
