@@ -13,6 +13,7 @@ import structlog
 from tripost_edge.firewall.networks import Networks, RelayAccess
 from tripost_edge.limits.login_failures import LoginFailures
 from tripost_edge.limits.short_memory import ShortMemory
+from tripost_edge.limits.told_refusals import ToldRefusals
 from tripost_edge.listeners.context import Context, ListenerProfile, Stages
 from tripost_edge.listeners.listener import Listener
 from tripost_edge.listeners.registry import Registry
@@ -55,7 +56,7 @@ class Edge:
         self._grants: ShortMemory[GrantKey, bool] = ShortMemory(clock, settings.directory_memory_seconds, CAPACITY)
         self.registry = Registry(settings.sessions_limit, settings.sessions_per_network)
         self._relay = RelayAccess()
-        journal = Journal(events, clock)
+        journal = Journal(events, clock, ToldRefusals(clock, settings.refusals_told_per_network))
         self._connect = connect = Connect(bus, clock, remember_seconds=settings.connection_memory_seconds)
         stages = Stages(
             connect=connect,

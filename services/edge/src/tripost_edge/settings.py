@@ -65,6 +65,12 @@ class EdgeSettings(BaseSettings):
         description="Commands refused by 5yz (such as recipients that do not exist), without an accepted message "
         "between them, that are taken in one session; ten that were refused by 4yz count as one.",
     )
+    refusals_told_per_network: int = Field(
+        1000,
+        ge=0,
+        description="Refused commands (such as recipients that do not exist) of one client network that a worker "
+        "records in the tracking within ten minutes; those beyond are counted in the metrics only. 0 for no limit.",
+    )
     idle_commands_per_session: int = Field(
         100,
         ge=10,

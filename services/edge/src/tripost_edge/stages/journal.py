@@ -1,11 +1,13 @@
 """Facts of the edge: each refusal and each accepted message as an event, one log line per transaction, a count."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from tripost_edge import metrics
+from tripost_edge.firewall.networks import network_of
+from tripost_edge.limits.told_refusals import Telling, ToldRefusals
 from tripost_edge.ports import Clock, EventLog
 from tripost_edge.session.session import Session, Transaction
 from tripost_shared.contracts.events import Event, Fact
@@ -15,13 +17,16 @@ from tripost_shared.mail.reply import SmtpReply
 
 log = structlog.get_logger()
 
+THE_REST: Final = "further refusals of this client are counted for a while, not told"
+
 
 class Journal:
     """Tells the trace, the log and the metrics what became of sessions and transactions."""
 
-    def __init__(self, events: EventLog, clock: Clock) -> None:
+    def __init__(self, events: EventLog, clock: Clock, told: ToldRefusals) -> None:
         self._events = events
         self._clock = clock
+        self._told = told
 
     def refused(
         self,
@@ -41,16 +46,19 @@ class Journal:
             reverse_path = transaction.reverse_path
         metrics.refusals[stage].inc()
         log.debug("command refused", stage=stage, because=because or str(reply), **_facts(session), recipient=recipient)
-        self._record(
-            session,
-            Fact.REFUSED,
-            stage=stage,
-            reply=str(reply),
-            recipient=recipient,
-            detail=because,
-            reverse_path=reverse_path,
-            **_judgement(verdict),
-        )
+        client = session.client
+        telling = Telling.WHOLE if client.is_trusted else self._told.next(network_of(client.address))
+        if telling is not Telling.NOT:
+            self._record(
+                session,
+                Fact.REFUSED,
+                stage=stage,
+                reply=str(reply),
+                recipient=recipient,
+                detail=f"{because}; {THE_REST}".removeprefix("; ") if telling is Telling.LAST else because,
+                reverse_path=reverse_path,
+                **_judgement(verdict),
+            )
         if transaction is None:
             log.info("refused", stage=stage, reply=str(reply), because=because, **_facts(session))
         return reply.with_id(session.subject_id)
