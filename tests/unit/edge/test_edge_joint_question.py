@@ -39,8 +39,14 @@ async def world(clock: FrozenClock) -> EdgeWorld:
 
 async def sent(world: EdgeWorld, session: Session, *recipients: str) -> list[SmtpReply]:
     """Let a client that has just connected come to its recipients without any delay."""
+    world.edge.context.stages.connect.begin(session)
+    return await sent_later(world, session, *recipients)
+
+
+async def sent_later(world: EdgeWorld, session: Session, *recipients: str) -> list[SmtpReply]:
+    """Let a client that has connected before come to its recipients."""
     stages = world.edge.context.stages
-    stages.connect.begin(session)
+    stages.connect.renew(session)
     await stages.mail.take(session, f"FROM:<{session.client.login or 'a@b.example'}>")
     return await stages.rcpt.take(session, [f"TO:<{recipient}>" for recipient in recipients])
 
@@ -119,8 +125,18 @@ async def test_a_client_that_is_farther_away_is_asked_about_while_it_speaks(worl
     assert world.tiers.asked == []
     await until(lambda: world.tiers.asked)
     assert [type(question) for question in world.tiers.asked] == [ConnectionQuestion]
-    assert await sent(world, session, "ann@dest.example") == [replies.RECIPIENT_OK]
+    assert await sent_later(world, session, "ann@dest.example") == [replies.RECIPIENT_OK]
     assert [question.and_client for question in world.tiers.questions(RecipientsQuestion)] == [False]
+
+
+async def test_a_question_that_failed_while_the_client_was_silent_is_asked_again(world: EdgeWorld) -> None:
+    session = a_session()
+    world.bus.is_connected = False
+    world.edge.context.stages.connect.begin(session)
+    await until(lambda: isinstance(session.judgement, asyncio.Task) and session.judgement.done())
+    world.bus.is_connected = True
+    assert await sent_later(world, session, "ann@dest.example") == [replies.RECIPIENT_OK]
+    assert [type(question) for question in world.tiers.asked] == [RecipientsQuestion]
 
 
 async def test_nobody_asks_about_a_client_that_has_gone_by_then(

@@ -100,12 +100,22 @@ def test_a_signal_while_a_death_is_noted_ends_all_the_same(monkeypatch: pytest.M
     assert end_code(Workers([NoSockets(), NoSockets()], WorkerDeaths(2))) == 0
 
 
+def test_the_first_process_hears_every_signal_also_when_it_ends_in_the_middle_of_a_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    System(monkeypatch, [101, 102])
+    workers = Workers([NoSockets(), NoSockets()], WorkerDeaths(2))
+    assert end_code(workers) == 0
+    assert not workers._fork(0)  # all are to end
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGTERM, signal.SIGINT}
+
+
 def test_a_worker_that_has_died_is_told_until_it_is_ready() -> None:
     deaths = WorkerDeaths(3)
     assert list(deaths.troubles()) == []
     deaths.note(1)
     deaths.note(1)
-    assert list(deaths.troubles()) == ["worker 1 is away: it has died 2 times without getting ready"]
+    assert list(deaths.troubles()) == ["worker 1 is away: it has died 2x since it was last ready"]
     deaths.forget(1)
     assert list(deaths.troubles()) == []
     for _ in range(MOST + 1):

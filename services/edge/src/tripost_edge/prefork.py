@@ -68,28 +68,31 @@ class Workers:
         """Start a worker, unless all are to end; True in the worker itself."""
         parent = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # none may fall between the fork and what follows it
-        if self._is_ending:
-            return False
+        try:
+            if self._is_ending or not self._has_forked(number):
+                return False
+            for ending in _ENDING:
+                signal.signal(ending, signal.SIG_DFL)
+            die_with_parent(parent, signal.SIGTERM)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        structlog.contextvars.bind_contextvars(worker=number)
+        for others in (*self._sockets[:number], *self._sockets[number + 1 :]):
+            others.close()
+        return True
+
+    def _has_forked(self, number: int) -> bool:
+        """Fork; True in the child. Where that fails now, it is tried again later."""
         self._started_at[number] = time.monotonic()
         try:
             process = os.fork()
         except OSError as error:  # no memory, or too many processes: those that run go on
             log.error("worker cannot be started", worker=number, because=str(error))  # noqa: TRY400 (the trace tells nothing more)
             self._start_later(number)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
             return False
         if process:
             self._running[process] = number
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-            return False
-        for ending in _ENDING:
-            signal.signal(ending, signal.SIG_DFL)
-        die_with_parent(parent, signal.SIGTERM)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-        structlog.contextvars.bind_contextvars(worker=number)
-        for others in (*self._sockets[:number], *self._sockets[number + 1 :]):
-            others.close()
-        return True
+        return not process
 
     def _supervise(self) -> int:
         while self._running or self._due:

@@ -28,4 +28,4 @@ class WorkerDeaths:
         """Say which workers are not ready again."""
         for worker, count in enumerate(self._counts[:]):
             if count:
-                yield f"worker {worker} is away: it has died {count} times without getting ready"
+                yield f"worker {worker} is away: it has died {count}x since it was last ready"

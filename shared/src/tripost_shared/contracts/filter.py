@@ -80,7 +80,7 @@ class ConnectionQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RecipientsQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
-    """MAIL and one or more RCPT were given (stage "recipient": SPF, greylist).
+    """MAIL and one or more RCPT were given (stages "sender": SPF, and "recipient": greylist).
 
     `recipients` holds those not yet asked about; `reverse_path` is "" for the null one. `and_client` asks for the
     stage "connection" as well: the client has not been judged yet.

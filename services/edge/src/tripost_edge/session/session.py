@@ -61,8 +61,9 @@ class Cancellable(Protocol):
 class Session:
     """A client's session.
 
-    `judgement` is the filter's verdict on the connection, or the wait for it; asked for at `judged_at` (seconds of the
-    monotonic clock), by the policy's revision `judged_by`. `will_ask` is set while that question is held back.
+    `judgement` is the filter's verdict on the connection, or the wait for it; of `judged_at` (seconds of the monotonic
+    clock: when it was asked for, or came with another answer), by the policy's revision `judged_by`. `will_ask` is set
+    while that question is held back.
     """
 
     id: str

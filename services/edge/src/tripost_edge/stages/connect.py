@@ -29,7 +29,9 @@ QuestionKey = tuple[ClientKey, str]  # the session's id where sessions do not sh
 
 
 class Connect:
-    """Asks the filter about clients, one question per client at one time, and remembers its answers for a while.
+    """Asks the filter about clients, and remembers its answers for a while.
+
+    Sessions of one client at one time share a question; but not one that is about their recipients too.
 
     An answer that a check could not do its work for counts for the transaction at hand only: the next one asks again.
     Where nothing is to be remembered, nothing is shared either: each session has a question of its own.
@@ -59,6 +61,7 @@ class Connect:
 
     def renew(self, session: Session) -> None:
         """At a new transaction: have the client judged again when its verdict is old, unsound, or of another policy."""
+        _drop_failed(session)
         known = session.judgement
         is_old = self._clock.monotonic() - session.judged_at >= COUNTS_SECONDS
         is_unsound = isinstance(known, Verdict) and not _is_sound(known)
@@ -73,6 +76,7 @@ class Connect:
         if session.client.kind is ListenerKind.SUBMISSION:
             return None
         self._hold_back_no_more(session)
+        _drop_failed(session)
         judgement = session.judgement or self._ask(session)
         if isinstance(judgement, Verdict):
             return judgement
@@ -85,15 +89,17 @@ class Connect:
         session.judged_by = min(session.judged_by, session.judgement.revision)  # a replica may not know the newest yet
         return session.judgement
 
-    def may_join(self, session: Session) -> bool:
-        """Whether nobody has asked about the client yet, so that a question about its recipients is to do so.
+    def join(self, session: Session) -> bool:
+        """Have a question about the client's recipients ask about it too; False when that is not called for.
 
-        Not once it has logged in: what is remembered is its address's.
+        It is where nobody has asked yet, and what another session of the client may have learnt is not remembered; not
+        once it has logged in: what is remembered is its address's. Such questions are not shared between sessions.
         """
+        _drop_failed(session)
         if session.client.kind is ListenerKind.SUBMISSION or session.client.login or session.judgement is not None:
             return False
         self._hold_back_no_more(session)
-        session.judgement = self._remembered(session)  # another session of the client may have learnt it
+        session.judgement = self._remembered(session)
         return session.judgement is None
 
     def take(self, session: Session, verdict: Verdict) -> None:
@@ -141,6 +147,13 @@ class Connect:
             log.error("connection not judged", client=client[0], exc_info=error)
         elif _is_sound(verdict := task.result()):
             self._memory.put(client, verdict)
+
+
+def _drop_failed(session: Session) -> None:
+    """Forget a question without an answer: the filter may be back since."""
+    question = session.judgement
+    if isinstance(question, asyncio.Task) and question.done() and (question.cancelled() or question.exception()):
+        session.judgement = None
 
 
 def _is_sound(verdict: Verdict) -> bool:

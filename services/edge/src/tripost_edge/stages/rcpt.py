@@ -82,7 +82,8 @@ class Rcpt:
         A client that is refused learns nothing of the directory, and costs it nothing. So the filter is asked about it
         beforehand, unless the directory is not needed: then one question is about the client and its recipients.
         """
-        and_client = self._connect.may_join(session) and all(self._known.get(address) is not None for address in new)
+        are_known = all(self._known.get(address) is not None for address in new)
+        and_client = are_known and self._connect.join(session)
         refused = {} if and_client else await self._refusal_of_client(session, new)
         if not refused:
             refused = await self._refusals_of_directory(session, new)
