@@ -15,9 +15,10 @@ from tripost_domains.delivery.relay.finder import HostFinder, NoHost
 from tripost_domains.delivery.relay.gate import Gate, NoRoom
 from tripost_domains.delivery.relay.host import Host
 from tripost_domains.delivery.relay.memory import HostMemory
+from tripost_domains.delivery.relay.opening import BrokenTls, open_session
 from tripost_domains.delivery.relay.pool import Key, SessionPool
 from tripost_domains.delivery.relay.sending import NEEDS_SMTPUTF8, Sending, is_safe_path
-from tripost_domains.delivery.relay.session import BrokenTls, Patience, SmtpSession
+from tripost_domains.delivery.relay.session import Patience, SmtpSession
 from tripost_domains.directory.model import NextHop
 from tripost_shared.content.port import ContentMissing, ContentStore, ContentUnavailable
 from tripost_shared.contracts.spool import SpooledMessage
@@ -137,11 +138,11 @@ class RelayAgent:
         if tls == "may" and self._memory.has_broken_tls(host):
             tls = "none"
         try:
-            return await SmtpSession.open(host, self._hello_name, self._patience, tls, self._context)
+            return await open_session(host, self._hello_name, self._patience, tls, self._context)
         except BrokenTls as error:
             log.warning("next hop's TLS is broken, sending in plain text", host=str(host), because=str(error))
             self._memory.note_broken_tls(host)
-            return await SmtpSession.open(host, self._hello_name, self._patience, "none", self._context)
+            return await open_session(host, self._hello_name, self._patience, "none", self._context)
 
     async def _is_gone(self, sending: Sending, session: SmtpSession, key: Key, attempt: Attempt) -> bool:
         """Use a session that was left open; tells whether it was gone, and nothing was said about the message."""

@@ -159,11 +159,6 @@ class Link(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(WRITE_AHEAD_OCTETS)
 
-    def tls_version(self) -> str:
-        """Give such as "TLSv1.3 TLS_AES_256_GCM_SHA384"; "" in plain text."""
-        layer = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
-        return f"{layer.version()} {layer.cipher()[0]}" if layer is not None else ""
-
     def close(self) -> None:
         """End it at once, with what is still to be sent thrown away."""
         if self._transport is not None and not self._transport.is_closing():

@@ -1,23 +1,14 @@
-"""The SMTP client's side of a session (RFC 5321 §3, §4): opening with TLS, and transactions."""
+"""The SMTP client's side of a session (RFC 5321 §3, §4): transactions."""
 
 import asyncio
-import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tripost_domains.delivery.outcome import Outcome, Result
 from tripost_domains.delivery.relay.attempt import Attempt
-from tripost_domains.delivery.relay.classify import (
-    HostFailure,
-    Step,
-    classify,
-    classify_opening,
-    lost,
-    tls_trouble,
-)
-from tripost_domains.delivery.relay.host import Host, parse_literal
-from tripost_domains.delivery.relay.link import Link, LinkLost, TlsFailed
-from tripost_domains.delivery.relay.reply import RemoteReply, parse_capabilities
+from tripost_domains.delivery.relay.classify import HostFailure, Step, classify, classify_opening, lost
+from tripost_domains.delivery.relay.host import Host
+from tripost_domains.delivery.relay.link import Link, LinkLost
 from tripost_domains.delivery.relay.sending import Sending, rcpt_command
 from tripost_domains.delivery.relay.stuffing import DotStuffer
 from tripost_shared.mail.reply import SmtpReply
@@ -37,44 +28,18 @@ class Patience:
     final: float = 600
 
 
-class BrokenTls(Exception):
-    """The handshake failed; a new connection in plain text may work."""
-
-
 class SmtpSession:
-    """A session with one host, good for one transaction after the other."""
+    """A session with one host that is open (see `opening`), good for one transaction after the other."""
 
-    def __init__(self, link: Link, host: Host, hello_name: str, patience: Patience) -> None:
+    def __init__(self, link: Link, host: Host, capabilities: Mapping[str, str], patience: Patience) -> None:
         self.host = host
-        self.capabilities: dict[str, str] = {}
-        self.tls = ""  # such as "TLSv1.3 TLS_AES_256_GCM_SHA384"
+        self.capabilities = capabilities
         self.transactions = 0
         self._link = link
-        self._hello_name = hello_name
         self._patience = patience
         self.is_in_doubt = False  # the final dot is sent, and no reply to it has come
         self._needs_reset = False
         self._is_over = False  # the host ends it (421), or its replies are not to be relied upon
-
-    @staticmethod
-    async def open(host: Host, hello_name: str, patience: Patience, tls: str, context: ssl.SSLContext) -> "SmtpSession":
-        """Connect, greet, and begin TLS where `tls` ("none", "may", "encrypt") and the host want it.
-
-        Raises HostFailure; BrokenTls when `tls` is "may" and only the handshake failed.
-        """
-        try:
-            link = await Link.connect(host.address, host.port, patience.connect)
-        except LinkLost as error:
-            raise HostFailure(lost(Step.CONNECT, host, str(error))) from error
-        session = SmtpSession(link, host, hello_name, patience)
-        try:
-            await session._greet()
-            if tls != "none":
-                await session._secure(tls, context)
-        except BaseException:
-            session.close()
-            raise
-        return session
 
     @property
     def is_usable(self) -> bool:
@@ -116,61 +81,6 @@ class SmtpSession:
     def close(self) -> None:
         """Cut the connection."""
         self._link.close()
-
-    async def _greet(self) -> None:
-        greeting = await self._opening_reply(Step.GREETING)
-        if greeting.code // 100 != 2:
-            raise HostFailure(classify_opening(greeting.summary(), Step.GREETING, self.host))
-        await self._hello()
-
-    async def _hello(self) -> None:
-        """Say EHLO, or HELO to a host that knows no EHLO (RFC 5321 §4.1.1.1)."""
-        self.capabilities = {}  # what was said before TLS counts no more (RFC 3207 §4.2)
-        reply = await self._opening_reply(Step.HELLO, f"EHLO {self._hello_name}\r\n")
-        if reply.code // 100 == 5 and not self.tls:
-            reply = await self._opening_reply(Step.HELLO, f"HELO {self._hello_name}\r\n")
-        elif reply.code == 250:
-            self.capabilities = parse_capabilities(reply)
-        if reply.code // 100 != 2:
-            raise HostFailure(classify_opening(reply.summary(), Step.HELLO, self.host))
-
-    async def _secure(self, tls: str, context: ssl.SSLContext) -> None:
-        if "STARTTLS" not in self.capabilities:
-            if tls == "encrypt":
-                raise HostFailure(tls_trouble(self.host, "it is not offered"))
-            return
-        reply = await self._opening_reply(Step.TLS, "STARTTLS\r\n")
-        if reply.code != 220:
-            if tls == "encrypt":
-                raise HostFailure(tls_trouble(self.host, f"STARTTLS was answered {reply.summary()}"))
-            if reply.code == 421:  # it hangs up
-                raise HostFailure(classify_opening(reply.summary(), Step.TLS, self.host))
-            return  # RFC 3207 §4: whether to go on without TLS is for the client to decide
-        server_name = None if parse_literal(self.host.name) else self.host.name
-        try:
-            await self._link.start_tls(context, server_name, self._patience.greeting)
-        except TlsFailed as error:
-            raise self._broken_tls(tls, str(error)) from error
-        except LinkLost as error:
-            raise HostFailure(lost(Step.TLS, self.host, str(error))) from error
-        self.tls = self._link.tls_version()
-        try:
-            await self._hello()
-        except HostFailure as error:
-            if self._link.handshake_was_refused:
-                raise self._broken_tls(tls, str(error.outcome.reply)) from error
-            raise
-
-    def _broken_tls(self, tls: str, because: str) -> Exception:
-        return HostFailure(tls_trouble(self.host, because)) if tls == "encrypt" else BrokenTls(because)
-
-    async def _opening_reply(self, step: Step, command: str = "") -> RemoteReply:
-        try:
-            if command:
-                self._link.command(command.encode())
-            return await self._link.reply(self._patience.greeting)
-        except LinkLost as error:
-            raise HostFailure(lost(step, self.host, str(error))) from error
 
     async def _burst(self, sending: Sending, recipients: Sequence[str], attempt: Attempt) -> bool:
         """Send MAIL, all RCPT and DATA at once (RFC 2920); tells whether the host asks for content."""
