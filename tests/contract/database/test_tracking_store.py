@@ -5,16 +5,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tripost_domains.adapters.sql_tracking import SqlTracking
-from tripost_domains.ports import TrackingUnavailable
+from tripost_domains.ports import FactsRefused, TrackingUnavailable
+from tripost_domains.tracking.recorder import Rhythm, TrackingRecorder
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.filter import Finding
 from tripost_shared.database.engine import open_engine
 from tripost_shared.database.models import TrackedEvent, TrackedMessage
-from tripost_shared.database.transactions import reading
+from tripost_shared.database.transactions import reading, writing
+from tripost_shared.spool.memory import MemoryEventLog, MemoryEventReader
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SESSION = "1k3v9q2m8f0abcde"
@@ -155,6 +157,38 @@ async def test_old_messages_are_purged_with_their_facts_and_no_more_than_asked(d
     assert await store.purge(NOW + timedelta(seconds=30), 2) == 1
     assert await store.purge(NOW + timedelta(seconds=30), 2) == 0
     assert await count(database, TrackedMessage) == await count(database, TrackedEvent) == 1
+
+
+async def test_a_fact_with_a_number_that_no_column_holds_is_refused_and_nothing_of_its_batch_is_written(
+    database: AsyncEngine,
+) -> None:
+    with pytest.raises(FactsRefused):
+        await SqlTracking(database).write([accepted(), accepted(f"{SESSION}.2", size_octets=2**63)])
+    assert await count(database, TrackedMessage) == await count(database, TrackedEvent) == 0
+
+
+@pytest.mark.parametrize("table", ["tracked_messages", "tracked_events"])
+async def test_a_table_that_is_missing_for_a_while_costs_no_fact(database: AsyncEngine, table: str) -> None:
+    """The same goes for a right that is missing: no fact is to blame, so none is left out."""
+    async with writing(database) as connection:
+        await connection.execute(text(f"ALTER TABLE {table} RENAME TO away"))
+    facts = MemoryEventLog()
+    for number in range(3):
+        facts.record(accepted(f"{SESSION}.{number}"))
+    reader = MemoryEventReader(facts)
+    quick = Rhythm(timedelta(), timedelta(milliseconds=2), timedelta(milliseconds=5))
+    recorder = TrackingRecorder(reader, SqlTracking(database), quick)
+    recorder.start()
+    async with asyncio.timeout(10):
+        while not recorder.trouble:  # noqa: ASYNC110 (the recorder tells nobody)
+            await asyncio.sleep(0.001)
+    assert table in recorder.trouble
+    assert not await reader.wait_until_done(timedelta())
+    async with writing(database) as connection:
+        await connection.execute(text(f"ALTER TABLE away RENAME TO {table}"))
+    assert await reader.wait_until_done(timedelta(seconds=10))
+    await recorder.stop()
+    assert await count(database, TrackedEvent) == 3
 
 
 async def test_a_database_that_is_away_is_said_to_be(unused_tcp_port: int) -> None:

@@ -5,16 +5,17 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tripost_shared.database import engine as engine_module
 from tripost_shared.database.engine import open_engine
 from tripost_shared.database.models import ApiToken, ConfigRevision, Domain
-from tripost_shared.database.transactions import DatabaseUnavailable, reading, writing
+from tripost_shared.database.transactions import DatabaseUnavailable, is_about_values, reading, writing
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -51,6 +52,13 @@ async def impatient(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Async
     engine = open_engine(database_url)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+def damaged_sqlite_url(tmp_path: Path) -> str:
+    path = tmp_path / "damaged.sqlite"
+    path.write_bytes(b"no database" * 1000)
+    return f"sqlite+aiosqlite:///{path}"
 
 
 async def number_in(engine: AsyncEngine) -> int:
@@ -137,6 +145,65 @@ async def test_an_argument_of_the_wrong_type_is_the_statements_fault(database: A
             await connection.execute(
                 insert(ApiToken).values(name=["no text"], scope="read", token_sha256="0", created_at=NOW)
             )
+
+
+async def test_a_number_that_is_too_large_is_the_statements_fault(database: AsyncEngine) -> None:
+    """Waiting would not make it smaller, and whoever waits for it would wait for ever."""
+    with pytest.raises((DBAPIError, OverflowError)) as caught:
+        async with writing(database) as connection:
+            await connection.execute(insert(ConfigRevision).values(id=1, number=2**63, changed_at=NOW))
+    assert is_about_values(caught.value)
+
+
+async def test_a_table_that_is_missing_makes_the_database_unavailable(counted: AsyncEngine) -> None:
+    """A migration still to come, or a restored dump that is not complete: no statement is right or wrong by that."""
+    async with writing(counted) as connection:
+        await connection.execute(text("ALTER TABLE config_revision RENAME TO config_revision_away"))
+    with pytest.raises(DatabaseUnavailable, match="config_revision"):
+        await number_in(counted)
+    async with writing(counted) as connection:
+        await connection.execute(text("ALTER TABLE config_revision_away RENAME TO config_revision"))
+    assert await number_in(counted) == 0
+
+
+async def test_a_right_that_is_missing_makes_the_database_unavailable(postgres_url: str) -> None:
+    engine = open_engine(postgres_url)
+
+    async def write_without_rights() -> None:
+        async with writing(engine) as connection:
+            await connection.execute(text("SET LOCAL ROLE pg_monitor"))  # a role that every server has
+            await connection.execute(update(ConfigRevision).values(number=7))
+
+    with pytest.raises(DatabaseUnavailable, match="permission denied"):
+        await write_without_rights()
+    await engine.dispose()
+
+
+async def test_a_schema_that_another_replica_changes_costs_one_more_try(postgres_url: str) -> None:
+    """The server has a plan for the statement that is good no more (SQLSTATE 0A000)."""
+    engine, other = open_engine(postgres_url), open_engine(postgres_url)
+    wanted = text("SELECT * FROM domains")
+
+    async def read() -> list[str]:
+        async with reading(engine) as connection:
+            return list((await connection.execute(wanted)).keys())
+
+    assert "added" not in await read()
+    async with writing(other) as connection:
+        await connection.execute(text("ALTER TABLE domains ADD COLUMN added integer"))
+    with pytest.raises(DatabaseUnavailable):
+        await read()
+    assert "added" in await read()
+    await engine.dispose()
+    await other.dispose()
+
+
+async def test_a_sqlite_file_that_is_damaged_is_unavailable(damaged_sqlite_url: str) -> None:
+    """It can be put back from a copy, and what waits is written then."""
+    engine = open_engine(damaged_sqlite_url)
+    with pytest.raises(DatabaseUnavailable, match="not a database"):
+        await number_in(engine)
+    await engine.dispose()
 
 
 async def test_names_are_kept_and_compared_in_lower_case(database: AsyncEngine) -> None:

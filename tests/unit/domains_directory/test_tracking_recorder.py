@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from tripost_domains.ports import TrackingUnavailable
+from tripost_domains.ports import FactsRefused, TrackingUnavailable
 from tripost_domains.tracking import recorder as tracking_recorder
 from tripost_domains.tracking.recorder import Rhythm, TrackingRecorder
 from tripost_domains.tracking.retention import AT_ONCE, Retention
@@ -19,11 +19,12 @@ QUICK = Rhythm(timedelta(), timedelta(milliseconds=2), timedelta(milliseconds=5)
 
 
 class MemoryTracking:
-    """Keeps facts by id; `is_away` fails, and so does a fact whose detail is "poison"."""
+    """Keeps facts by id; `is_away` and `is_broken` fail, and so does a fact whose detail is "poison"."""
 
     def __init__(self) -> None:
         self.written: dict[str, Event] = {}
         self.is_away = False
+        self.is_broken = False
         self.attempts = 0
         self.purges: list[tuple[datetime, int]] = []
         self.old = 0
@@ -32,8 +33,10 @@ class MemoryTracking:
         self.attempts += 1
         if self.is_away:
             raise TrackingUnavailable("away")
+        if self.is_broken:
+            raise LookupError("no such column")
         if any(event.detail == "poison" for event in events):
-            raise ValueError("poison")
+            raise FactsRefused("poison")
         self.written.update({event.id: event for event in events})
 
     async def purge(self, before: datetime, at_most: int) -> int:
@@ -110,7 +113,22 @@ async def test_a_fact_that_the_database_refuses_is_left_out_and_the_others_are_w
         await until(lambda: len(given.store.written) == 7)
         await given.recorder.drain()
     assert await given.is_all_done()
-    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["a fact cannot be written"]
+    told = [(line["event"], line["fact"], line["because"]) for line in lines if line["log_level"] == "error"]
+    assert told == [("a fact cannot be written", "bad", "poison")]
+
+
+async def test_a_mistake_of_ours_costs_no_fact(given: Given) -> None:
+    """It concerns them all: each would be found guilty by halving, and all be forgotten."""
+    given.store.is_broken = True
+    given.record("a", "b")
+    await until(lambda: given.store.attempts > 3)
+    assert not await given.is_all_done()
+    assert given.recorder.trouble == "LookupError"
+    given.store.is_broken = False
+    await until(lambda: set(given.store.written) == {"a", "b"})
+    await given.recorder.drain()
+    assert await given.is_all_done()
+    assert not given.recorder.trouble
 
 
 async def test_a_recorder_ends_while_the_database_is_away_and_acknowledges_nothing(given: Given) -> None:

@@ -59,11 +59,18 @@ class TrackingUnavailable(Exception):
     """Facts could not be written now; nothing of them was."""
 
 
+class FactsRefused(Exception):
+    """One of these facts holds what the database does not take, now or later; nothing of them was written."""
+
+
 class TrackingStore(Protocol):
     """Where facts become rows. All raise TrackingUnavailable."""
 
     async def write(self, events: Sequence[Event]) -> None:
-        """Write facts and their messages' statuses in one transaction; what was written before stays as it is."""
+        """Write facts and their messages' statuses in one transaction; what was written before stays as it is.
+
+        Raises FactsRefused, too.
+        """
         ...
 
     async def purge(self, before: datetime, at_most: int) -> int:

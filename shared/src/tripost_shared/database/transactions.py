@@ -1,4 +1,4 @@
-"""Transactions whose failures are told apart: the database is away or busy, or the statement is wrong."""
+"""Transactions whose failures are told apart: the database cannot now, or it refuses the values it is given."""
 
 import asyncio
 import sqlite3
@@ -9,16 +9,17 @@ from weakref import WeakKeyDictionary
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tripost_shared.database.engine import read_only
 
-# Classes of SQLSTATE that say nothing about the statement: no connection, log-in refused, no such database, transaction
-# rolled back (deadlock), out of resources, operator intervention (shutdown, time-out), system error.
-PASSING_CLASSES: Final = frozenset({"08", "28", "3D", "40", "53", "57", "58"})
-PASSING_STATES: Final = frozenset({"55P03", "25006"})  # lock not available; a read-only standby after a fail-over
+# Classes of SQLSTATE that are about the values that a statement carries: cardinality, data, integrity, the condition of
+# a view, limits of size and depth. All others are about the database's present state, which it leaves by itself or by
+# its administrator's hand: a connection, a lock, a full disk, but also a right or a table that is missing (42) and a
+# plan that a migration has made out of date (0A). Whatever it is, mail waits: all else we could do with it is worse.
+ABOUT_VALUES: Final = frozenset({"21", "22", "23", "44", "54"})
 
 BREATH_SECONDS: Final = 0.01  # between two writes of one process; another process polls for the lock every 1-100 ms
 
@@ -46,7 +47,7 @@ _writers: WeakKeyDictionary[Engine, _Writers] = WeakKeyDictionary()
 
 
 class DatabaseUnavailable(Exception):
-    """The database is away or busy: the same again may work later. Nothing of the transaction was written."""
+    """The database is away, busy, or not as we need it: the same again may work later. Nothing was written."""
 
 
 @asynccontextmanager
@@ -79,24 +80,46 @@ async def translated_failures() -> AsyncIterator[None]:
     except Exception as error:
         if not is_passing(error):
             raise
-        raise DatabaseUnavailable(_reason(error)) from error
+        raise DatabaseUnavailable(reason_of(error)) from error
 
 
 def is_passing(error: BaseException) -> bool:
     """Tell whether the failure lies with the database's present state, so that trying again later may help."""
     if isinstance(error, DBAPIError):
-        if error.connection_invalidated:
-            return True
-        return is_passing(error.driver_exception)
+        cause = _driver_error(error)
+        return cause is None or is_passing(cause)
     if isinstance(error, asyncpg.PostgresError):
-        state = error.sqlstate or ""
-        return state[:2] in PASSING_CLASSES or state in PASSING_STATES
+        return not is_about_values(error)
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)  # a ValueError is about the statement's arguments
-    return isinstance(error, PoolTimeout | sqlite3.OperationalError | OSError | TimeoutError)
+    if isinstance(error, sqlite3.DatabaseError):
+        return not isinstance(error, sqlite3.ProgrammingError) and not is_about_values(error)
+    return isinstance(error, PoolTimeout | OSError | TimeoutError)
 
 
-def _reason(error: Exception) -> str:
+def is_about_values(error: BaseException) -> bool:
+    """Tell whether the database, or its driver, refuses the values of a statement: the same again fails again."""
+    if isinstance(error, DBAPIError):
+        cause = _driver_error(error)
+        return cause is not None and is_about_values(cause)
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "")[:2] in ABOUT_VALUES
+    if isinstance(error, StatementError):  # a value that cannot be turned into what the driver takes
+        return isinstance(error.orig, ValueError | TypeError)
+    # sqlite3 has no error of its own for a number of more than 64 bits, nor for text that is not Unicode.
+    return isinstance(error, sqlite3.DataError | sqlite3.IntegrityError | OverflowError | UnicodeError)
+
+
+def _driver_error(error: DBAPIError) -> BaseException | None:
+    """Give what the driver raised; None when the connection or what is prepared in it is good no more.
+
+    The latter (SQLSTATE 0A000, after another's migration) SQLAlchemy tells in words of its own, and prepares anew.
+    """
+    said_by_sqlalchemy = isinstance(error.orig, EmulatedDBAPIException) and error.orig.orig is None
+    return None if error.connection_invalidated or said_by_sqlalchemy else error.driver_exception
+
+
+def reason_of(error: Exception) -> str:
     """Say in one line what happened, without statement and parameters, which may hold personal data."""
     told = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return f"{type(told).__name__}: {str(told).splitlines()[0] if str(told) else 'no details'}"[:200]

@@ -14,12 +14,12 @@ from sqlalchemy import Row, String, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tripost_domains.ports import TrackingUnavailable
+from tripost_domains.ports import FactsRefused, TrackingUnavailable
 from tripost_domains.tracking.status import Seen, status_of
 from tripost_domains.tracking.summary import Summary, summarise
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.database.models import TrackedEvent, TrackedMessage
-from tripost_shared.database.transactions import DatabaseUnavailable, reading, writing
+from tripost_shared.database.transactions import DatabaseUnavailable, is_about_values, reading, reason_of, writing
 from tripost_shared.mail.identifier import session_of
 
 IDS_AT_ONCE: Final = 500
@@ -62,6 +62,14 @@ class SqlTracking:
 
     async def write(self, events: Sequence[Event]) -> None:
         """Write facts and their messages' statuses in one transaction."""
+        try:
+            await self._write(events)
+        except Exception as error:
+            if not is_about_values(error):
+                raise
+            raise FactsRefused(reason_of(error)) from error
+
+    async def _write(self, events: Sequence[Event]) -> None:
         summaries = summarise(events)
         rows = [_message_row(summaries[key]) for key in sorted(summaries)]
         async with _writing(self._engine) as connection:

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from tripost_domains.ports import TrackingStore, TrackingUnavailable
+from tripost_domains.ports import FactsRefused, TrackingStore, TrackingUnavailable
 from tripost_shared.contracts.events import Event
 from tripost_shared.spool.port import EventBatchDelivery, EventReader, SpoolUnavailable
 
@@ -111,13 +111,16 @@ class TrackingRecorder:
         return len(events)
 
     async def _write_in_the_end(self, events: Sequence[Event]) -> bool:
-        """Write, however long the database is away; False when we are to end before that."""
+        """Write, however long the database cannot take it; False when we are to end before that."""
         wait = self._rhythm.first_wait
         while True:
             try:
                 await self._write(events)
             except TrackingUnavailable as failure:
                 self._note_trouble("facts cannot be written now", failure)
+            except Exception as failure:  # a mistake of ours: the facts are kept until it is mended
+                log.exception("facts cannot be written")
+                self._trouble = type(failure).__name__
             else:
                 self._trouble = ""
                 return True
@@ -127,18 +130,19 @@ class TrackingRecorder:
             wait = min(wait * 2, self._rhythm.longest_wait)
 
     async def _write(self, events: Sequence[Event]) -> None:
-        """Write; a fact that the database refuses for good is found by halving, logged and left out."""
+        """Write; a fact that the database refuses for what it holds is found by halving, logged and left out."""
         try:
             await self._store.write(events)
-        except TrackingUnavailable:
-            raise
-        except Exception:
-            if len(events) == 1:
-                log.exception("a fact cannot be written", fact=events[0].id, message_id=events[0].message_id)
-                return
-            middle = len(events) // 2
-            await self._write(events[:middle])
-            await self._write(events[middle:])
+        except FactsRefused as refusal:
+            because = str(refusal)
+        else:
+            return
+        if len(events) == 1:
+            log.error("a fact cannot be written", fact=events[0].id, message_id=events[0].message_id, because=because)
+            return
+        middle = len(events) // 2
+        await self._write(events[:middle])
+        await self._write(events[middle:])
 
     async def _pause(self, duration: timedelta) -> None:
         """Wait, or less when we are to end."""
@@ -151,4 +155,4 @@ class TrackingRecorder:
     def _note_trouble(self, what: str, failure: Exception) -> None:
         if not self._trouble:
             log.warning(f"tracking waits: {what}", because=str(failure))
-        self._trouble = what
+        self._trouble = f"{what}: {failure}"
