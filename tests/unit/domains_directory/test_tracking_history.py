@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import pytest
 from structlog.testing import capture_logs
@@ -19,9 +20,17 @@ MESSAGE = "1k3v9q2m8f0abcde.1"
 ANN, BOB, ALL, BOTH = "ann@dest.example", "bob@dest.example", "all@dest.example", "both@dest.example"
 
 
-def told(fact: Fact, recipient: str = "", *, recipients: tuple[str, ...] = (), related: str = "") -> Event:
-    identifier = f"{fact}-{recipient}"
-    return Event(identifier, MESSAGE, NOW, fact, "domains", recipient=recipient, recipients=recipients, related=related)
+def told(
+    fact: Fact,
+    recipient: str = "",
+    *,
+    recipients: tuple[str, ...] = (),
+    related: str = "",
+    after: timedelta = timedelta(0),
+) -> Event:
+    identifier = f"{fact}-{recipient}-{recipients}"
+    described = {"recipient": recipient, "recipients": recipients, "related": related}
+    return Event(identifier, MESSAGE, NOW + after, fact, "domains", **described)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +69,16 @@ def told(fact: Fact, recipient: str = "", *, recipients: tuple[str, ...] = (), r
 )
 def test_who_needs_nothing_any_more(facts: list[Event], queued: tuple[str, ...], settled: set[str]) -> None:
     assert past_of(facts).settled(queued, [ANN, "All@dest.example", BOTH]) == settled
+
+
+@pytest.mark.parametrize("later", [timedelta(seconds=1), timedelta(0)], ids=["a second later", "in one moment"])
+def test_an_alias_that_led_elsewhere_at_each_attempt_is_one_past_in_whatever_order_it_is_told(later: timedelta) -> None:
+    """The newest counts, so bob's delivery settles the alias; facts of one moment must not depend on their order."""
+    to_ann = told(Fact.EXPANDED, ALL, recipients=(ANN,))
+    to_bob = told(Fact.EXPANDED, ALL, recipients=(BOB,), after=later)
+    delivered = told(Fact.DELIVERED, BOB)
+    pasts = [past_of(facts) for facts in permutations((to_ann, to_bob, delivered))]
+    assert all(past.settled((), ["All@dest.example"]) == {BOB, "All@dest.example"} for past in pasts)
 
 
 def test_the_dsns_that_were_sent_are_known() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from tripost_domains.tracking.status import SETTLED
@@ -40,15 +41,25 @@ class Past:
 
 
 def past_of(facts: Iterable[Event]) -> Past:
-    """Derive it from a message's facts, in any order."""
+    """Derive it from a message's facts, in any order.
+
+    An address that was expanded more than once counts as its newest expansion has it: that is whom the mail went to.
+    """
     final: set[str] = set()
-    expansions: dict[str, tuple[str, ...]] = {}
+    expansions: dict[str, Event] = {}
     bounces: set[str] = set()
     for fact in facts:
         if fact.fact in SETTLED and fact.recipient:
             final.add(fact.recipient)
         elif fact.fact is Fact.EXPANDED and fact.recipients:
-            expansions[fact.recipient] = fact.recipients
+            known = expansions.setdefault(fact.recipient, fact)
+            expansions[fact.recipient] = max(known, fact, key=_order)
         elif fact.fact is Fact.BOUNCED and fact.related:
             bounces.add(fact.related)
-    return Past(frozenset(final), expansions, frozenset(bounces))
+    targets = {address: expansion.recipients for address, expansion in expansions.items()}
+    return Past(frozenset(final), targets, frozenset(bounces))
+
+
+def _order(fact: Event) -> tuple[datetime, str]:
+    """Order by time; the ids of facts of one moment decide alike for every reader."""
+    return fact.at, fact.id
