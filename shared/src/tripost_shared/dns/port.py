@@ -28,11 +28,6 @@ class DnsAnswer:
     ttl_seconds: int = 0
     because: str = ""  # for FAILED: what went wrong
 
-    @property
-    def is_temporary(self) -> bool:
-        """Whether asking again later may give another answer."""
-        return self.status is Status.FAILED
-
 
 class Resolver(Protocol):
     """Looks names up; shares its cache among all askers; equal questions at one time go out once."""
