@@ -64,6 +64,7 @@ class NextHop:
     `silent_at`: steps that get no reply. `drips_at`: steps whose reply comes an octet at a time, DRIP_SECONDS apart.
     `reads_content`: False for a hop that answers content without reading it, and then says no more.
     `extensions` are the EHLO keywords; a `certificate` adds STARTTLS, and so does `breaks_tls`: its handshake fails.
+    `cuts_handshakes`: so many connections, counted down, are cut where the handshake would begin.
     `asks_for_certificate`: the client must show one; with TLS 1.3 it learns that when its own part is done.
     `host` is the address; `port` 0 picks a free one, and the same is used when the hop is started again.
     """
@@ -79,6 +80,7 @@ class NextHop:
         extensions: Sequence[str] = USUAL_EXTENSIONS,
         certificate: trustme.LeafCert | None = None,
         breaks_tls: bool = False,
+        cuts_handshakes: int = 0,
         asks_for_certificate: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -95,6 +97,7 @@ class NextHop:
         self.commands: list[str] = []
         self.transactions: list[HopTransaction] = []
         self.breaks_tls = breaks_tls
+        self.cuts_handshakes = cuts_handshakes
         self.asks_for_certificate = asks_for_certificate
         self._context = server_context(certificate)
         self._given: defaultdict[str, int] = defaultdict(int)
@@ -256,6 +259,9 @@ class _HopSession:
         self._transaction = None
 
     async def _start_tls(self) -> None:
+        if self._hop.cuts_handshakes > 0:
+            self._hop.cuts_handshakes -= 1
+            raise _Drop
         if self._hop.breaks_tls or self._context is None:
             await break_handshake(self._writer)
             raise _Drop

@@ -2,15 +2,17 @@
 
 import ssl
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import trustme
 
 from delivery_world import OCTETS, TOP
 from next_hop import NextHop
-from relay_world import RelayWorld
+from relay_world import BOTH_WAYS, RelayWorld
 from tripost_domains.delivery.outcome import Result
 from tripost_domains.delivery.relay.host import Host
+from tripost_shared.clock import FrozenClock
 
 
 @pytest.mark.parametrize(("tls", "encrypted"), [("none", False), ("may", True), ("encrypt", True)])
@@ -54,6 +56,71 @@ async def test_broken_tls_is_remembered(world: RelayWorld) -> None:
             await world.relay_one(hop)
             await world.pool.close()
         assert hop.commands.count("STARTTLS") == 1
+
+
+async def test_a_handshake_that_is_cut_once_is_no_reason_for_plain_text(
+    world: RelayWorld, certificate: trustme.LeafCert
+) -> None:
+    """A host that is started again cuts one, and its TLS is as good as before."""
+    async with NextHop(certificate=certificate, cuts_handshakes=1) as hop:
+        assert (await world.relay_one(hop)).result is Result.RELAYED
+        assert (hop.connections, hop.taken[0].tls) == (2, True)
+        assert not world.memory.has_broken_tls(Host("127.0.0.1", "127.0.0.1", hop.port))
+
+
+async def test_handshakes_that_are_cut_twice_are_broken(world: RelayWorld, certificate: trustme.LeafCert) -> None:
+    async with NextHop(certificate=certificate, cuts_handshakes=2) as hop:
+        assert (await world.relay_one(hop)).result is Result.RELAYED
+        assert (hop.connections, hop.taken[0].tls) == (3, False)
+
+
+NO_TLS = pytest.mark.parametrize(
+    "refused_tls",
+    [pytest.param({}, id="handshake fails"), pytest.param({"STARTTLS": "454 4.7.0 Not now"}, id="STARTTLS is refused")],
+)
+
+
+@NO_TLS
+@BOTH_WAYS
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize("reply", ["530 Must issue a STARTTLS command first", "550 5.7.1 Not in plain text"])
+async def test_what_is_refused_in_plain_text_may_be_taken_under_tls(
+    world: RelayWorld, extensions: list[str], step: str, reply: str, refused_tls: dict[str, str]
+) -> None:
+    """So it is for now, and the next message asks for TLS again, on a new connection."""
+    replies = refused_tls | {step: [reply, f"{354 if step == 'DATA' else 250} Ok"]}
+    async with NextHop(breaks_tls=True, extensions=extensions, replies=replies) as hop:
+        outcome = await world.relay_one(hop)
+        assert (outcome.result, str(outcome.reply)) == (Result.DEFERRED, reply)
+        asked = hop.commands.count("STARTTLS")
+        assert (await world.relay_one(hop)).result is Result.RELAYED
+        assert hop.commands.count("STARTTLS") == asked + 1
+
+
+@NO_TLS
+async def test_what_is_refused_for_other_reasons_is_refused(world: RelayWorld, refused_tls: dict[str, str]) -> None:
+    replies = refused_tls | {"RCPT": "550 5.1.1 No such user"}
+    async with NextHop(breaks_tls=True, replies=replies) as hop:
+        assert (await world.relay_one(hop)).result is Result.FAILED
+
+
+async def test_a_host_that_wants_tls_and_offers_none_has_refused(world: RelayWorld) -> None:
+    async with NextHop(replies={"MAIL": "530 5.7.0 Must issue a STARTTLS command first"}) as hop:
+        assert (await world.relay_one(hop)).result is Result.FAILED
+
+
+@NO_TLS
+async def test_sessions_without_the_tls_that_was_offered_serve_for_a_minute(
+    world: RelayWorld, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch, refused_tls: dict[str, str]
+) -> None:
+    monkeypatch.setattr(world.memory, "_clock", clock)
+    async with NextHop(breaks_tls=True, replies=refused_tls) as hop:
+        for _ in range(2):
+            assert (await world.relay_one(hop)).result is Result.RELAYED
+        assert hop.commands.count("STARTTLS") == 1
+        clock.advance(timedelta(minutes=1))
+        assert (await world.relay_one(hop)).result is Result.RELAYED
+        assert hop.commands.count("STARTTLS") == 2
 
 
 @pytest.mark.parametrize("tls", ["may", "encrypt"])

@@ -15,7 +15,7 @@ from tripost_domains.delivery.relay.finder import HostFinder, NoHost
 from tripost_domains.delivery.relay.gate import Gate, NoRoom
 from tripost_domains.delivery.relay.host import Host
 from tripost_domains.delivery.relay.memory import HostMemory
-from tripost_domains.delivery.relay.opening import BrokenTls, open_session
+from tripost_domains.delivery.relay.opening import FALLBACK, BrokenTls, open_session
 from tripost_domains.delivery.relay.pool import Key, SessionPool
 from tripost_domains.delivery.relay.sending import NEEDS_SMTPUTF8, Sending, is_safe_path
 from tripost_domains.delivery.relay.session import Patience, SmtpSession
@@ -122,6 +122,8 @@ class RelayAgent:
 
     async def _try_host(self, sending: Sending, host: Host, tls: str, attempt: Attempt) -> None:
         """Send over an open session or a new one, and decide about all recipients; raises HostFailure."""
+        if tls == "may" and self._memory.has_broken_tls(host):
+            tls = FALLBACK
         key = Key(host, tls)
         session = self._pool.take(key)
         if session is not None and not await self._is_gone(sending, session, key, attempt):
@@ -132,17 +134,30 @@ class RelayAgent:
             self._memory.note_failure(host, error.outcome)
             raise
         self._memory.note_success(host)
+        if session.fell_back:
+            key = Key(host, FALLBACK)  # the next message takes it for as long as TLS is known not to work
         await self._transact(sending, session, key, attempt)
 
     async def _open(self, host: Host, tls: str) -> SmtpSession:
-        if tls == "may" and self._memory.has_broken_tls(host):
-            tls = "none"
+        """Open a session, with "may" in plain text if need be; raises HostFailure."""
+        try:
+            session = await self._open_as(host, tls)
+        except BrokenTls as error:
+            log.warning("next hop's TLS is broken, sending in plain text", host=str(host), because=str(error))
+            session = await self._open_as(host, FALLBACK)
+        if session.fell_back and tls != FALLBACK:
+            self._memory.note_broken_tls(host)
+        return session
+
+    async def _open_as(self, host: Host, tls: str) -> SmtpSession:
+        """Open a session; a handshake that was cut is tried once more. Raises HostFailure and BrokenTls."""
         try:
             return await open_session(host, self._hello_name, self._patience, tls, self._context)
         except BrokenTls as error:
-            log.warning("next hop's TLS is broken, sending in plain text", host=str(host), because=str(error))
-            self._memory.note_broken_tls(host)
-            return await open_session(host, self._hello_name, self._patience, "none", self._context)
+            if not error.was_cut:
+                raise
+            log.info("the handshake with next hop was cut, trying again", host=str(host), because=str(error))
+            return await open_session(host, self._hello_name, self._patience, tls, self._context)
 
     async def _is_gone(self, sending: Sending, session: SmtpSession, key: Key, attempt: Attempt) -> bool:
         """Use a session that was left open; tells whether it was gone, and nothing was said about the message."""
@@ -181,6 +196,8 @@ class RelayAgent:
             session.close()
             raise
         finally:
+            if session.may_want_tls:
+                self._memory.forget_broken_tls(session.host)
             self._pool.give_back(key, session)
 
 

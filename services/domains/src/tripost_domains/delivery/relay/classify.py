@@ -1,5 +1,6 @@
 """What a next hop's reply, or its silence, means for the delivery; pure."""
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
@@ -79,6 +80,19 @@ def lost(step: Step, host: Host, because: str) -> Outcome:
     reply = SmtpReply(451, "4.4.2", f"Connection with {host} lost while {step}: {because}")
     uncertain = "the next hop may have taken the message; the next attempt may duplicate it" if step is Step.END else ""
     return Outcome(Result.DEFERRED, reply, str(host), detail=uncertain)
+
+
+def may_want_tls(reply: SmtpReply) -> bool:
+    """Tell whether a refusal can mean that the host wants TLS: `530` (RFC 3207 §4), or anything about security.
+
+    There is an enhanced code for just this, x.7.10 in IANA's registry, but hosts say x.7.0 and x.7.1 as often.
+    """
+    return reply.code == 530 or reply.enhanced[1:4] == ".7."
+
+
+def for_want_of_tls(outcome: Outcome) -> Outcome:
+    """Turn a refusal in plain text, where TLS was wished for, into a deferral: with TLS the host may think better."""
+    return replace(outcome, result=Result.DEFERRED, detail=f"{outcome.detail}, in plain text since TLS did not work")
 
 
 def tls_trouble(host: Host, because: str) -> Outcome:

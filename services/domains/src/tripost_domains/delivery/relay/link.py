@@ -17,7 +17,15 @@ class LinkLost(Exception):
 
 
 class TlsFailed(Exception):
-    """The TLS handshake did not work; the message says why."""
+    """The TLS handshake did not work; the message says why.
+
+    `was_cut`: the connection went, or fell silent, in the middle of it, which a restart of the host does as well; else
+    one of the two sides has said that there will be no TLS.
+    """
+
+    def __init__(self, because: str, *, was_cut: bool) -> None:
+        super().__init__(because)
+        self.was_cut = was_cut
 
 
 class Link(asyncio.Protocol):
@@ -141,10 +149,10 @@ class Link(asyncio.Protocol):
         """
         if self._replies.unread.startswith(TLS_ALERT):
             self.close()
-            raise TlsFailed("it gave up before the handshake")
+            raise TlsFailed("it gave up before the handshake", was_cut=False)
         self.require_quiet()
         if self._transport is None:
-            raise TlsFailed("connection lost")
+            raise TlsFailed("connection lost", was_cut=True)
         self._is_proven = False
         self._below_tls = self._transport
         try:
@@ -153,9 +161,9 @@ class Link(asyncio.Protocol):
             )
         except (OSError, ssl.SSLError, TimeoutError) as error:
             self.close()
-            raise TlsFailed(str(error) or type(error).__name__) from error
+            raise TlsFailed(str(error) or type(error).__name__, was_cut=not _is_said(error)) from error
         if transport is None:
-            raise TlsFailed("connection lost")
+            raise TlsFailed("connection lost", was_cut=True)
         self._transport = transport
         transport.set_write_buffer_limits(WRITE_AHEAD_OCTETS)
 
@@ -233,6 +241,13 @@ def _reason(error: Exception) -> str:
     """Say what happened in the system's own words; asyncio's name addresses that are known already."""
     number = error.errno if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
     return os.strerror(number) if number else str(error) or type(error).__name__
+
+
+def _is_said(error: Exception) -> bool:
+    """Tell whether TLS itself found that it does not work, be it by an alert; what only ends a connection is none."""
+    return isinstance(error, ssl.SSLError) and not isinstance(
+        error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    )
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:

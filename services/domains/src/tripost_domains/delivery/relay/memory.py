@@ -8,7 +8,7 @@ from tripost_domains.delivery.relay.host import Host
 from tripost_shared.clock import Clock
 
 MAX_HOSTS: Final = 10_000
-TLS_FAILURE_KEPT: Final = timedelta(minutes=10)
+TLS_FAILURE_KEPT: Final = timedelta(minutes=1)
 
 
 class HostMemory:
@@ -41,9 +41,13 @@ class HostMemory:
         return outcome if since is None or at > since else None
 
     def note_broken_tls(self, host: Host) -> None:
-        """Remember that the handshake fails."""
+        """Remember that there is no TLS to be had although the host offers it."""
         _make_room(self._plain)
         self._plain[host] = self._clock.monotonic() + TLS_FAILURE_KEPT.total_seconds()
+
+    def forget_broken_tls(self, host: Host) -> None:
+        """Have the next message try the handshake again."""
+        self._plain.pop(host, None)
 
     def has_broken_tls(self, host: Host) -> bool:
         """Tell whether plain text is the only way, as far as we know."""

@@ -1,6 +1,7 @@
 """How a session with a next hop begins: connection, greeting, EHLO, TLS (RFC 5321 §3.1, RFC 3207)."""
 
 import ssl
+from typing import Final
 
 from tripost_domains.delivery.relay.classify import HostFailure, Step, classify_opening, lost, tls_trouble
 from tripost_domains.delivery.relay.host import Host, parse_literal
@@ -8,15 +9,21 @@ from tripost_domains.delivery.relay.link import Link, LinkLost, TlsFailed
 from tripost_domains.delivery.relay.reply import RemoteReply, parse_capabilities
 from tripost_domains.delivery.relay.session import Patience, SmtpSession
 
+FALLBACK: Final = "fallback"  # what "may" becomes where TLS is known not to work
+
 
 class BrokenTls(Exception):
-    """The handshake failed; a new connection in plain text may work."""
+    """The handshake failed; a new connection may work: with TLS if it `was_cut`, in plain text if not."""
+
+    def __init__(self, because: str, *, was_cut: bool) -> None:
+        super().__init__(because)
+        self.was_cut = was_cut
 
 
 async def open_session(
     host: Host, hello_name: str, patience: Patience, tls: str, context: ssl.SSLContext
 ) -> SmtpSession:
-    """Connect, greet, and begin TLS where `tls` ("none", "may", "encrypt") and the host want it.
+    """Connect, greet, and begin TLS where `tls` ("none", "may", "encrypt", FALLBACK) and the host want it.
 
     Raises HostFailure; BrokenTls when `tls` is "may" and only the handshake failed.
     """
@@ -27,19 +34,24 @@ async def open_session(
     opening = _Opening(link, host, hello_name, patience)
     try:
         await opening.greet()
-        if tls != "none":
+        if tls in {"may", "encrypt"}:
             await opening.secure(tls, context)
     except BaseException:
         link.close()
         raise
-    return SmtpSession(link, host, opening.capabilities, patience)
+    fell_back = tls == FALLBACK or opening.was_refused_tls
+    return SmtpSession(link, host, opening.capabilities, patience, fell_back=fell_back)
 
 
 class _Opening:
-    """What is said before the first transaction; `capabilities` are what the host offers in the end."""
+    """What is said before the first transaction.
+
+    `capabilities` are what the host offers in the end; `was_refused_tls`: it had offered TLS, and then said no.
+    """
 
     def __init__(self, link: Link, host: Host, hello_name: str, patience: Patience) -> None:
         self.capabilities: dict[str, str] = {}
+        self.was_refused_tls = False
         self._link = link
         self._host = host
         self._hello_name = hello_name
@@ -65,6 +77,7 @@ class _Opening:
                 raise HostFailure(tls_trouble(self._host, f"STARTTLS was answered {reply.summary()}"))
             if reply.code == 421:  # it hangs up
                 raise HostFailure(classify_opening(reply.summary(), Step.TLS, self._host))
+            self.was_refused_tls = True
             return  # RFC 3207 §4: whether to go on without TLS is for the client to decide
         await self._shake_hands(tls, context)
 
@@ -84,7 +97,7 @@ class _Opening:
         try:
             await self._link.start_tls(context, server_name, self._patience.greeting)
         except TlsFailed as error:
-            raise self._broken_tls(tls, str(error)) from error
+            raise self._broken_tls(tls, str(error), was_cut=error.was_cut) from error
         except LinkLost as error:
             raise HostFailure(lost(Step.TLS, self._host, str(error))) from error
         self._is_encrypted = True
@@ -92,11 +105,13 @@ class _Opening:
             await self._hello()
         except HostFailure as error:
             if self._link.handshake_was_refused:
-                raise self._broken_tls(tls, str(error.outcome.reply)) from error
+                raise self._broken_tls(tls, str(error.outcome.reply), was_cut=False) from error
             raise
 
-    def _broken_tls(self, tls: str, because: str) -> Exception:
-        return HostFailure(tls_trouble(self._host, because)) if tls == "encrypt" else BrokenTls(because)
+    def _broken_tls(self, tls: str, because: str, *, was_cut: bool) -> Exception:
+        if tls == "encrypt":
+            return HostFailure(tls_trouble(self._host, because))
+        return BrokenTls(because, was_cut=was_cut)
 
     async def _reply(self, step: Step, command: str = "") -> RemoteReply:
         try:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from tripost_domains.delivery.outcome import Outcome, Result
 from tripost_domains.delivery.relay.attempt import Attempt
-from tripost_domains.delivery.relay.classify import HostFailure, Step, classify, classify_opening, lost
+from tripost_domains.delivery.relay.classify import (
+    HostFailure,
+    Step,
+    classify,
+    classify_opening,
+    for_want_of_tls,
+    lost,
+    may_want_tls,
+)
 from tripost_domains.delivery.relay.host import Host
 from tripost_domains.delivery.relay.link import Link, LinkLost
 from tripost_domains.delivery.relay.sending import Sending, rcpt_command
@@ -29,11 +37,24 @@ class Patience:
 
 
 class SmtpSession:
-    """A session with one host that is open (see `opening`), good for one transaction after the other."""
+    """A session with one host that is open (see `opening`), good for one transaction after the other.
 
-    def __init__(self, link: Link, host: Host, capabilities: Mapping[str, str], patience: Patience) -> None:
+    `fell_back`: it is in plain text although TLS was wished for and the host had offered it.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        host: Host,
+        capabilities: Mapping[str, str],
+        patience: Patience,
+        *,
+        fell_back: bool,
+    ) -> None:
         self.host = host
         self.capabilities = capabilities
+        self.fell_back = fell_back
+        self.may_want_tls = False  # it refused in plain text what it might take under TLS
         self.transactions = 0
         self._link = link
         self._patience = patience
@@ -44,7 +65,7 @@ class SmtpSession:
     @property
     def is_usable(self) -> bool:
         """Whether another transaction can begin, as far as can be seen without asking."""
-        return self._link.is_quiet and not self._is_over
+        return self._link.is_quiet and not self._is_over and not self.may_want_tls
 
     async def transact(self, sending: Sending, attempt: Attempt) -> None:
         """Send the message to the recipients that are left, and decide about each.
@@ -121,7 +142,11 @@ class SmtpSession:
         if reply.code < 400:
             self.close()
             raise LinkLost(f"unexpected reply {reply}")
-        return classify(reply, step, self.host)
+        outcome = classify(reply, step, self.host)
+        if self.fell_back and may_want_tls(reply):
+            self.may_want_tls = True
+            return for_want_of_tls(outcome)
+        return outcome
 
     async def _send(self, sending: Sending, attempt: Attempt) -> None:
         """Send the content and the final dot, and decide about the recipients by the reply to it, or its absence.
