@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tripost_domains.adapters import sql_tracking
 from tripost_domains.adapters.sql_tracking import SqlTracking
 from tripost_domains.ports import FactsRefused, TrackingUnavailable
 from tripost_domains.tracking.recorder import Rhythm, TrackingRecorder
@@ -128,6 +129,34 @@ async def test_replicas_that_write_about_the_same_messages_agree(database: Async
     )
     await other.dispose()
     assert {await status(database, message) for message in messages} == {"relayed"}
+
+
+async def test_messages_are_locked_in_one_order_however_many_statements_that_takes(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two replicas would wait for each other. (On SQLite the first to write keeps all others out.)"""
+    monkeypatch.setattr(sql_tracking, "IDS_AT_ONCE", 1)
+    engine = open_engine(postgres_url)
+    store = SqlTracking(engine)
+    first, last = f"{SESSION}.1", f"{SESSION}.2"
+    await store.write([accepted(first), accepted(last)])
+    lock = select(TrackedMessage.id).with_for_update(skip_locked=True)
+    async with engine.begin() as other:
+        await other.execute(lock.where(TrackedMessage.id == last))
+        facts = [fact(Fact.RELAYED, 1, message, recipient="a@b.example") for message in (last, first)]
+        writing_both = asyncio.create_task(store.write(facts))
+        async with asyncio.timeout(5):
+            while await _first_of(engine, lock.where(TrackedMessage.id == first)):  # noqa: ASYNC110 (it tells nobody)
+                await asyncio.sleep(0.01)
+        assert not writing_both.done()
+    await writing_both
+    assert {await status(engine, message) for message in (first, last)} == {"relayed"}
+    await engine.dispose()
+
+
+async def _first_of(engine: AsyncEngine, wanted: Select[tuple[str]]) -> str | None:
+    async with engine.begin() as connection:
+        return await connection.scalar(wanted)
 
 
 async def test_texts_that_a_database_would_refuse_are_cut_and_cleaned(database: AsyncEngine) -> None:

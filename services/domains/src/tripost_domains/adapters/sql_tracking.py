@@ -75,7 +75,7 @@ class SqlTracking:
         async with _writing(self._engine) as connection:
             added = set((await connection.execute(self._add_message, rows)).scalars())
             await connection.execute(self._add_event, [_event_row(event) for event in events])
-            known = [key for key in summaries if key not in added]
+            known = sorted(key for key in summaries if key not in added)  # locked in one order by all, however many
             for start in range(0, len(known), IDS_AT_ONCE):
                 await _update(connection, [summaries[key] for key in known[start : start + IDS_AT_ONCE]])
 
