@@ -159,6 +159,28 @@ async def _first_of(engine: AsyncEngine, wanted: Select[tuple[str]]) -> str | No
         return await connection.scalar(wanted)
 
 
+PURGING = {
+    "postgresql": (
+        "CREATE FUNCTION purge() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN DELETE FROM tracked_messages; RETURN NULL; END $$",
+        "CREATE TRIGGER purge AFTER INSERT ON tracked_events FOR EACH STATEMENT EXECUTE FUNCTION purge()",
+    ),
+    "sqlite": ("CREATE TRIGGER purge AFTER INSERT ON tracked_events BEGIN DELETE FROM tracked_messages; END",),
+}
+
+
+async def test_a_message_that_is_purged_while_a_fact_about_it_is_written_is_written_anew(database: AsyncEngine) -> None:
+    """A fact without its message would be found by nobody and stay for ever."""
+    store = SqlTracking(database)
+    await store.write([accepted()])
+    async with writing(database) as connection:  # a trigger stands in for the other replica
+        for statement in PURGING[database.dialect.name]:
+            await connection.execute(text(statement))
+    with pytest.raises(TrackingUnavailable, match="purged"):
+        await store.write([fact(Fact.RELAYED, 1, recipient="a@b.example")])
+    assert await count(database, TrackedMessage) == await count(database, TrackedEvent) == 1
+
+
 async def test_texts_that_a_database_would_refuse_are_cut_and_cleaned(database: AsyncEngine) -> None:
     """PostgreSQL takes no NUL, and nothing longer than its column."""
     long = "x" * 1000

@@ -110,9 +110,11 @@ class SqlTracking:
 
 
 async def _update(connection: AsyncConnection, summaries: Sequence[Summary]) -> None:
-    """Bring the rows of messages that were known before up to date."""
+    """Bring the rows of messages that were known before up to date; raises TrackingUnavailable."""
     ids = [summary.id for summary in summaries]
     known = {row.id: row for row in await connection.execute(_KNOWN, {"ids": ids})}
+    if len(known) < len(ids):  # the next try makes them anew
+        raise TrackingUnavailable("messages were purged while facts about them were written")
     statuses = await _statuses(connection, ids)
     changes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for summary in summaries:
