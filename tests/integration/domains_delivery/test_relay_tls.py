@@ -123,6 +123,17 @@ async def test_sessions_without_the_tls_that_was_offered_serve_for_a_minute(
         assert hop.commands.count("STARTTLS") == 2
 
 
+@pytest.mark.parametrize("refused_tls", [None, {"STARTTLS": "454 4.7.0 Not now"}], ids=["no offer", "refused"])
+async def test_that_a_route_finds_no_tls_keeps_no_other_route_away(
+    world: RelayWorld, refused_tls: dict[str, str] | None
+) -> None:
+    """The route that needs TLS remembers it for itself."""
+    async with NextHop(replies=refused_tls, breaks_tls=refused_tls is not None) as hop:
+        for _ in range(2):
+            assert (await world.relay_one(hop, tls="encrypt")).reply.enhanced == "4.7.5"
+        assert (hop.connections, (await world.relay_one(hop, tls="may")).result) == (1, Result.RELAYED)
+
+
 @pytest.mark.parametrize("tls", ["may", "encrypt"])
 async def test_plain_text_behind_the_reply_to_starttls_is_not_believed(
     world: RelayWorld, certificate: trustme.LeafCert, tls: str

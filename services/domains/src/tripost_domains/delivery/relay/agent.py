@@ -13,10 +13,10 @@ from tripost_domains.delivery.relay.attempt import Attempt
 from tripost_domains.delivery.relay.classify import HostFailure
 from tripost_domains.delivery.relay.finder import HostFinder, NoHost
 from tripost_domains.delivery.relay.gate import Gate, NoRoom
-from tripost_domains.delivery.relay.host import Host
+from tripost_domains.delivery.relay.host import Way
 from tripost_domains.delivery.relay.memory import HostMemory
 from tripost_domains.delivery.relay.opening import FALLBACK, BrokenTls, open_session
-from tripost_domains.delivery.relay.pool import Key, SessionPool
+from tripost_domains.delivery.relay.pool import SessionPool
 from tripost_domains.delivery.relay.sending import NEEDS_SMTPUTF8, Sending, is_safe_path
 from tripost_domains.delivery.relay.session import Patience, SmtpSession
 from tripost_domains.directory.model import NextHop
@@ -104,12 +104,13 @@ class RelayAgent:
             return
         failures: list[Outcome] = []
         for host in hosts:
-            known = self._memory.failure_of(host, trial.began_at)
+            wish = Way(host, hop.tls)
+            known = self._memory.failure_of(wish, trial.began_at)
             if known is not None:
                 failures.append(known)
                 continue
             try:
-                await self._try_host(sending, host, hop.tls, attempt)
+                await self._try_host(sending, wish, attempt)
             except HostFailure as error:
                 log.info("next hop failed", message_id=sending.message.id, host=str(host), because=str(error))
                 failures.append(error.outcome)
@@ -120,50 +121,48 @@ class RelayAgent:
                 return
         attempt.decide_rest(_in_doubt(failures))
 
-    async def _try_host(self, sending: Sending, host: Host, tls: str, attempt: Attempt) -> None:
+    async def _try_host(self, sending: Sending, wish: Way, attempt: Attempt) -> None:
         """Send over an open session or a new one, and decide about all recipients; raises HostFailure."""
-        if tls == "may" and self._memory.has_broken_tls(host):
-            tls = FALLBACK
-        key = Key(host, tls)
-        session = self._pool.take(key)
-        if session is not None and not await self._is_gone(sending, session, key, attempt):
+        fallback = Way(wish.host, FALLBACK)
+        way = fallback if wish.tls == "may" and self._memory.has_broken_tls(wish.host) else wish
+        session = self._pool.take(way)
+        if session is not None and not await self._is_gone(sending, session, way, attempt):
             return
         try:
-            session = await self._open(host, tls)
+            session = await self._open(way)
         except HostFailure as error:
-            self._memory.note_failure(host, error.outcome)
+            self._memory.note_failure(wish, error.outcome)
             raise
-        self._memory.note_success(host)
-        if session.fell_back:
-            key = Key(host, FALLBACK)  # the next message takes it for as long as TLS is known not to work
-        await self._transact(sending, session, key, attempt)
+        self._memory.note_success(wish)
+        # One that fell back serves other messages for as long only as TLS is known not to work.
+        await self._transact(sending, session, fallback if session.fell_back else way, attempt)
 
-    async def _open(self, host: Host, tls: str) -> SmtpSession:
+    async def _open(self, way: Way) -> SmtpSession:
         """Open a session, with "may" in plain text if need be; raises HostFailure."""
         try:
-            session = await self._open_as(host, tls)
+            session = await self._open_as(way)
         except BrokenTls as error:
-            log.warning("next hop's TLS is broken, sending in plain text", host=str(host), because=str(error))
-            session = await self._open_as(host, FALLBACK)
-        if session.fell_back and tls != FALLBACK:
-            self._memory.note_broken_tls(host)
+            log.warning("next hop's TLS is broken, sending in plain text", host=str(way.host), because=str(error))
+            session = await self._open_as(Way(way.host, FALLBACK))
+        if session.fell_back and way.tls != FALLBACK:
+            self._memory.note_broken_tls(way.host)
         return session
 
-    async def _open_as(self, host: Host, tls: str) -> SmtpSession:
+    async def _open_as(self, way: Way) -> SmtpSession:
         """Open a session; a handshake that was cut is tried once more. Raises HostFailure and BrokenTls."""
         try:
-            return await open_session(host, self._hello_name, self._patience, tls, self._context)
+            return await open_session(way, self._hello_name, self._patience, self._context)
         except BrokenTls as error:
             if not error.was_cut:
                 raise
-            log.info("the handshake with next hop was cut, trying again", host=str(host), because=str(error))
-            return await open_session(host, self._hello_name, self._patience, tls, self._context)
+            log.info("next hop's handshake was cut, trying again", host=str(way.host), because=str(error))
+            return await open_session(way, self._hello_name, self._patience, self._context)
 
-    async def _is_gone(self, sending: Sending, session: SmtpSession, key: Key, attempt: Attempt) -> bool:
+    async def _is_gone(self, sending: Sending, session: SmtpSession, way: Way, attempt: Attempt) -> bool:
         """Use a session that was left open; tells whether it was gone, and nothing was said about the message."""
         before = dict(attempt.decided)
         try:
-            await self._transact(sending, session, key, attempt)
+            await self._transact(sending, session, way, attempt)
         except HostFailure:
             if any(outcome.remote_mta for recipient, outcome in attempt.decided.items() if recipient not in before):
                 raise
@@ -173,7 +172,7 @@ class RelayAgent:
         attempt.take_back(before)
         return True
 
-    async def _transact(self, sending: Sending, session: SmtpSession, key: Key, attempt: Attempt) -> None:
+    async def _transact(self, sending: Sending, session: SmtpSession, way: Way, attempt: Attempt) -> None:
         """Send over this session; raises HostFailure, ContentMissing or ContentUnavailable."""
         try:
             refusal = await sending.refusal(session.capabilities, session.host)
@@ -198,7 +197,7 @@ class RelayAgent:
         finally:
             if session.may_want_tls:
                 self._memory.forget_broken_tls(session.host)
-            self._pool.give_back(key, session)
+            self._pool.give_back(way, session)
 
 
 def _in_doubt(failures: Sequence[Outcome]) -> Outcome:

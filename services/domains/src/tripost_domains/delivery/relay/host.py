@@ -17,6 +17,14 @@ class Host:
         return f"{self.name}[{self.address}]:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A host, and how TLS is asked for there: what is known of the one way need not hold for the other."""
+
+    host: Host
+    tls: str
+
+
 def parse_exchangers(records: Iterable[str]) -> list[tuple[int, str]]:
     """Read MX records ("10 mx.example"); the root, which stands for "no mail" (RFC 7505), becomes ""."""
     pairs = (record.split(maxsplit=1) for record in records)

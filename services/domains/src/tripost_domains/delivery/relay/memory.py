@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from tripost_domains.delivery.outcome import Outcome
-from tripost_domains.delivery.relay.host import Host
+from tripost_domains.delivery.relay.host import Host, Way
 from tripost_shared.clock import Clock
 
 MAX_HOSTS: Final = 10_000
@@ -17,26 +17,26 @@ class HostMemory:
     def __init__(self, clock: Clock, failure_kept: timedelta) -> None:
         self._clock = clock
         self._kept_seconds = failure_kept.total_seconds()
-        self._failures: dict[Host, tuple[float, Outcome]] = {}
+        self._failures: dict[Way, tuple[float, Outcome]] = {}
         self._plain: dict[Host, float] = {}
 
-    def note_failure(self, host: Host, outcome: Outcome) -> None:
-        """Remember that the host could not be used."""
+    def note_failure(self, way: Way, outcome: Outcome) -> None:
+        """Remember that the host could not be used this way."""
         _make_room(self._failures)
-        self._failures[host] = (self._clock.monotonic(), outcome)
+        self._failures[way] = (self._clock.monotonic(), outcome)
 
-    def note_success(self, host: Host) -> None:
+    def note_success(self, way: Way) -> None:
         """Forget a failure."""
-        self._failures.pop(host, None)
+        self._failures.pop(way, None)
 
-    def failure_of(self, host: Host, since: float | None) -> Outcome | None:
+    def failure_of(self, way: Way, since: float | None) -> Outcome | None:
         """Give a failure that is fresh enough; with `since` (monotonic) only one that came after it."""
-        known = self._failures.get(host)
+        known = self._failures.get(way)
         if known is None:
             return None
         at, outcome = known
         if self._clock.monotonic() - at >= self._kept_seconds:
-            del self._failures[host]
+            del self._failures[way]
             return None
         return outcome if since is None or at > since else None
 
@@ -54,6 +54,6 @@ class HostMemory:
         return self._plain.get(host, 0.0) > self._clock.monotonic()
 
 
-def _make_room(kept: dict[Host, tuple[float, Outcome]] | dict[Host, float]) -> None:
+def _make_room(kept: dict[Way, tuple[float, Outcome]] | dict[Host, float]) -> None:
     if len(kept) >= MAX_HOSTS:
         kept.clear()

@@ -4,7 +4,7 @@ import ssl
 from typing import Final
 
 from tripost_domains.delivery.relay.classify import HostFailure, Step, classify_opening, lost, tls_trouble
-from tripost_domains.delivery.relay.host import Host, parse_literal
+from tripost_domains.delivery.relay.host import Host, Way, parse_literal
 from tripost_domains.delivery.relay.link import Link, LinkLost, TlsFailed
 from tripost_domains.delivery.relay.reply import RemoteReply, parse_capabilities
 from tripost_domains.delivery.relay.session import Patience, SmtpSession
@@ -20,13 +20,12 @@ class BrokenTls(Exception):
         self.was_cut = was_cut
 
 
-async def open_session(
-    host: Host, hello_name: str, patience: Patience, tls: str, context: ssl.SSLContext
-) -> SmtpSession:
-    """Connect, greet, and begin TLS where `tls` ("none", "may", "encrypt", FALLBACK) and the host want it.
+async def open_session(way: Way, hello_name: str, patience: Patience, context: ssl.SSLContext) -> SmtpSession:
+    """Connect, greet, and begin TLS where `way.tls` ("none", "may", "encrypt", FALLBACK) and the host want it.
 
-    Raises HostFailure; BrokenTls when `tls` is "may" and only the handshake failed.
+    Raises HostFailure; BrokenTls when it is "may" and only the handshake failed.
     """
+    host, tls = way.host, way.tls
     try:
         link = await Link.connect(host.address, host.port, patience.connect)
     except LinkLost as error:

@@ -1,22 +1,13 @@
 """Sessions that are kept open for the next message to the same host."""
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
-from tripost_domains.delivery.relay.host import Host
+from tripost_domains.delivery.relay.host import Way
 from tripost_domains.delivery.relay.session import SmtpSession, say_goodbye_all
 from tripost_shared.clock import Clock
 
 MAX_IDLE: Final = 200  # of all hosts together
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What makes sessions interchangeable: the host, and how TLS was asked for."""
-
-    host: Host
-    tls: str
 
 
 class SessionPool:
@@ -26,42 +17,42 @@ class SessionPool:
         self._clock = clock
         self._idle_seconds = idle_seconds
         self._max_transactions = max_transactions
-        self._idle: dict[Key, deque[tuple[float, SmtpSession]]] = {}
+        self._idle: dict[Way, deque[tuple[float, SmtpSession]]] = {}
         self._count = 0
 
-    def take(self, key: Key) -> SmtpSession | None:
+    def take(self, way: Way) -> SmtpSession | None:
         """Give a session that was left open, if there is one that is still good."""
-        sessions = self._idle.get(key)
+        sessions = self._idle.get(way)
         while sessions:
             at, session = sessions.pop()
             self._count -= 1
             if not sessions:
-                del self._idle[key]
+                del self._idle[way]
             if session.is_usable and self._clock.monotonic() - at < self._idle_seconds:
                 return session
             session.close()
         return None
 
-    def give_back(self, key: Key, session: SmtpSession) -> None:
+    def give_back(self, way: Way, session: SmtpSession) -> None:
         """Keep a session for later, unless it has served enough or there are too many."""
         if not session.is_usable:
             session.close()
         elif self._count >= MAX_IDLE or session.transactions >= self._max_transactions or not self._idle_seconds:
             session.say_goodbye()
         else:
-            self._idle.setdefault(key, deque()).append((self._clock.monotonic(), session))
+            self._idle.setdefault(way, deque()).append((self._clock.monotonic(), session))
             self._count += 1
 
     async def close_idle(self) -> None:
         """Close what has been idle for long enough; to be called every few seconds."""
         before = self._clock.monotonic() - self._idle_seconds
         old: list[SmtpSession] = []
-        for key in list(self._idle):
-            sessions = self._idle[key]
+        for way in list(self._idle):
+            sessions = self._idle[way]
             while sessions and (sessions[0][0] <= before or not sessions[0][1].is_usable):
                 old.append(sessions.popleft()[1])
             if not sessions:
-                del self._idle[key]
+                del self._idle[way]
         self._count -= len(old)
         await say_goodbye_all(old)
 
