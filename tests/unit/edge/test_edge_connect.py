@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from tripost_edge.session.session import Session
 from tripost_edge.stages.connect import COUNTS_SECONDS, Connect
 from tripost_shared.bus.memory import MemoryBus
+from tripost_shared.bus.port import NoAnswer
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.filter import CONNECTION, Action, ConnectionQuestion, Finding, Verdict
 from tripost_shared.mail.client import Client
@@ -146,6 +147,31 @@ async def test_after_a_failure_that_nobody_foresaw_the_next_recipient_asks_again
     assert [(line["log_level"], line["event"]) for line in logs] == [("error", "connection not judged")]
     verdict = await connect.judgement(session)
     assert verdict == filter_tier.verdict
+
+
+async def test_a_question_that_has_just_failed_is_shared_no_more(
+    clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus, filter_tier = MemoryBus(), OneFilter()
+    await bus.serve(CONNECTION, filter_tier.judge)
+    connect = Connect(bus, clock, remember_seconds=60)
+    failed: list[object] = []
+
+    async def fail(_: object, question: ConnectionQuestion) -> Verdict:
+        failed.append(question)
+        raise NoAnswer
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bus, "ask", fail)
+        first = asyncio.create_task(judged(connect, "s1"))
+        while not failed:  # noqa: ASYNC110 (an event would let the end of the question be noted first)
+            await asyncio.sleep(0)
+    third = asyncio.create_task(judged(connect, "s3"))
+    assert await judged(connect, "s2") is Action.REJECT
+    assert await third is Action.REJECT
+    assert filter_tier.asked == 1
+    with pytest.raises(NoAnswer):
+        await first
 
 
 async def _broken(*_: object) -> Verdict:

@@ -12,6 +12,7 @@ from tripost_edge.session.phase import Phase
 from tripost_edge.session.session import Session
 from tripost_edge.stages import connect
 from tripost_shared.clock import FrozenClock
+from tripost_shared.contracts.domains import ResolveQuestion
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.filter import (
     RECIPIENTS,
@@ -129,14 +130,53 @@ async def test_a_client_that_is_farther_away_is_asked_about_while_it_speaks(worl
     assert [question.and_client for question in world.tiers.questions(RecipientsQuestion)] == [False]
 
 
-async def test_a_question_that_failed_while_the_client_was_silent_is_asked_again(world: EdgeWorld) -> None:
-    session = a_session()
+async def test_what_another_session_learns_between_mail_and_rcpt_is_not_asked_again(world: EdgeWorld) -> None:
+    stages, session = world.edge.context.stages, a_session()
+    stages.connect.begin(session)
+    await stages.mail.take(session, "FROM:<a@b.example>")
+    await sent(world, a_session(), "ann@dest.example")
+    world.tiers.asked.clear()
+    assert await stages.rcpt.take(session, ["TO:<bob@dest.example>"]) == [replies.RECIPIENT_OK]
+    assert [type(question) for question in world.tiers.asked] == [ResolveQuestion, RecipientsQuestion]
+
+
+async def given_a_question_that_failed(world: EdgeWorld, session: Session) -> None:
     world.bus.is_connected = False
     world.edge.context.stages.connect.begin(session)
     await until(lambda: isinstance(session.judgement, asyncio.Task) and session.judgement.done())
     world.bus.is_connected = True
+
+
+async def test_a_question_that_failed_while_the_client_was_silent_is_asked_again(world: EdgeWorld) -> None:
+    await given_a_question_that_failed(world, session := a_session())
     assert await sent_later(world, session, "ann@dest.example") == [replies.RECIPIENT_OK]
     assert [type(question) for question in world.tiers.asked] == [RecipientsQuestion]
+
+
+async def test_it_is_under_way_again_before_the_client_comes_to_its_recipients(world: EdgeWorld) -> None:
+    await given_a_question_that_failed(world, session := a_session())
+    world.edge.context.stages.connect.renew(session)
+    await until(lambda: world.tiers.asked)
+    assert [type(question) for question in world.tiers.asked] == [ConnectionQuestion]
+
+
+@pytest.mark.parametrize(
+    ("recipient", "questions"),
+    [
+        pytest.param("ann@dest.example", [RecipientsQuestion], id="recipient known"),
+        pytest.param(
+            "bob@dest.example", [ConnectionQuestion, ResolveQuestion, RecipientsQuestion], id="recipient unknown"
+        ),
+    ],
+)
+async def test_a_question_that_failed_between_mail_and_rcpt_is_asked_again(
+    world: EdgeWorld, recipient: str, questions: list[type[object]]
+) -> None:
+    stages, session = world.edge.context.stages, a_session()
+    await stages.mail.take(session, "FROM:<a@b.example>")
+    await given_a_question_that_failed(world, session)
+    assert await stages.rcpt.take(session, [f"TO:<{recipient}>"]) == [replies.RECIPIENT_OK]
+    assert [type(question) for question in world.tiers.asked] == questions
 
 
 async def test_nobody_asks_about_a_client_that_has_gone_by_then(

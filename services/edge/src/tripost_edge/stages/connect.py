@@ -22,7 +22,7 @@ log = structlog.get_logger()
 CAPACITY: Final = 10_000  # clients remembered
 COUNTS_SECONDS: Final = 300.0  # how long a verdict counts in one session: a client may stay for an hour
 HELD_BACK_SECONDS: Final = 0.05
-MAX_UNDER_WAY: Final = 2_000  # questions at one time; beyond that a session asks when it needs the answer
+MAX_UNDER_WAY: Final = 2_000  # questions about clients alone; beyond that a session asks when it needs the answer
 
 ClientKey = tuple[str, bool, bool, ListenerKind]
 QuestionKey = tuple[ClientKey, str]  # the session's id where sessions do not share an answer
@@ -61,10 +61,9 @@ class Connect:
 
     def renew(self, session: Session) -> None:
         """At a new transaction: have the client judged again when its verdict is old, unsound, or of another policy."""
-        _drop_failed(session)
         known = session.judgement
         is_old = self._clock.monotonic() - session.judged_at >= COUNTS_SECONDS
-        is_unsound = isinstance(known, Verdict) and not _is_sound(known)
+        is_unsound = _has_failed(known) or (isinstance(known, Verdict) and not _is_sound(known))
         if is_old or is_unsound or session.judged_by < self._revision or known is None:
             self.begin(session)
 
@@ -76,7 +75,7 @@ class Connect:
         if session.client.kind is ListenerKind.SUBMISSION:
             return None
         self._hold_back_no_more(session)
-        _drop_failed(session)
+        self._recall(session)
         judgement = session.judgement or self._ask(session)
         if isinstance(judgement, Verdict):
             return judgement
@@ -92,15 +91,16 @@ class Connect:
     def join(self, session: Session) -> bool:
         """Have a question about the client's recipients ask about it too; False when that is not called for.
 
-        It is where nobody has asked yet, and what another session of the client may have learnt is not remembered; not
-        once it has logged in: what is remembered is its address's. Such questions are not shared between sessions.
+        It is where nobody has asked yet and nothing is remembered; not once the client has logged in, since what is
+        remembered is its address's. Such questions are not shared between sessions.
         """
-        _drop_failed(session)
-        if session.client.kind is ListenerKind.SUBMISSION or session.client.login or session.judgement is not None:
+        if session.client.kind is ListenerKind.SUBMISSION or session.client.login:
+            return False
+        self._recall(session)
+        if session.judgement is not None:
             return False
         self._hold_back_no_more(session)
-        session.judgement = self._remembered(session)
-        return session.judgement is None
+        return True
 
     def take(self, session: Session, verdict: Verdict) -> None:
         """Take the verdict on the client that a question about recipients has brought."""
@@ -108,6 +108,11 @@ class Connect:
         session.judged_by = min(self._revision, verdict.revision)
         if _is_sound(verdict):
             self._memory.put(_key(session), verdict)
+
+    def _recall(self, session: Session) -> None:
+        """Have nobody wait for a question that failed; take what another session of the client has learnt meanwhile."""
+        if session.judgement is None or _has_failed(session.judgement):
+            session.judgement = self._remembered(session)
 
     def _remembered(self, session: Session) -> Verdict | None:
         known = self._memory.get(_key(session))
@@ -127,7 +132,7 @@ class Connect:
     def _ask(self, session: Session) -> asyncio.Task[Verdict]:
         key = (_key(session), "" if self._shares else session.id)
         task = self._under_way.get(key)
-        if task is None:
+        if task is None or _has_failed(task):
             # What is remembered is the address's, so a login does not count.
             question = ConnectionQuestion(session.id, replace(session.client, login=""))
             task = asyncio.create_task(self._bus.ask(CONNECTION, question))
@@ -136,7 +141,8 @@ class Connect:
         return task
 
     def _finish(self, key: QuestionKey, task: asyncio.Task[Verdict]) -> None:
-        del self._under_way[key]
+        if self._under_way.get(key) is task:  # else it has failed, and was asked again before this
+            del self._under_way[key]
         client, _ = key
         if task.cancelled():
             return
@@ -149,11 +155,11 @@ class Connect:
             self._memory.put(client, verdict)
 
 
-def _drop_failed(session: Session) -> None:
-    """Forget a question without an answer: the filter may be back since."""
-    question = session.judgement
-    if isinstance(question, asyncio.Task) and question.done() and (question.cancelled() or question.exception()):
-        session.judgement = None
+def _has_failed(judgement: object) -> bool:
+    """Whether it is a question that has ended without an answer, and counts as none: the filter may be back since."""
+    if not isinstance(judgement, asyncio.Task) or not judgement.done():
+        return False
+    return judgement.cancelled() or judgement.exception() is not None
 
 
 def _is_sound(verdict: Verdict) -> bool:
