@@ -114,8 +114,9 @@ def test_a_worker_that_has_died_is_told_until_it_is_ready() -> None:
     deaths = WorkerDeaths(3)
     assert list(deaths.troubles()) == []
     deaths.note(1)
+    assert list(deaths.troubles()) == ["worker 1 is away: it has died once since it was last ready"]
     deaths.note(1)
-    assert list(deaths.troubles()) == ["worker 1 is away: it has died 2x since it was last ready"]
+    assert list(deaths.troubles()) == ["worker 1 is away: it has died 2 times since it was last ready"]
     deaths.forget(1)
     assert list(deaths.troubles()) == []
     for _ in range(MOST + 1):

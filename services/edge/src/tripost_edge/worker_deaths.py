@@ -28,4 +28,5 @@ class WorkerDeaths:
         """Say which workers are not ready again."""
         for worker, count in enumerate(self._counts[:]):
             if count:
-                yield f"worker {worker} is away: it has died {count}x since it was last ready"
+                times = "once" if count == 1 else f"{count} times"
+                yield f"worker {worker} is away: it has died {times} since it was last ready"
