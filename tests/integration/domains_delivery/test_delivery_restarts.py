@@ -1,5 +1,8 @@
 """A crash may repeat something, and loses nothing."""
 
+import asyncio
+import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -8,6 +11,8 @@ from sqlalchemy import delete, update
 from delivery_world import BOB, QUICK, Delivery, give_again, make_message, queued, route, until_queued
 from next_hop import NextHop
 from tripost_domains.delivery import patience
+from tripost_domains.delivery.mailbox.maildir import Delivery as MaildirDelivery
+from tripost_domains.delivery.mailbox.maildir import MaildirStore
 from tripost_domains.tracking.recorder import TrackingRecorder
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.queue import DeliveryState
@@ -62,6 +67,33 @@ async def test_facts_are_on_disk_before_an_unfinished_message_goes_back(
         monkeypatch.setattr(MemorySpoolDelivery, "put_back", put_back)
         await delivery.service._intake.stop()
     assert steps == ["flush", "put back"]
+
+
+async def test_a_file_is_written_to_its_end_before_its_message_goes_back(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another replica on the same storage looks for it, and would write a second one."""
+    files_then: list[int] = []
+    is_at_work, goes_on = threading.Event(), threading.Event()
+    write_whole = MaildirStore.deliver_all
+
+    def deliver_all(store: MaildirStore, deliveries: Sequence[MaildirDelivery]) -> list[OSError | None]:
+        is_at_work.set()
+        goes_on.wait(timeout=10)
+        return write_whole(store, deliveries)
+
+    async def put_back(*_: object) -> None:
+        files_then.append(len(delivery.files()))
+
+    monkeypatch.setattr(MaildirStore, "deliver_all", deliver_all)
+    monkeypatch.setattr(MemorySpoolDelivery, "put_back", put_back)
+    await delivery.spool.publish(make_message("ann@dest.example"))
+    await delivery.until(is_at_work.is_set)
+    stopping = asyncio.create_task(delivery.service.stop())
+    await asyncio.wait({stopping}, timeout=0.05)
+    goes_on.set()
+    await stopping
+    assert files_then == [1]
 
 
 async def test_what_is_queued_already_is_not_attempted_again(delivery: Delivery) -> None:

@@ -2,12 +2,15 @@
 
 import asyncio
 import errno
+import threading
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from pathlib import Path, PurePath
 
 import pytest
 import pytest_asyncio
 
+from tripost_domains.delivery.mailbox import group_commit
 from tripost_domains.delivery.mailbox.group_commit import MAX_BATCH, GroupCommit
 from tripost_domains.delivery.mailbox.maildir import Delivery, MaildirStore
 from tripost_domains.delivery.mailbox.workers import DiskWorkers
@@ -24,9 +27,14 @@ class CountedStore(MaildirStore):
         self.batches: list[int] = []
         self.refused = ""
         self.is_broken = False
+        self.is_at_work = threading.Event()
+        self.goes_on = threading.Event()
+        self.goes_on.set()
 
     def deliver_all(self, deliveries: Sequence[Delivery]) -> list[OSError | None]:
         self.batches.append(len(deliveries))
+        self.is_at_work.set()
+        self.goes_on.wait(timeout=10)
         if self.is_broken:
             raise RuntimeError("a mistake of ours")
         outcomes = super().deliver_all(deliveries)
@@ -93,3 +101,37 @@ async def test_what_was_cancelled_before_it_began_is_not_written(
     cancelled.cancel()
     await other
     assert sorted(file.name for file in (tmp_path / ANN / "new").iterdir()) == ["first", "other"]
+
+
+async def cancelled_while_it_is_written(group: GroupCommit, store: CountedStore) -> "asyncio.Task[None]":
+    """Give a delivery that is cancelled while a thread writes it."""
+    store.goes_on.clear()
+    delivering = asyncio.create_task(group.deliver(ANN, "one", [b"1"]))
+    await asyncio.to_thread(store.is_at_work.wait, 10)
+    delivering.cancel()
+    return delivering
+
+
+async def test_what_was_cancelled_while_it_was_written_has_ended_when_the_cancellation_has(
+    group: GroupCommit, store: CountedStore, tmp_path: Path
+) -> None:
+    """The message goes back into SPOOL then, and another replica looks whether it is there."""
+    delivering = await cancelled_while_it_is_written(group, store)
+    done, _ = await asyncio.wait({delivering}, timeout=0.05)
+    assert not done
+    store.goes_on.set()
+    await asyncio.wait({delivering})
+    assert delivering.cancelled()
+    assert [file.name for file in (tmp_path / ANN / "new").iterdir()] == ["one"]
+
+
+async def test_a_disk_that_hangs_is_not_waited_for_after_a_cancellation(
+    group: GroupCommit, store: CountedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Facts of what was relayed are still to be told."""
+    monkeypatch.setattr(group_commit, "LAST_WRITE_WITHIN", timedelta(milliseconds=10))
+    delivering = await cancelled_while_it_is_written(group, store)
+    async with asyncio.timeout(5):
+        await asyncio.wait({delivering})
+    assert delivering.cancelled()
+    store.goes_on.set()

@@ -6,6 +6,7 @@ milliseconds longer for its place in the mailbox has been accepted before: no cl
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import PurePath
 from typing import Final
@@ -14,6 +15,7 @@ from tripost_domains.delivery.mailbox.maildir import Delivery, MaildirStore
 from tripost_domains.delivery.mailbox.workers import DiskWorkers
 
 INTERVAL_SECONDS: Final = 0.01
+LAST_WRITE_WITHIN: Final = timedelta(seconds=1)  # after a cancellation: a stop has 5 s for all, a batch takes 0.1 s
 MAX_BATCH: Final = 16  # more brings nothing, and on a slow disk other threads do their share
 
 
@@ -29,7 +31,11 @@ class GroupCommit:
         self._writing: set[asyncio.Task[None]] = set()
 
     async def deliver(self, mailbox: PurePath, name: str, octets: Sequence[bytes]) -> None:
-        """Write a message, durably; raises OSError. Once it has begun, cancelling does not stop it."""
+        """Write a message, durably; raises OSError.
+
+        Cancelled before it has begun, it is not written. What has begun is waited for, so that whoever gets the message
+        next finds the file; not for ever, since a disk may hang.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._waiting.append((Delivery(mailbox, name, octets), future))
@@ -37,7 +43,14 @@ class GroupCommit:
             self._begin()
         elif self._timer is None:
             self._timer = loop.call_at(self._last_at + INTERVAL_SECONDS, self._begin)
-        await future
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if any(waiting is future for _, waiting in self._waiting):
+                future.cancel()
+            elif not future.done():
+                await asyncio.wait({future}, timeout=LAST_WRITE_WITHIN.total_seconds())
+            raise
 
     def _begin(self) -> None:
         """Give what waits to a thread."""
@@ -61,9 +74,8 @@ class GroupCommit:
         except Exception as error:  # each asker says what it means
             outcomes = [error] * len(batch)
         for (_, future), failure in zip(batch, outcomes, strict=True):
-            if future.done():
-                continue  # its asker was cancelled
             if failure is None:
                 future.set_result(None)
             else:
                 future.set_exception(failure)
+                future.exception()  # seen, also when its asker was cancelled
