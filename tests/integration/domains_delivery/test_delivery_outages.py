@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from delivery_world import (
     BOB,
@@ -18,10 +20,10 @@ from delivery_world import (
     until_queued,
 )
 from next_hop import NextHop
-from tripost_domains.delivery import first_attempt, patience
+from tripost_domains.delivery import first_attempt, intake, patience
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.contracts.events import Fact
-from tripost_shared.database.transactions import DatabaseUnavailable
+from tripost_shared.database.transactions import DatabaseUnavailable, writing
 
 
 async def until_at_hand(delivery: Delivery, count: int, *, of: int) -> None:
@@ -73,6 +75,28 @@ async def test_no_more_is_taken_than_fits_in_memory(delivery: Delivery) -> None:
     delivery.records.is_away = False
     await delivery.until_settled()
     assert len(delivery.files()) == 25
+
+
+@pytest.mark.parametrize("table", ["queued_messages", "queued_deliveries"])
+async def test_a_table_that_is_missing_for_a_while_has_no_mail_held_or_bounced(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    """Or a right to it: an administrator's mistake costs mail time, and nobody has to release it afterwards."""
+    monkeypatch.setattr(intake, "AFTER_BREAKAGE", timedelta(milliseconds=10))
+    async with NextHop(replies={"RCPT": "450 4.2.1 Busy"}) as hop:
+        route(delivery, hop)
+        async with writing(delivery.engine) as connection:
+            await connection.execute(text(f"ALTER TABLE {table} RENAME TO away"))
+        with capture_logs() as lines:
+            await delivery.spool.publish(make_message(BOB))
+            waits = {"event": "waiting", "task": "queue deliveries"}
+            await delivery.until(lambda: sum(line.items() >= waits.items() for line in lines) >= 2)
+        assert delivery.service.messages_at_hand == len(delivery.spool.messages) == 1
+        async with writing(delivery.engine) as connection:
+            await connection.execute(text(f"ALTER TABLE away RENAME TO {table}"))
+        await until_queued(delivery, BOB)
+        await delivery.until_settled()
+    assert {fact for fact, _ in delivery.facts()} == {Fact.DEFERRED}
 
 
 async def test_spool_comes_back(delivery: Delivery) -> None:
