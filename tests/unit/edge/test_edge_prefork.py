@@ -4,7 +4,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -70,13 +70,6 @@ def end_code(workers: Workers) -> object:
     return ended.value.code
 
 
-@pytest.fixture(autouse=True)
-def signals_as_before() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    yield
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def test_a_worker_that_cannot_be_started_is_tried_again_with_a_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
     system = System(monkeypatch, [101, *[NO_MEMORY] * 12, 102])
     assert end_code(Workers([NoSockets(), NoSockets()], WorkerDeaths(2))) == 0
@@ -100,14 +93,20 @@ def test_a_signal_while_a_death_is_noted_ends_all_the_same(monkeypatch: pytest.M
     assert end_code(Workers([NoSockets(), NoSockets()], WorkerDeaths(2))) == 0
 
 
-def test_the_first_process_hears_every_signal_also_when_it_ends_in_the_middle_of_a_start(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    System(monkeypatch, [101, 102])
-    workers = Workers([NoSockets(), NoSockets()], WorkerDeaths(2))
-    assert end_code(workers) == 0
-    assert not workers._fork(0)  # all are to end
-    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGTERM, signal.SIGINT}
+def test_a_signal_as_a_worker_is_due_leaves_the_first_process_hearing_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = System(monkeypatch, [101, 102])
+    system.ends = [(101, signal.SIGKILL)]
+    set_mask = signal.pthread_sigmask
+
+    def signalled_before(how: int, signals: Sequence[int]) -> set[int]:
+        if signal.SIGTERM in system.handlers and how == signal.SIG_BLOCK:  # worker 0 is to be started again
+            system.handlers[signal.SIGTERM](signal.SIGTERM, None)
+        return set_mask(how, signals)
+
+    monkeypatch.setattr(signal, "pthread_sigmask", signalled_before)
+    assert end_code(Workers([NoSockets(), NoSockets()], WorkerDeaths(2))) == 0
+    assert len(system.forked_at) == 2
+    assert not set_mask(signal.SIG_BLOCK, ()) & {signal.SIGTERM, signal.SIGINT}
 
 
 def test_a_worker_that_has_died_is_told_until_it_is_ready() -> None:

@@ -58,18 +58,18 @@ class Workers:
         worker did not take its settings.
         """
         for number in range(len(self._sockets)):
-            if self._fork(number):
+            if self._start(number):
                 return number
         for ending in _ENDING:
             signal.signal(ending, self._asked_to_end)
         return self._supervise()
 
-    def _fork(self, number: int) -> bool:
+    def _start(self, number: int) -> bool:
         """Start a worker, unless all are to end; True in the worker itself."""
         parent = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # none may fall between the fork and what follows it
         try:
-            if self._is_ending or not self._has_forked(number):
+            if self._is_ending or not self._fork(number):
                 return False
             for ending in _ENDING:
                 signal.signal(ending, signal.SIG_DFL)
@@ -81,7 +81,7 @@ class Workers:
             others.close()
         return True
 
-    def _has_forked(self, number: int) -> bool:
+    def _fork(self, number: int) -> bool:
         """Fork; True in the child. Where that fails now, it is tried again later."""
         self._started_at[number] = time.monotonic()
         try:
@@ -101,7 +101,7 @@ class Workers:
                 self._take_end(*ended)
             for number in [number for number, at in list(self._due.items()) if at <= time.monotonic()]:
                 self._due.pop(number, None)  # a signal may have ended all meanwhile
-                if self._fork(number):
+                if self._start(number):
                     return number
         sys.exit(self._exit_code)
 
