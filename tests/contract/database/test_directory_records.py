@@ -193,6 +193,19 @@ async def test_a_database_that_is_away_is_said_to_be(unused_tcp_port: int) -> No
     await engine.dispose()
 
 
+async def test_a_table_that_is_missing_is_no_answer(database: AsyncEngine) -> None:
+    """Neither "no such mailbox" nor a mistake of the question's: it is asked again, and what is remembered counts."""
+    async with writing(database) as connection:
+        await connection.execute(text("ALTER TABLE mailboxes RENAME TO away"))
+    records = SqlDirectoryRecords(database)
+    with pytest.raises(DirectoryUnavailable):
+        await records.load("dest.example", ["ann"])
+    with pytest.raises(DirectoryUnavailable):
+        await records.load_credential("dest.example", "ann")
+    with pytest.raises(DirectoryUnavailable):
+        await records.load_sender("dest.example", "ann")
+
+
 async def test_an_address_is_found_by_indexes_alone(sqlite_url: str) -> None:
     """However many mailboxes there are. PostgreSQL, which has the same indexes, plans by the size of its tables."""
     question = (

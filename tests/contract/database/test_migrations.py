@@ -96,6 +96,19 @@ async def test_a_database_that_does_not_answer_is_said_to_be_unavailable(unused_
         await upgrade_when_there(f"postgresql://tripost@127.0.0.1:{unused_tcp_port}/tripost", timedelta())
 
 
+async def test_a_schema_that_another_hand_has_touched_is_waited_for_and_nothing_has_changed(empty_url: str) -> None:
+    """As a right that is missing: when an administrator has mended it, no service needs to be started again."""
+    engine = open_engine(empty_url)
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE queued_deliveries (id integer)"))
+    with pytest.raises(DatabaseUnavailable, match="queued_deliveries"):
+        await upgrade_when_there(empty_url, timedelta())
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP TABLE queued_deliveries"))
+    assert await upgrade_when_there(empty_url) == NEWEST
+    await engine.dispose()
+
+
 def test_the_job_migrates_and_ends_with_0(empty_url: str) -> None:
     job = run_job({"TRIPOST_DATABASE_URL": empty_url})
     assert job.returncode == 0, job.stderr

@@ -127,7 +127,7 @@ class AdminService:
                 await upgrade(self._database_url)
                 await bootstrap.run(self.url, certificate)
             except DatabaseUnavailable as error:
-                log.warning("the database does not answer, trying again", because=str(error))
+                log.warning("the database cannot be used, trying again", because=str(error))
             else:
                 return
             await asyncio.sleep(pause.total_seconds())

@@ -102,7 +102,7 @@ def _create_private(path: str) -> None:
 
 
 async def upgrade_when_there(url: str, within: timedelta | None = None) -> str:
-    """As `upgrade`, waiting for the database to answer, for ever or, if a time is given, so long.
+    """As `upgrade`, waiting until the database can be used, for ever or, if a time is given, so long.
 
     Raises DatabaseUnavailable after that time.
     """
@@ -115,13 +115,13 @@ async def upgrade_when_there(url: str, within: timedelta | None = None) -> str:
         except DatabaseUnavailable as failure:
             if give_up_at is not None and loop.time() + pause > give_up_at:
                 raise
-            log.warning("the database does not answer yet", because=str(failure), again_in_seconds=pause)
+            log.warning("the database cannot be used yet", because=str(failure), again_in_seconds=pause)
         await asyncio.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
 def main() -> None:
-    """Migrate once and exit: 0 done, 2 a setting is wrong, 3 the database did not answer in a minute."""
+    """Migrate once and exit: 0 done, 2 a setting is wrong, 3 the database could not be used for a minute."""
     try:
         settings = CommonSettings()
         logs.set_up("migrate", settings.log_level, settings.log_format)
@@ -133,7 +133,7 @@ def main() -> None:
     except SettingsError as error:
         _end(2, str(error))
     except DatabaseUnavailable as failure:
-        _end(3, f"the database does not answer: {failure}")
+        _end(3, f"the database cannot be used: {failure}")
     log.info("the database schema is up to date", revision=revision)
 
 
