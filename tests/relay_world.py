@@ -62,6 +62,12 @@ class RelayWorld:
         return (await self.relay(make_message(BOB), hop, tls=tls, trial=trial))[BOB]
 
     async def relay_by_mx(self, *hops: NextHop, trial: Trial | None = None) -> Outcome:
+        """Relay a usual message to Bob, as `relay_all_by_mx` does."""
+        return (await self.relay_all_by_mx(make_message(BOB), *hops, trial=trial))[BOB]
+
+    async def relay_all_by_mx(
+        self, message: SpooledMessage, *hops: NextHop, trial: Trial | None = None
+    ) -> dict[str, Outcome]:
         """Relay to a domain whose MX hosts are these, in order: `mx1.example` is 127.0.0.1, and so on; one port."""
         for number, _ in enumerate(hops, 1):
             self.dns.add(f"dest.example MX {10 * number} mx{number}.example")
@@ -69,8 +75,9 @@ class RelayWorld:
         self.finder._mx_port = hops[0].port
         hop = model.NextHop(HopKind.MX, "dest.example")
         outcomes: dict[str, Outcome] = {}
-        await self.agent.relay(make_message(BOB), hop, [BOB], trial or Trial(), outcomes)
-        return outcomes[BOB]
+        recipients = [recipient.address for recipient in message.envelope.recipients]
+        await self.agent.relay(message, hop, recipients, trial or Trial(), outcomes)
+        return outcomes
 
 
 def smarthost(hop: NextHop, tls: str = "may") -> model.NextHop:

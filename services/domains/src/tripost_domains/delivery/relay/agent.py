@@ -87,42 +87,46 @@ class RelayAgent:
                 await self._try_hosts(sending, hop, attempt, trial)
         except NoRoom as error:
             reply = deferred("4.4.5", f"{hop_name(hop)} is busy", detail=str(error)).reply
-            attempt.decide_rest(Outcome(Result.DEFERRED, reply, detail=str(error), was_tried=False))
+            attempt.settle(Outcome(Result.DEFERRED, reply, detail=str(error), was_tried=False))
         except Exception as error:
             if isinstance(error, TimeoutError) and attempt.limit.expired():
                 text = f"{hop_name(hop)} timed out before the message was handed over"
-                attempt.decide_rest(deferred("4.4.1", text))
+                attempt.settle(deferred("4.4.1", text))
                 return
             log.exception("relay broke", message_id=sending.message.id, next_hop=hop_name(hop))
-            attempt.decide_rest(deferred("4.3.0", "Temporary failure", detail=type(error).__name__))
+            attempt.settle(deferred("4.3.0", "Temporary failure", detail=type(error).__name__))
 
     async def _try_hosts(self, sending: Sending, hop: NextHop, attempt: Attempt, trial: Trial) -> None:
         try:
             hosts = await self._finder.find(hop)
         except NoHost as error:
-            attempt.decide_rest(error.outcome)
+            attempt.settle(error.outcome)
             return
-        failures: list[Outcome] = []
+        said: list[Outcome] = []
         for host in hosts:
             wish = Way(host, hop.tls)
             known = self._memory.failure_of(wish, trial.began_at)
             if known is not None:
-                failures.append(known)
+                said.append(known)
                 continue
             try:
                 await self._try_host(sending, wish, attempt)
             except HostFailure as error:
                 log.info("next hop failed", message_id=sending.message.id, host=str(host), because=str(error))
-                failures.append(error.outcome)
+                said.append(error.outcome)
             except (ContentMissing, ContentUnavailable) as error:
                 because = f"{type(error).__name__}: {error}"
                 attempt.decide_rest(deferred("4.3.0", "Content cannot be read now", str(host), because))
-            if not attempt.left:
-                return
-        attempt.decide_rest(_in_doubt(failures))
+            if attempt.put_off:
+                log.info("next hop put recipients off", message_id=sending.message.id, host=str(host))
+                said += attempt.put_off.values()
+            if not attempt.leave_host():
+                break
+        if attempt.left:
+            attempt.settle(_in_doubt(said))
 
     async def _try_host(self, sending: Sending, wish: Way, attempt: Attempt) -> None:
-        """Send over an open session or a new one, and decide about all recipients; raises HostFailure."""
+        """Send over an open session or a new one; each recipient is decided or put off. Raises HostFailure."""
         fallback = Way(wish.host, FALLBACK)
         way = fallback if wish.tls == "may" and self._memory.has_broken_tls(wish.host) else wish
         session = self._pool.take(way)
@@ -164,10 +168,10 @@ class RelayAgent:
         try:
             await self._transact(sending, session, way, attempt)
         except HostFailure:
-            if any(outcome.remote_mta for recipient, outcome in attempt.decided.items() if recipient not in before):
+            if any(outcome.remote_mta for recipient, outcome in attempt.said.items() if recipient not in before):
                 raise
             return True
-        if any(outcome.reply.code != 421 for recipient, outcome in attempt.decided.items() if recipient not in before):
+        if any(outcome.reply.code != 421 for recipient, outcome in attempt.said.items() if recipient not in before):
             return False
         attempt.take_back(before)
         return True
@@ -177,11 +181,11 @@ class RelayAgent:
         try:
             refusal = await sending.refusal(session.capabilities, session.host)
             if refusal is not None:
-                attempt.decide_rest(refusal)
+                attempt.settle(refusal)
                 return
             if "SMTPUTF8" not in session.capabilities:
                 unnamed = [recipient for recipient in attempt.left if not recipient.isascii()]
-                attempt.decide(unnamed, Outcome(Result.FAILED, NEEDS_SMTPUTF8, str(session.host)))
+                attempt.settle(Outcome(Result.FAILED, NEEDS_SMTPUTF8, str(session.host)), unnamed)
             if attempt.left:
                 await session.transact(sending, attempt)
         except BaseException:
@@ -200,9 +204,9 @@ class RelayAgent:
             self._pool.give_back(way, session)
 
 
-def _in_doubt(failures: Sequence[Outcome]) -> Outcome:
+def _in_doubt(said: Sequence[Outcome]) -> Outcome:
     """Choose among what the hosts said: only if all say "never" does the message fail."""
-    return next((outcome for outcome in reversed(failures) if outcome.result is Result.DEFERRED), failures[-1])
+    return next((outcome for outcome in reversed(said) if outcome.result is Result.DEFERRED), said[-1])
 
 
 def opportunistic_context() -> ssl.SSLContext:

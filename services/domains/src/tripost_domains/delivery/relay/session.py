@@ -68,7 +68,7 @@ class SmtpSession:
         return self._link.is_quiet and not self._is_over and not self.may_want_tls
 
     async def transact(self, sending: Sending, attempt: Attempt) -> None:
-        """Send the message to the recipients that are left, and decide about each.
+        """Send the message to the recipients that are left, and decide about each, or put it off.
 
         Raises HostFailure when the host failed before the final dot: nothing was taken for those that are left then.
         Raises ContentMissing or ContentUnavailable, the connection then being cut before the final dot.
@@ -109,29 +109,29 @@ class SmtpSession:
         self._link.command(b"".join(commands))
         mail = await self._reply()
         if mail.code // 100 != 2:
-            attempt.decide(recipients, self._refusal(mail, Step.MAIL))
+            attempt.refuse(recipients, self._refusal(mail, Step.MAIL))
         for recipient in recipients:
             reply = await self._reply()
-            if recipient not in attempt.decided and reply.code // 100 != 2:
-                attempt.decide([recipient], self._refusal(reply, Step.RCPT))
+            if attempt.is_left(recipient) and reply.code // 100 != 2:
+                attempt.refuse([recipient], self._refusal(reply, Step.RCPT))
         return self._may_send(await self._reply(), attempt)
 
     async def _one_by_one(self, sending: Sending, recipients: Sequence[str], attempt: Attempt) -> bool:
         """Send MAIL, each RCPT and DATA after the reply to the last; tells whether the host asks for content."""
         mail = await self._ask(sending.mail_command(self.capabilities, recipients))
         if mail.code // 100 != 2:
-            attempt.decide(recipients, self._refusal(mail, Step.MAIL))
+            attempt.refuse(recipients, self._refusal(mail, Step.MAIL))
             return False
         for recipient in recipients:
             reply = await self._ask(rcpt_command(recipient))
             if reply.code // 100 != 2:
-                attempt.decide([recipient], self._refusal(reply, Step.RCPT))
+                attempt.refuse([recipient], self._refusal(reply, Step.RCPT))
         return bool(attempt.left) and self._may_send(await self._ask(b"DATA\r\n"), attempt)
 
     def _may_send(self, reply: SmtpReply, attempt: Attempt) -> bool:
         if reply.code == 354:
             return True
-        attempt.decide_rest(self._refusal(reply, Step.DATA))
+        attempt.refuse(attempt.left, self._refusal(reply, Step.DATA))
         return False
 
     def _refusal(self, reply: SmtpReply, step: Step) -> Outcome:
