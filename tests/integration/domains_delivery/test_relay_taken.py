@@ -1,11 +1,15 @@
 """A next hop takes the message."""
 
+import asyncio
+from datetime import timedelta
+
 import pytest
 
 from delivery_world import OCTETS, TOP, make_message
 from next_hop import NextHop
 from relay_world import BOB, BOTH_WAYS, EVE, RelayWorld
 from tripost_domains.delivery.outcome import Result
+from tripost_domains.delivery.relay.gate import GateLimits
 from tripost_shared.mail.content import Content
 
 
@@ -49,6 +53,20 @@ async def test_more_recipients_than_one_transaction_takes_go_in_several(world: R
         assert [len(transaction.recipients) for transaction in hop.taken] == [100, 100, 50]
         assert hop.connections == 1
     assert {outcome.result for outcome in outcomes.values()} == {Result.RELAYED}
+
+
+async def test_recipients_beyond_one_transaction_have_its_turn_whoever_waits() -> None:
+    """They would find the waiting room full, and be put into the queue for nothing."""
+    world = RelayWorld(limits=GateLimits(active=1, waiting=1, quick=timedelta(0)))
+    recipients = [f"user{number}@other.example" for number in range(250)]
+    async with NextHop() as hop, asyncio.TaskGroup() as group:
+        large = group.create_task(world.relay(make_message(*recipients), hop, *recipients))
+        await hop.wait_until(lambda hop: hop.connections == 1)
+        small = group.create_task(world.relay_one(hop))
+        assert {outcome.result for outcome in (await large).values()} == {Result.RELAYED}
+        assert (await small).result is Result.RELAYED
+        assert [len(transaction.recipients) for transaction in hop.taken] == [100, 100, 50, 1]
+        await world.pool.close()
 
 
 @BOTH_WAYS

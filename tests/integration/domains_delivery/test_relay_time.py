@@ -79,7 +79,8 @@ async def test_names_that_are_not_found_in_time_count_as_well(
 async def test_waiting_for_a_turn_counts_as_well(patient: RelayWorld) -> None:
     async with NextHop() as hop, asyncio.timeout(MUCH_LATER):
         async with patient.gate.enter(smarthost(hop)):
-            assert is_out_of_time(await patient.relay_one(hop, trial=SOON))
+            outcome = await patient.relay_one(hop, trial=SOON)
+        assert (outcome.result, outcome.reply.enhanced, outcome.was_tried) == (Result.DEFERRED, "4.4.5", False)
         assert hop.connections == 0
         assert (await patient.relay_one(hop, trial=SOON)).result is Result.RELAYED
 
@@ -106,6 +107,18 @@ async def test_recipients_of_a_transaction_that_was_in_time_have_the_message(pat
         outcomes = await patient.relay(make_message(*recipients), hop, *recipients, trial=trial)
     assert {outcomes[name].result for name in recipients[:100]} == {Result.RELAYED}
     assert all(is_out_of_time(outcomes[name]) for name in recipients[100:])
+
+
+async def test_recipients_for_whom_no_time_is_left_were_not_tried(patient: RelayWorld) -> None:
+    """The first hundred take it all by the reply to their content, so the queue has all attempts for the others."""
+    recipients = [f"user{number}@other.example" for number in range(250)]
+    async with NextHop(replies={"content": "250 2.0.0 Taken in the end"}, drips_at={"content"}) as hop:
+        outcomes = await patient.relay(make_message(*recipients), hop, *recipients, trial=SOON)
+        assert len(hop.transactions) == 1
+    assert {outcomes[name].result for name in recipients[:100]} == {Result.RELAYED}
+    rest = {(outcomes[name].result, outcomes[name].reply.enhanced) for name in recipients[100:]}
+    assert rest == {(Result.DEFERRED, "4.4.5")}
+    assert not any(outcomes[name].was_tried for name in recipients[100:])
 
 
 async def test_after_the_final_dot_the_usual_patience_holds(patient: RelayWorld) -> None:

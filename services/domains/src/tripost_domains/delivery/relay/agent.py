@@ -3,6 +3,8 @@
 import asyncio
 import ssl
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -69,25 +71,40 @@ class RelayAgent:
         if not is_safe_path(message.envelope.reverse_path):
             outcomes |= dict.fromkeys(left, failed("5.1.7", "Reverse-path cannot be sent"))
             return
-        sending = Sending(message, self._content)
         deadline = None
         if trial.within is not None:
             deadline = asyncio.get_running_loop().time() + trial.within.total_seconds()
-        for start in range(0, len(left), MAX_RECIPIENTS):
-            attempt = Attempt(left[start : start + MAX_RECIPIENTS], deadline)
-            try:
-                await self._attempt(sending, hop, attempt, trial)
-            finally:
-                outcomes |= attempt.decided
+        parts = [
+            Attempt(left[start : start + MAX_RECIPIENTS], deadline) for start in range(0, len(left), MAX_RECIPIENTS)
+        ]
+        try:
+            await self._attempt_all(Sending(message, self._content), hop, parts, trial)
+        finally:
+            for part in parts:
+                outcomes |= part.decided
+
+    async def _attempt_all(self, sending: Sending, hop: NextHop, parts: Sequence[Attempt], trial: Trial) -> None:
+        """Attempt one part after the other, all in one turn, so that none meets a crowd that its own message is of."""
+        if not parts:
+            return
+        try:
+            async with AsyncExitStack() as turn:
+                async with parts[0].limit_of_wait():
+                    await turn.enter_async_context(self._gate.enter(hop))
+                for part in parts:
+                    if part.is_too_late:
+                        part.settle(_put_off(hop, "the message's other recipients took all the time"))
+                    else:
+                        await self._attempt(sending, hop, part, trial)
+        except (NoRoom, TimeoutError) as error:
+            for part in parts:
+                part.settle(_put_off(hop, str(error) or "no turn in time"))
 
     async def _attempt(self, sending: Sending, hop: NextHop, attempt: Attempt, trial: Trial) -> None:
         """Decide about all recipients, whatever breaks: what was sent to some must not be lost by what others meet."""
         try:
-            async with attempt.limit, self._gate.enter(hop):
+            async with attempt.limit:
                 await self._try_hosts(sending, hop, attempt, trial)
-        except NoRoom as error:
-            reply = deferred("4.4.5", f"{hop_name(hop)} is busy", detail=str(error)).reply
-            attempt.settle(Outcome(Result.DEFERRED, reply, detail=str(error), was_tried=False))
         except Exception as error:
             if isinstance(error, TimeoutError) and attempt.limit.expired():
                 text = f"{hop_name(hop)} timed out before the message was handed over"
@@ -202,6 +219,11 @@ class RelayAgent:
             if session.may_want_tls:
                 self._memory.forget_broken_tls(session.host)
             self._pool.give_back(way, session)
+
+
+def _put_off(hop: NextHop, because: str) -> Outcome:
+    """Say that nothing was tried, which does not count as an attempt."""
+    return replace(deferred("4.4.5", f"{hop_name(hop)} is busy", detail=because), was_tried=False)
 
 
 def _in_doubt(said: Sequence[Outcome]) -> Outcome:

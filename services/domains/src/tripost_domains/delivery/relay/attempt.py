@@ -27,6 +27,11 @@ class Attempt:
         self._times_put_off = 0
 
     @property
+    def is_too_late(self) -> bool:
+        """Whether no time is left to begin."""
+        return self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline
+
+    @property
     def left(self) -> list[str]:
         """The recipients to ask the host for: nothing has been decided about them, in order."""
         return [recipient for recipient in self._recipients if self.is_left(recipient)]
@@ -35,6 +40,10 @@ class Attempt:
     def said(self) -> dict[str, Outcome]:
         """What has been decided, and what the host being talked to has put off."""
         return self.decided | self.put_off
+
+    def limit_of_wait(self) -> asyncio.Timeout:
+        """Give what ends, at the deadline, the wait for a turn that goes before the attempt."""
+        return asyncio.timeout_at(self._deadline)
 
     def is_left(self, recipient: str) -> bool:
         """Tell whether the host is to be asked for this one."""
