@@ -41,7 +41,7 @@ def test_a_network_is_what_one_client_has_in_its_hands(address: str, network: st
 
 
 async def test_a_network_that_failed_too_often_is_refused_for_a_while_and_no_other(clock: FrozenClock) -> None:
-    failures = LoginFailures(clock, limit=3, seconds=TEN_MINUTES.total_seconds())
+    failures = LoginFailures(clock, asyncio.Event, limit=3, seconds=TEN_MINUTES.total_seconds())
     for guess in ("a", "b", "c"):
         await fail(failures, "192.0.2.7", guess)
     assert await failures.attempt("192.0.2.7") is None
@@ -53,14 +53,14 @@ async def test_a_network_that_failed_too_often_is_refused_for_a_while_and_no_oth
 
 
 async def test_a_program_that_repeats_an_old_password_locks_nobody_out(clock: FrozenClock) -> None:
-    failures = LoginFailures(clock, limit=2, seconds=600)
+    failures = LoginFailures(clock, asyncio.Event, limit=2, seconds=600)
     for _ in range(50):
         await fail(failures, "192.0.2.7", "the old one")
     assert await failures.attempt("192.0.2.7") is not None
 
 
 async def test_many_sessions_at_once_guess_no_more_than_one_after_the_other(clock: FrozenClock) -> None:
-    failures = LoginFailures(clock, limit=3, seconds=600)
+    failures = LoginFailures(clock, asyncio.Event, limit=3, seconds=600)
     verified: list[str] = []
 
     async def guess(word: str) -> bool:
@@ -79,7 +79,7 @@ async def test_many_sessions_at_once_guess_no_more_than_one_after_the_other(cloc
 
 
 async def test_many_users_of_one_network_at_once_are_all_let_in(clock: FrozenClock) -> None:
-    failures = LoginFailures(clock, limit=3, seconds=600)
+    failures = LoginFailures(clock, asyncio.Event, limit=3, seconds=600)
     under_way = 0
     most = 0
 
@@ -100,7 +100,7 @@ async def test_many_users_of_one_network_at_once_are_all_let_in(clock: FrozenClo
 
 
 async def test_without_a_limit_nothing_is_refused_nor_remembered(clock: FrozenClock) -> None:
-    failures = LoginFailures(clock, limit=0, seconds=600)
+    failures = LoginFailures(clock, asyncio.Event, limit=0, seconds=600)
     for number in range(100):
         await fail(failures, "192.0.2.7", str(number))
     assert len(failures._records) == 0

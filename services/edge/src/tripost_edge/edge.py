@@ -3,6 +3,7 @@
 It is the same with real adapters (app.py) and with fakes (tests).
 """
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
@@ -129,7 +130,12 @@ def _auth(settings: EdgeSettings, bus: Bus, journal: Journal, clock: Clock) -> A
     return Auth(
         bus,
         journal,
-        LoginFailures(clock, limit=settings.auth_failures_per_network, seconds=settings.auth_failures_memory_seconds),
+        LoginFailures(
+            clock,
+            asyncio.Event,
+            limit=settings.auth_failures_per_network,
+            seconds=settings.auth_failures_memory_seconds,
+        ),
         max_failures=settings.auth_failures_per_session,
         delay_seconds=settings.auth_failure_delay_seconds,
     )

@@ -3,12 +3,12 @@
 A network that has failed too often is refused for a while; a right password from any other network never is.
 """
 
-import asyncio
 import hmac
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol
 
 from tripost_edge.limits.short_memory import ShortMemory
 from tripost_shared.clock import Clock
@@ -16,13 +16,29 @@ from tripost_shared.clock import Clock
 CAPACITY: Final = 10_000  # networks remembered
 
 
+class Signal(Protocol):
+    """Something that is waited for, such as an event of the event loop."""
+
+    def set(self) -> None:
+        """Let all who wait go on."""
+        ...
+
+    def clear(self) -> None:
+        """Let those wait who come from now on."""
+        ...
+
+    async def wait(self) -> object:
+        """Wait until it is set."""
+        ...
+
+
 @dataclass(slots=True)
 class _Record:
     """What came from one network since its first attempt: failed guesses, and how many are being verified now."""
 
+    one_ended: Signal
     failed: set[bytes] = field(default_factory=set)
     under_way: int = 0
-    one_ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Attempt:
@@ -54,7 +70,8 @@ class LoginFailures:
     Of a guess it keeps an HMAC with a key of this process. With a `limit` of 0 no network is refused.
     """
 
-    def __init__(self, clock: Clock, *, limit: int, seconds: float) -> None:
+    def __init__(self, clock: Clock, new_signal: Callable[[], Signal], *, limit: int, seconds: float) -> None:
+        self._new_signal = new_signal
         self._limit = limit
         self._records: ShortMemory[str, _Record] = ShortMemory(clock, seconds, CAPACITY)
         self._key = secrets.token_bytes(32)
@@ -66,10 +83,10 @@ class LoginFailures:
         many sessions at once guess no more than one after the other, and many users at once are all let in.
         """
         if not self._limit:
-            return Attempt(_Record(), self._key)
+            return Attempt(_Record(self._new_signal()), self._key)
         record = self._records.get(network)
         if record is None:
-            record = _Record()
+            record = _Record(self._new_signal())
             self._records.put(network, record)
         while len(record.failed) + record.under_way >= self._limit:
             if len(record.failed) >= self._limit:
