@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -28,6 +29,23 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("empty_postgres_url"))
 
 
+A_QUEUED_MESSAGE = (
+    "INSERT INTO queued_messages (id, reverse_path, size_octets, received_at, content, spooled) "
+    "VALUES ('m', 'eve@sender.example', 1, '2026-01-01 00:00:00', 'm', '')"
+)
+A_DELIVERY_OF_OLD = (
+    "INSERT INTO queued_deliveries (id, message_id, recipient, original_recipient, notify, next_hop, state, attempts, "
+    "created_at, next_attempt_at, expires_at, last_reply, claimed_by) VALUES (:id, 'm', :recipient, '', '', 'mailbox', "
+    "'deferred', 0, '2026-01-01 00:00:00', '2026-01-01 00:00:00', '2026-01-06 00:00:00', '', '')"
+)
+
+
+def migrate_to_the_first(connection: Connection) -> None:
+    config = configuration()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0001")
+
+
 def differences(connection: Connection) -> list[object]:
     context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
     return list(compare_metadata(context, Base.metadata))
@@ -41,6 +59,22 @@ async def test_an_empty_database_becomes_what_the_models_say(empty_url: str) -> 
     assert await upgrade(empty_url) == NEWEST
     engine = open_engine(empty_url)
     async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await engine.dispose()
+
+
+async def test_a_queue_of_the_first_schema_is_kept_and_its_release_may_still_write_into_it(empty_url: str) -> None:
+    """During an upgrade, replicas of both releases are at work: what the old one does not name has a default."""
+    engine = open_engine(empty_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(migrate_to_the_first)
+        await connection.execute(text(A_QUEUED_MESSAGE))
+        await connection.execute(text(A_DELIVERY_OF_OLD), {"id": 1, "recipient": "ann@dest.example"})
+    assert await upgrade(empty_url) == NEWEST
+    async with engine.begin() as connection:
+        await connection.execute(text(A_DELIVERY_OF_OLD), {"id": 2, "recipient": "bob@dest.example"})
+        rows = await connection.execute(text("SELECT recipient, source FROM queued_deliveries ORDER BY id"))
+        assert [tuple(row) for row in rows] == [("ann@dest.example", ""), ("bob@dest.example", "")]
         assert await connection.run_sync(differences) == []
     await engine.dispose()
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -154,13 +155,14 @@ class QueuedMessage(Base):
     reverse_path: Mapped[str] = mapped_column(Text)
     size_octets: Mapped[int] = mapped_column(BigInteger)
     received_at: Mapped[datetime]
-    content: Mapped[str] = mapped_column(String(64))
+    content: Mapped[str] = mapped_column(String(64), index=True)
     spooled: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class QueuedDelivery(Base):
     """One recipient of a queued message.
 
+    `source` is the address that the sender wrote to, when an alias has led from there to the recipient; else "".
     `state` is a `tripost_shared.contracts.queue.DeliveryState`: "deferred" (due at `next_attempt_at`), "held", or
     "attempting" (claimed by `claimed_by` until `claimed_until`; a claim that has run out is due again, at once when
     nobody has it). An attempt at `expires_at` or later is the last one. `created_at` is when it came into the queue or
@@ -171,14 +173,16 @@ class QueuedDelivery(Base):
     __table_args__ = (
         UniqueConstraint("message_id", "recipient"),
         Index("ix_queued_deliveries_due", "state", "next_attempt_at"),
+        Index("ix_queued_deliveries_hop_due", "next_hop", "state", "next_attempt_at"),
     )
 
     id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
     message_id: Mapped[str] = mapped_column(ForeignKey("queued_messages.id", ondelete="CASCADE"))
     recipient: Mapped[str] = mapped_column(String(MAX_ADDRESS))
+    source: Mapped[str] = mapped_column(String(MAX_ADDRESS), default="", server_default=text("''"))
     original_recipient: Mapped[str] = mapped_column(String(500), default="")
     notify: Mapped[str] = mapped_column(String(64), default="")
-    next_hop: Mapped[str] = mapped_column(String(300), index=True)
+    next_hop: Mapped[str] = mapped_column(String(300))
     state: Mapped[str] = mapped_column(String(16))
     attempts: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime]
