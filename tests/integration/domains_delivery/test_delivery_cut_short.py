@@ -1,7 +1,12 @@
 """What was delivered of a message before domains ended in the middle of it is not delivered again."""
 
+import asyncio
+
+import pytest
+
 from delivery_world import Delivery, make_message, patient, queued, retry_now, route, until_queued
 from next_hop import NextHop
+from tripost_domains.delivery import early_word
 from tripost_domains.delivery.relay.agent import MAX_RECIPIENTS
 from tripost_shared.contracts.events import Fact
 
@@ -72,6 +77,24 @@ async def test_an_address_that_an_alias_leads_to_gets_a_queued_message_once(deli
         await delivery.restart()
         await until_queued(delivery)
         assert (len(quick.taken), len(slow.taken)) == (1, 1)
+
+
+async def test_what_a_quick_hop_took_is_told_while_a_slow_one_takes_its_time(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash in these minutes must not send it again, and a trace must not be silent about it."""
+    monkeypatch.setattr(early_word, "PATIENCE_SECONDS", 0.05)
+    async with NextHop() as quick, NextHop(silent_at={"MAIL"}) as slow:
+        route(delivery, quick, "quick.example")
+        route(delivery, slow, "slow.example")
+        await delivery.spool.publish(make_message(QUICK, SLOW))
+        await quick.wait_until(lambda hop: len(hop.taken) == 1)
+        async with asyncio.timeout(10):
+            while (Fact.RELAYED, QUICK) not in delivery.facts():  # noqa: ASYNC110 (an event log tells nobody)
+                await asyncio.sleep(0.02)
+        assert slow.taken == []
+        slow.silent_at = set()
+        await delivery.service.stop()
 
 
 async def stop_between(delivery: Delivery, quick: NextHop, slow: NextHop) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import structlog
 
+from tripost_domains.delivery.early_word import EarlyWord
 from tripost_domains.delivery.metrics import count_delivery
 from tripost_domains.delivery.outcome import MAILBOX, Attempted, Outcome, Trial, deferred
 from tripost_domains.delivery.plan import Plan, Target, hop_name, plan
@@ -59,11 +60,12 @@ class Dispatcher:
         return plan([(each, await self._directory.resolve(each.address)) for each in recipients], settled)
 
     async def attempt(
-        self, message: SpooledMessage, todo: Plan, trial: Trial, when_cut: Callable[[Sequence[Attempted]], None]
+        self, message: SpooledMessage, todo: Plan, trial: Trial, note: Callable[[Sequence[Attempted]], None]
     ) -> list[Attempted]:
         """Do what is planned; gives the outcome for each recipient, whatever breaks.
 
-        `when_cut` gets what was decided before a cancellation: what was delivered must not be delivered again.
+        `note` gets what is decided before the end of all: what was delivered must not be delivered again after a
+        cancellation, or a crash while another recipient's host takes minutes.
         """
         turns = asyncio.Semaphore(MAILBOXES_AT_ONCE)
         jobs: list[Job] = [
@@ -71,11 +73,14 @@ class Dispatcher:
         ]
         jobs += [partial(self._pass_on, message, hop, targets, trial) for hop, targets in todo.relays.items()]
         parts: list[list[Attempted]] = [[] for _ in jobs]
+        early = EarlyWord(note, len(jobs))
         try:
-            await _side_by_side([job(part) for job, part in zip(jobs, parts, strict=True)])
+            await _side_by_side([early.of(job(part), part) for job, part in zip(jobs, parts, strict=True)])
         except asyncio.CancelledError:
-            when_cut([*chain.from_iterable(parts)])
+            note([*chain.from_iterable(parts)])
             raise
+        finally:
+            early.close()
         return [*todo.refused, *chain.from_iterable(parts)]
 
     async def _deliver(

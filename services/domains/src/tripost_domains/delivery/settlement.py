@@ -85,7 +85,7 @@ class Settlement:
         return found
 
     def note_done(self, message: SpooledMessage, attempted: Sequence[tuple[Attempted, int]]) -> None:
-        """Record what was delivered before a cancellation, each with the attempts before, for who takes the rest.
+        """Record what was delivered before the end of all, each with the attempts before, for who takes the rest.
 
         What failed was told to nobody, and what was deferred is in no queue: both are attempted again.
         """
