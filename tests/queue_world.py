@@ -29,6 +29,10 @@ def a_deferral(
     )
 
 
+def a_claim(number: int = 1, next_hop: str = "other.example", attempts: int = 1) -> Claim:
+    return Claim(number, "1k3v9q2m8f0abcde.1", Recipient(BOB), next_hop, attempts, NOW + timedelta(days=5))
+
+
 async def add(queue: QueueRepository, *deferrals: Deferral, message: SpooledMessage | None = None) -> SpooledMessage:
     """Queue deliveries of a new message."""
     message = message or make_message(*(each.recipient.address for each in deferrals), received_at=NOW)

@@ -117,3 +117,22 @@ class TestAfterAnEnd:
             await until_queued(delivery)
             assert third.taken == []
         assert await queued(delivery) == []
+
+
+async def test_a_next_hop_that_takes_mail_again_is_drained_in_one_go(delivery: Delivery) -> None:
+    """Not by as many as it has connections in each interval."""
+    recipients = [f"user{number}@other.example" for number in range(6)]
+    await patient(delivery)
+    async with NextHop(replies={"RCPT": "450 4.2.1 Busy"}) as busy:
+        route(delivery, busy)
+        for recipient in recipients:
+            await delivery.spool.publish(make_message(recipient))
+        await until_queued(delivery, *recipients)
+    delivery.settings.relay_connections_per_hop = 1
+    delivery.settings.queue_poll_seconds = 3600
+    await retry_now(delivery)
+    async with NextHop() as hop:
+        route(delivery, hop)
+        await delivery.restart()
+        await until_queued(delivery)
+        assert sorted(taken.recipients[0] for taken in hop.taken) == recipients

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from queue_world import ALL, BOB, LEASE, MINUTE, NOW, a_deferral, add, claim, claims_of, operator_sets, rows
 from spooled import damaged_message
+from tripost_domains.delivery.outcome import MAILBOX
 from tripost_domains.queue.model import Share
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.contracts.queue import DeliveryState
@@ -122,7 +123,33 @@ async def test_what_is_busy_in_this_process_is_left_alone(queue: QueueRepository
     one, other = claims_of(await queue.claim_due(NOW, LEASE, ALL))
     later = NOW + 2 * LEASE
     assert await claim(queue, later, Share(100, 100, busy_rows=frozenset({one.id, other.id}))) == []
-    assert await claim(queue, later, Share(100, 100, busy_hops=frozenset({one.next_hop}))) == [other.recipient.address]
+    assert await claim(queue, later, Share(100, 1, busy={one.next_hop: 1})) == [other.recipient.address]
+
+
+async def test_what_is_at_work_counts_in_a_next_hops_share(queue: QueueRepository) -> None:
+    for number in range(5):
+        await add(queue, a_deferral(f"user{number}@other.example"), a_deferral(f"x{number}@b.example", "b.example"))
+    claimed = await claim(queue, share=Share(at_most=100, per_hop=4, busy={"other.example": 3}))
+    assert sorted(each.partition("@")[2] for each in claimed) == ["b.example"] * 4 + ["other.example"]
+
+
+async def test_who_has_least_at_work_comes_first(queue: QueueRepository) -> None:
+    await add(queue, a_deferral("bob@busy.example", "busy.example", NOW - timedelta(hours=1)))
+    await add(queue, a_deferral("bob@idle.example", "idle.example"))
+    assert await claim(queue, share=Share(at_most=1, per_hop=4, busy={"busy.example": 3})) == ["bob@idle.example"]
+
+
+async def test_a_next_hop_that_is_stuck_gets_nothing_now(queue: QueueRepository) -> None:
+    await add(queue, a_deferral(), a_deferral("eve@third.example", "third.example"))
+    assert await claim(queue, share=replace(ALL, stuck=frozenset({"other.example"}))) == ["eve@third.example"]
+
+
+async def test_mailboxes_have_a_share_of_their_own(queue: QueueRepository) -> None:
+    for number in range(5):
+        await add(queue, a_deferral(f"user{number}@other.example"), a_deferral(f"x{number}@dest.example", MAILBOX))
+    claimed = await claim(queue, share=Share(at_most=2, per_hop=1, mailboxes=4, busy={MAILBOX: 1}))
+    assert sorted(each.partition("@")[2] for each in claimed) == ["dest.example"] * 3 + ["other.example"]
+    assert await claim(queue, share=Share(at_most=0, per_hop=1, mailboxes=1)) != []
 
 
 async def test_recipients_of_one_message_and_next_hop_come_together(queue: QueueRepository) -> None:

@@ -79,7 +79,12 @@ class DeliveryService:
         bouncer = Bouncer(spool, self._contents, history, events, hostname, clock)
         settlement = Settlement(queue, self._contents, bouncer, events, _backoff(settings), clock)
         room = Room(settings.messages_at_hand, settings.octets_at_hand)
-        pace = Pace(settings.queue_poll_seconds, settings.queue_concurrency, settings.relay_connections_per_hop)
+        pace = Pace(
+            settings.queue_poll_seconds,
+            settings.queue_concurrency,
+            settings.relay_connections_per_hop,
+            mailboxes=settings.queue_concurrency,
+        )
         lifetime = timedelta(seconds=settings.queue_lifetime_seconds)
         holding = Holding(queue, self._contents, events, lifetime, clock)
         attempt = FirstAttempt(dispatcher, settlement, holding, queue, history, self._contents, events, clock)

@@ -49,8 +49,13 @@ class DeliverySettings(BaseSettings):
     retry_first_seconds: float = Field(300, gt=0, description="Time before the second attempt; it doubles each time.")
     retry_cap_seconds: float = Field(7200, gt=0, description="Longest time between two attempts.")
     queue_lifetime_seconds: float = Field(432_000, gt=0, description="Age at which a message is given up (5 days).")
-    queue_poll_seconds: float = Field(1, gt=0, description="How often the deferred queue is looked at.")
-    queue_concurrency: int = Field(50, ge=1, description="Queued messages attempted at one time, at most.")
+    queue_poll_seconds: float = Field(1, gt=0, description="How often the whole deferred queue is looked at.")
+    queue_concurrency: int = Field(
+        50,
+        ge=1,
+        description="Queued messages for next hops attempted at one time, at most; deliveries to mailboxes have as much "
+        "room of their own.",
+    )
 
     @field_validator("relay_own_addresses", "relay_to_private", mode="before")
     @classmethod

@@ -54,8 +54,8 @@ class LaterAttempt:
         self._lease = lease
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by the message's id
 
-    async def make(self, claimed: ClaimedMessage, began_at: float) -> None:
-        """Attempt and settle; `began_at` (monotonic) is when the claim was asked for.
+    async def make(self, claimed: ClaimedMessage, began_at: float) -> bool:
+        """Attempt and settle; tells whether any of it has left the queue. `began_at` (monotonic): of the claim.
 
         A message's deliveries to several next hops are attempted side by side. Those that aliases replace by others
         take turns: two of them may lead to one address, and that address may have a delivery of its own. Replicas take
@@ -65,17 +65,15 @@ class LaterAttempt:
         if claimed.may_be_settled:
             claimed = await self._without_settled(claimed)
             if not claimed.claims:
-                return
+                return True
         todo = await self._plan(claimed)
         if todo is None:
-            return
+            return False
         if not todo.expansions:
-            await self._attempt(claimed, todo, began_at)
-            return
+            return await self._attempt(claimed, todo, began_at)
         async with self._turns.setdefault(claimed.message.id, asyncio.Lock()):
             todo = await self._plan(claimed, await self._settled_by_others(claimed))
-            if todo is not None:
-                await self._attempt(claimed, todo, began_at)
+            return todo is not None and await self._attempt(claimed, todo, began_at)
 
     async def _without_settled(self, claimed: ClaimedMessage) -> ClaimedMessage:
         """Delete the rows of deliveries that were made before a crash; their facts come before their deletion."""
@@ -116,7 +114,7 @@ class LaterAttempt:
             log.exception("claims could not be given back, they will run out", message_id=claimed.message.id)
         return None
 
-    async def _attempt(self, claimed: ClaimedMessage, todo: Plan, began_at: float) -> None:
+    async def _attempt(self, claimed: ClaimedMessage, todo: Plan, began_at: float) -> bool:
         message, claims = claimed.message, claimed.claims
         for expansion, left_out in todo.expansions:
             self._events.record(expanded_fact(message.id, expansion, left_out, self._clock.now()))
@@ -136,6 +134,7 @@ class LaterAttempt:
             deferred=len(found.deferred),
             failed=len(found.failed),
         )
+        return bool(found.done or found.failed)
 
 
 def _recipients(claimed: ClaimedMessage) -> list[str]:

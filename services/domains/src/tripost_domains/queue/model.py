@@ -1,9 +1,11 @@
 """The deferred queue's values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from tripost_domains.delivery.outcome import MAILBOX
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.mail.envelope import Recipient
@@ -69,16 +71,31 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How much may be claimed: in all, and of one next hop; not what is busy in this process already.
+    """How much may be claimed: for all next hops together, for one of them, and for mailboxes, which are apart.
 
+    `busy`: deliveries by next hop that are at work in this process, which count; `busy_rows`: which these are, and
+    those that are to be left alone. `stuck`: next hops that get nothing now.
     `takes_over`: also what others claimed and did not renew for one lease more than they had asked for.
     """
 
     at_most: int
     per_hop: int
-    busy_hops: frozenset[str] = frozenset()
+    mailboxes: int = 50
+    busy: Mapping[str, int] = field(default_factory=dict)
     busy_rows: frozenset[int] = frozenset()
+    stuck: frozenset[str] = frozenset()
     takes_over: bool = True
+
+    def room_for(self, next_hop: str) -> int:
+        """How many more deliveries the next hop may get."""
+        if next_hop in self.stuck:
+            return 0
+        return max(0, (self.mailboxes if next_hop == MAILBOX else self.per_hop) - self.busy.get(next_hop, 0))
+
+    @property
+    def without_room(self) -> frozenset[str]:
+        """The next hops that may get nothing."""
+        return frozenset(hop for hop in (*self.busy, *self.stuck, MAILBOX) if not self.room_for(hop))
 
 
 @dataclass(frozen=True, slots=True)

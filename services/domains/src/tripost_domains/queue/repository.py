@@ -11,10 +11,26 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import CTE, Insert, Select, and_, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    CTE,
+    CompoundSelect,
+    Insert,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from tripost_domains.delivery.outcome import MAILBOX
 from tripost_domains.queue.model import Claimed, Deferral, QueueState, Share, Unreadable
 from tripost_domains.queue.rows import (
     UNREADABLE,
@@ -203,9 +219,11 @@ class QueueRepository:
         turn = func.row_number().over(
             partition_by=QueuedDelivery.next_hop, order_by=(QueuedDelivery.next_attempt_at, QueuedDelivery.id)
         )
-        numbered = select(QueuedDelivery.id, QueuedDelivery.next_attempt_at, turn.label("turn")).where(due)
-        if share.busy_hops:
-            numbered = numbered.where(QueuedDelivery.next_hop.not_in(share.busy_hops))
+        numbered = select(
+            QueuedDelivery.id, QueuedDelivery.next_hop, QueuedDelivery.next_attempt_at, turn.label("turn")
+        ).where(due)
+        if share.without_room:
+            numbered = numbered.where(QueuedDelivery.next_hop.not_in(share.without_room))
         if share.busy_rows:
             numbered = numbered.where(QueuedDelivery.id.not_in(share.busy_rows))
         chosen = self._locked(_fairest(numbered.cte("numbered"), share), due)
@@ -217,7 +235,7 @@ class QueueRepository:
             .execution_options(synchronize_session=False)
         )
 
-    def _locked(self, ids: Select[Any], due: Any) -> Select[Any]:
+    def _locked(self, ids: Any, due: Any) -> Any:
         if self._engine.dialect.name != "postgresql":
             return ids
         locked = select(QueuedDelivery.id).where(QueuedDelivery.id.in_(ids), due)
@@ -259,13 +277,23 @@ class QueueRepository:
         return sqlite.insert(table).on_conflict_do_nothing()
 
 
-def _fairest(numbered: CTE, share: Share) -> Select[Any]:
-    return (
+def _fairest(numbered: CTE, share: Share) -> CompoundSelect[Any]:
+    """Take from next hops by turns, those first that have least at work; mailboxes stand in no next hop's way."""
+    to_hops = (
         select(numbered.c.id)
-        .where(numbered.c.turn <= share.per_hop)
-        .order_by(numbered.c.turn, numbered.c.next_attempt_at)
+        .where(numbered.c.next_hop != MAILBOX)
+        .where(numbered.c.turn + _busy(numbered.c.next_hop, share) <= share.per_hop)
+        .order_by(numbered.c.turn + _busy(numbered.c.next_hop, share), numbered.c.next_attempt_at)
         .limit(share.at_most)
     )
+    to_mailboxes = select(numbered.c.id).where(
+        numbered.c.next_hop == MAILBOX, numbered.c.turn <= share.room_for(MAILBOX)
+    )
+    return union_all(select(to_hops.subquery().c.id), to_mailboxes)
+
+
+def _busy(next_hop: Any, share: Share) -> Any:
+    return case(dict(share.busy), value=next_hop, else_=0) if share.busy else literal(0)
 
 
 async def _hold(connection: AsyncConnection, unreadable: Sequence[Unreadable]) -> None:

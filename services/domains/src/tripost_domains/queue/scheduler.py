@@ -17,9 +17,11 @@ import structlog
 from tripost_domains.delivery import metrics
 from tripost_domains.delivery.contents import Contents
 from tripost_domains.delivery.facts import unreadable_fact
+from tripost_domains.delivery.outcome import MAILBOX
 from tripost_domains.delivery.patience import every, until_done
 from tripost_domains.queue.later_attempt import LaterAttempt
 from tripost_domains.queue.model import ClaimedMessage, Share, Unreadable
+from tripost_domains.queue.momentum import Momentum
 from tripost_domains.queue.repository import QueueRepository
 from tripost_domains.queue.rows import UNREADABLE
 from tripost_shared.clock import Clock
@@ -41,15 +43,25 @@ MAX_ASIDE: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often to look, how many messages to attempt at one time, and how many deliveries to one next hop."""
+    """How often to look at the whole queue, and how much to attempt at one time.
+
+    `concurrency`: messages for next hops; `per_hop`: deliveries to one of them; `mailboxes`: deliveries to mailboxes,
+    which stand apart from both. `gather_seconds`: attempts that end so close together make room for one look.
+    """
 
     poll_seconds: float = 1.0
     concurrency: int = 50
     per_hop: int = 20
+    mailboxes: int = 50
+    gather_seconds: float = 0.02
 
 
 class Scheduler:
-    """Looks for due deliveries every second or so, which is also how soon an operator's "retry now" works."""
+    """Looks for due deliveries every second or so, which is also how soon an operator's "retry now" works.
+
+    Where more is due than may be attempted at one time, it looks again as soon as attempts end, but only for next hops
+    that take something (`Momentum`).
+    """
 
     def __init__(
         self,
@@ -67,6 +79,8 @@ class Scheduler:
         self._clock = clock
         self._pace = pace
         self._working: dict[asyncio.Task[None], ClaimedMessage] = {}
+        self._momentum = Momentum()
+        self._has_room = asyncio.Event()  # for what may be due
         self._aside: dict[int, float] = {}  # rows, and until when
         self._loops: list[asyncio.Task[None]] = []
         self._sees_database_since: float | None = None
@@ -108,47 +122,66 @@ class Scheduler:
     async def _look(self) -> None:
         pause = self._pace.poll_seconds
         while True:
-            try:
-                is_full = await self.claim()
-                pause = self._pace.poll_seconds
-            except DatabaseUnavailable as error:
-                log.warning("queue cannot be read", because=str(error), again_in_seconds=pause)
-                is_full = False
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-            except Exception:  # an entrance: nothing deferred would be attempted any more
-                log.exception("queue could not be looked at")
-                is_full = False
-            if is_full and self._working:
-                await asyncio.wait(self._working, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-            else:
-                await asyncio.sleep(pause)
+            self._momentum.begin()
+            is_there = await self._seen(pause)
+            pause = self._pace.poll_seconds if is_there else min(pause * 2, LONGEST_PAUSE_SECONDS)
+            await self._go_on(pause)
 
-    async def claim(self) -> bool:
-        """Claim what is due and begin to attempt it; tells whether there may be more. Raises DatabaseUnavailable."""
-        room = self._pace.concurrency - len(self._working)
-        if room <= 0:
-            return True
-        busy = Counter(claim.next_hop for claimed in self._working.values() for claim in claimed.claims)
+    async def _go_on(self, seconds: float) -> None:
+        """For so long, look again whenever attempts have made room."""
+        now = asyncio.get_running_loop().time
+        until = now() + seconds
+        while now() < until:
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._has_room.wait()
+            except TimeoutError:
+                return
+            await asyncio.sleep(self._pace.gather_seconds)
+            self._has_room.clear()
+            if not await self._seen(seconds):
+                await asyncio.sleep(until - now())
+
+    async def _seen(self, pause: float) -> bool:
+        """Look once; False: the database does not answer."""
+        try:
+            await self.claim()
+        except DatabaseUnavailable as error:
+            log.warning("queue cannot be read", because=str(error), again_in_seconds=pause)
+            return False
+        except Exception:  # an entrance: nothing deferred would be attempted any more
+            log.exception("queue could not be looked at")
+        return True
+
+    async def claim(self) -> None:
+        """Claim what is due and begin to attempt it. Raises DatabaseUnavailable."""
         began_at = self._clock.monotonic()
         seen_since, self._sees_database_since = self._sees_database_since, None
-        share = Share(
-            at_most=room,
-            per_hop=self._pace.per_hop,
-            busy_hops=frozenset(hop for hop, count in busy.items() if count >= self._pace.per_hop),
-            busy_rows=self._busy_rows() | self._rows_aside(),
-            takes_over=seen_since is not None and began_at - seen_since >= LEASE.total_seconds(),
-        )
+        share = self._share(takes_over=seen_since is not None and began_at - seen_since >= LEASE.total_seconds())
         if not self._is_heir:  # before the first claim: a container's processes all have number 1
             await self._queue.give_back(self._clock.now())
             self._is_heir = True
         claimed = await self._queue.claim_due(self._clock.now(), LEASE, share)
         self._sees_database_since = began_at if seen_since is None else seen_since
         self._tell_unreadable(claimed.unreadable)
+        self._momentum.looked(share, [claim for each in claimed.messages for claim in each.claims])
         for each in claimed.messages:
             task = asyncio.create_task(self._work(each, began_at))
             self._working[task] = each
             task.add_done_callback(self._forget)
-        return sum(len(each.claims) for each in claimed.messages) >= room
+
+    def _share(self, *, takes_over: bool) -> Share:
+        """Say for what there is room."""
+        hops = [claimed.claims[0].next_hop for claimed in self._working.values()]
+        return Share(
+            at_most=max(0, self._pace.concurrency - sum(hop != MAILBOX for hop in hops)),
+            per_hop=self._pace.per_hop,
+            mailboxes=self._pace.mailboxes,
+            busy=Counter(claim.next_hop for claimed in self._working.values() for claim in claimed.claims),
+            busy_rows=self._busy_rows() | self._rows_aside(),
+            stuck=self._momentum.stuck,
+            takes_over=takes_over,
+        )
 
     def _tell_unreadable(self, held: Sequence[Unreadable]) -> None:
         now = self._clock.now()
@@ -160,11 +193,14 @@ class Scheduler:
         del self._working[task]
 
     async def _work(self, claimed: ClaimedMessage, began_at: float) -> None:
+        got_on = False
         try:
-            await self._attempt.make(claimed, began_at)
+            got_on = await self._attempt.make(claimed, began_at)
         except Exception:  # an entrance: a message that breaks us must harm no other, nor be delivered again and again
             log.exception("queued message broke the scheduler", message_id=claimed.message.id)
             self._set_aside(claimed)
+        if self._momentum.ended(claimed.claims[0].next_hop, got_on=got_on):
+            self._has_room.set()
 
     def _set_aside(self, claimed: ClaimedMessage) -> None:
         """Leave deliveries alone for a while that may have been made and could not be settled: repeating is worse."""
