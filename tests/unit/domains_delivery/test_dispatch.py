@@ -1,7 +1,9 @@
-"""How much of one message goes on at one time."""
+"""How much of one message goes on at one time, and that no recipient is refused from memory."""
 
 import asyncio
 from collections.abc import Sequence
+
+import pytest
 
 from delivery_world import make_message
 from tripost_domains.adapters.memory_directory import MemoryDirectoryRecords
@@ -12,6 +14,8 @@ from tripost_domains.directory.model import MailboxDestination, NextHop
 from tripost_domains.directory.service import Directory
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.mail.envelope import Recipient
+from tripost_shared.mail.failures import TransientFailure
 
 MANY = [f"user{number}@dest.example" for number in range(3 * MAILBOXES_AT_ONCE)]
 
@@ -66,3 +70,42 @@ async def test_a_message_for_many_mailboxes_takes_so_many_turns_and_no_more(cloc
     assert agents.most_at_mailboxes == MAILBOXES_AT_ONCE
     assert sorted(each.recipient.address for each in attempted) == sorted([*MANY, "bob@other.example"])
     assert {each.outcome.result for each in attempted} == {Result.DELIVERED}
+
+
+class Replica:
+    """A replica that no change of the directory has reached since it was asked for `recipients` in vain."""
+
+    def __init__(self, clock: FrozenClock, *lines: str) -> None:
+        self.records = MemoryDirectoryRecords("domain dest.example", *lines)
+        self.directory = Directory(self.records, clock, CacheLimits())
+        agents = HeldAgents()
+        self.dispatcher = Dispatcher(self.directory, agents, agents)
+
+    async def mailboxes(self, recipient: str) -> list[str]:
+        todo = await self.dispatcher.plan([Recipient(recipient)])
+        assert todo.refused == []
+        return [mailbox.address for _, mailbox in todo.mailboxes]
+
+
+async def test_a_mailbox_that_was_made_since_the_directory_was_asked_gets_its_mail(clock: FrozenClock) -> None:
+    """Edge asked another replica, which had heard of the change before us."""
+    replica = Replica(clock)
+    await replica.directory.resolve("new@dest.example")
+    replica.records.add("mailbox new@dest.example")
+    assert await replica.mailboxes("new@dest.example") == ["new@dest.example"]
+
+
+async def test_an_alias_leaves_out_no_mailbox_that_was_made_since(clock: FrozenClock) -> None:
+    replica = Replica(clock, "mailbox ann@dest.example", "alias all@dest.example ann@dest.example new@dest.example")
+    await replica.directory.resolve("all@dest.example")
+    replica.records.add("mailbox new@dest.example")
+    assert await replica.mailboxes("all@dest.example") == ["ann@dest.example", "new@dest.example"]
+
+
+async def test_a_recipient_who_is_unknown_waits_while_the_database_is_away(clock: FrozenClock) -> None:
+    """What is remembered may be too old to refuse a message that was taken."""
+    replica = Replica(clock)
+    await replica.directory.resolve("new@dest.example")
+    replica.records.is_away = True
+    with pytest.raises(TransientFailure):
+        await replica.dispatcher.plan([Recipient("new@dest.example")])

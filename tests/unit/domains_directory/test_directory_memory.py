@@ -131,6 +131,18 @@ async def test_a_reading_that_began_before_a_change_is_not_taken_for_fresh(given
     assert given.records.loads == 2
 
 
+async def test_an_answer_that_is_asked_for_afresh_is_read_anew_and_remembered(given: Given) -> None:
+    """By a reading of its own: one that is under way may have begun too early."""
+    under_way = asyncio.create_task(given.kind("new@dest.example"))
+    await asyncio.sleep(0)
+    given.records.add("mailbox new@dest.example")
+    assert (await given.directory.resolve("new@dest.example", afresh=True)).kind is RecipientKind.LOCAL
+    await under_way
+    given.records.is_away = True
+    with pytest.raises(TransientFailure):
+        await given.directory.resolve("new@dest.example", afresh=True)
+
+
 async def test_a_sender_is_remembered_but_never_over_a_change(given: Given) -> None:
     ann = Address.parse("ann@dest.example")
     await given.directory.sender(ann)

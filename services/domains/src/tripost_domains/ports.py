@@ -38,8 +38,11 @@ class DirectoryRecords(Protocol):
 class RecipientResolver(Protocol):
     """What delivery asks of the directory."""
 
-    async def resolve(self, recipient: str) -> Resolution:
-        """Say where a recipient's address leads; raises TransientFailure when that cannot be known now."""
+    async def resolve(self, recipient: str, *, afresh: bool = False) -> Resolution:
+        """Say where a recipient's address leads; raises TransientFailure when that cannot be known now.
+
+        `afresh`: nothing that is remembered from before the call counts.
+        """
         ...
 
 

@@ -12,7 +12,7 @@ from tripost_domains.delivery.early_word import EarlyWord
 from tripost_domains.delivery.metrics import count_delivery
 from tripost_domains.delivery.outcome import MAILBOX, Attempted, Outcome, Trial, deferred
 from tripost_domains.delivery.plan import Plan, Target, hop_name, plan
-from tripost_domains.directory.model import MailboxDestination, NextHop
+from tripost_domains.directory.model import MailboxDestination, NextHop, Resolution
 from tripost_domains.ports import RecipientResolver
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.mail.envelope import Recipient
@@ -57,7 +57,14 @@ class Dispatcher:
 
     async def plan(self, recipients: Sequence[Recipient], settled: Collection[str] = ()) -> Plan:
         """Ask where the recipients lead; raises TransientFailure when the directory cannot be read now."""
-        return plan([(each, await self._directory.resolve(each.address)) for each in recipients], settled)
+        return plan([(each, await self._resolve(each.address)) for each in recipients], settled)
+
+    async def _resolve(self, recipient: str) -> Resolution:
+        """Take no denial from memory: edge may have asked another replica, which a change had reached before us."""
+        remembered = await self._directory.resolve(recipient)
+        if remembered.destinations and not remembered.dead_ends:
+            return remembered
+        return await self._directory.resolve(recipient, afresh=True)
 
     async def attempt(
         self, message: SpooledMessage, todo: Plan, trial: Trial, note: Callable[[Sequence[Attempted]], None]

@@ -17,7 +17,7 @@ from tripost_domains.directory.model import (
     Resolution,
     SenderRecord,
 )
-from tripost_domains.directory.resolution import Missing, Records, Rules, resolve
+from tripost_domains.directory.resolution import Records, Rules, resolve
 from tripost_domains.ports import DirectoryRecords, DirectoryUnavailable
 from tripost_shared.clock import Clock
 from tripost_shared.contracts.domains import RecipientKind
@@ -70,8 +70,11 @@ class Directory:
         for cache in (self._domains, self._local_parts, self._senders):
             cache.expire()
 
-    async def resolve(self, recipient: str) -> Resolution:
-        """Say where a recipient's address (as given at RCPT) leads; raises TransientFailure."""
+    async def resolve(self, recipient: str, *, afresh: bool = False) -> Resolution:
+        """Say where a recipient's address (as given at RCPT) leads; raises TransientFailure.
+
+        `afresh`: as the database has it from now on, nothing being remembered.
+        """
         try:
             address = parse_path(recipient)
         except InvalidAddress as error:
@@ -79,15 +82,15 @@ class Directory:
         if address is None:
             return Resolution(RecipientKind.UNKNOWN, because="no mail address: empty")
         if not address.domain:
-            return await self._resolve_ours(address)
-        resolution = await self._resolve(address, Rules(postmaster=self._postmaster))
+            return await self._resolve_ours(address, afresh=afresh)
+        resolution = await self._resolve(address, Rules(postmaster=self._postmaster), afresh=afresh)
         if resolution.kind in NOBODYS and self._is_at_our_name(address):
-            return await self._resolve_ours(address)
+            return await self._resolve_ours(address, afresh=afresh)
         return resolution
 
     async def resolve_aliases(self, address: Address) -> Resolution:
         """As `resolve`, but without catch-alls and reserved names; raises TransientFailure."""
-        return await self._resolve(address, Rules(aliases_only=True))
+        return await self._resolve(address, Rules(aliases_only=True), afresh=False)
 
     async def sender(self, mailbox: Address) -> SenderRecord | None:
         """Give what a mailbox may send as besides its own address; None: no such mailbox. Raises TransientFailure."""
@@ -112,12 +115,12 @@ class Directory:
     def _is_at_our_name(self, address: Address) -> bool:
         return address.domain == self._hostname and candidates(address.local_part)[-1] in AT_OUR_NAME
 
-    async def _resolve_ours(self, address: Address) -> Resolution:
+    async def _resolve_ours(self, address: Address, *, afresh: bool) -> Resolution:
         """Say where mail for us as a host leads: to our postmaster, and taken from anyone, wherever that is."""
         postmaster = await self._postmaster_of_ours()
         if postmaster is None:
             return Resolution(RecipientKind.UNKNOWN, because="there is no domain whose postmaster it could be")
-        resolution = await self._resolve(postmaster, Rules(postmaster=self._postmaster))
+        resolution = await self._resolve(postmaster, Rules(postmaster=self._postmaster), afresh=afresh)
         if not resolution.destinations:
             return resolution
         led = Expansion(address.key, ExpansionKind.POSTMASTER, (str(postmaster),))
@@ -133,27 +136,23 @@ class Directory:
             raise TransientFailure(because=f"directory: {failure}") from failure
         return Address("postmaster", domain) if domain else None
 
-    async def _resolve(self, address: Address, rules: Rules) -> Resolution:
+    async def _resolve(self, address: Address, rules: Rules, *, afresh: bool) -> Resolution:
         records = Records()
         while True:
             outcome = resolve(address, records, rules)
             if isinstance(outcome, Resolution):
                 return outcome
-            await self._fill(records, outcome)
+            for domain, local_parts in outcome.local_parts.items():
+                if afresh or not self._remembered(records, domain, local_parts, is_fresh=True):
+                    await self._read(records, domain, local_parts, afresh=afresh)
 
-    async def _fill(self, records: Records, missing: Missing) -> None:
-        for domain, local_parts in missing.local_parts.items():
-            if not self._remembered(records, domain, local_parts, is_fresh=True):
-                await self._read(records, domain, local_parts)
-
-    async def _read(self, records: Records, domain: str, local_parts: frozenset[str]) -> None:
+    async def _read(self, records: Records, domain: str, local_parts: frozenset[str], *, afresh: bool) -> None:
         generation = self._domains.generation
+        key = (generation, domain, local_parts, object() if afresh else None)  # one under way may be too old already
         try:
-            record, found = await self._once(
-                (generation, domain, local_parts), lambda: self._records.load(domain, local_parts)
-            )
+            record, found = await self._once(key, lambda: self._records.load(domain, local_parts))
         except DirectoryUnavailable as failure:
-            if not self._remembered(records, domain, local_parts, is_fresh=False):
+            if afresh or not self._remembered(records, domain, local_parts, is_fresh=False):
                 raise TransientFailure(because=f"directory: {failure}") from failure
             log.debug("directory answers from memory", domain=domain, because=str(failure))
             return
