@@ -206,6 +206,23 @@ async def test_facts_of_a_killed_reader_come_soon_where_the_consumer_was_made_to
     await reader.close()
 
 
+async def test_facts_that_the_stream_keeps_although_they_are_done_with_are_not_waited_for(link: NatsLink) -> None:
+    """A stream that met a full disk does; to it they are never gone. Here it keeps them since it is no work queue."""
+    await jetstream.call(link, "STREAM.DELETE.EVENTS")
+    kept = {"name": "EVENTS", "subjects": [f"{EVENTS_SUBJECT}.*"], "retention": "limits"}
+    await jetstream.call(link, "STREAM.CREATE.EVENTS", kept)
+    event_log, reader = JetStreamEventLog(link, "edge"), JetStreamEventReader(link)
+    event_log.record(FACT)
+    await event_log.flush()
+    assert not await reader.wait_until_done(NOT_LONG)
+    (batch,) = await reader.fetch(1, WAIT)
+    await batch.done()
+    assert await reader.wait_until_done(WAIT)
+    assert await messages_in(link, "EVENTS") == 1
+    await reader.close()
+    await event_log.close()
+
+
 async def test_large_facts_travel_in_several_batches(link: NatsLink) -> None:
     event_log, reader = JetStreamEventLog(link, "edge"), JetStreamEventReader(link)
     at = datetime(2026, 1, 1, tzinfo=UTC)

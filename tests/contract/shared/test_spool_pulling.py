@@ -71,7 +71,7 @@ async def test_a_reader_holds_about_as_many_messages_as_are_wanted_whatever_bund
 async def test_what_nobody_asks_for_goes_to_another_reader(
     link: NatsLink, other_link: NatsLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that is full, or waits for a database, would keep it for half a minute."""
+    """One that is full, or waits for a database, would keep it for a while."""
     monkeypatch.setattr(pull, "TEND_SECONDS", 0.05)
     one, two = JetStreamSpoolReader(link, PARTITIONS), JetStreamSpoolReader(other_link, PARTITIONS)
     await publish_bundles(link, 3)

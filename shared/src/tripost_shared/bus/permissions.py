@@ -31,6 +31,7 @@ _GREYLIST_KEYS: Final = "$KV.GREYLIST.>"
 _CONTENT_STREAM: Final = "OBJ_CONTENT"
 _CONTENT_PARTS: Final = "$O.CONTENT.>"
 _EVENTS_STREAM: Final = "EVENTS"
+_EVENTS_READER: Final = "tracking"
 _STATE: Final = "$JS.API.STREAM.INFO.*"
 _PROVISION: Final = ("$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*")
 
@@ -47,7 +48,8 @@ class Permissions:
 def permissions() -> Mapping[str, Permissions]:
     """Give the permissions of each service, by the name of its NATS user."""
     trim = (*(f"$JS.API.STREAM.PURGE.{stream}" for stream in _SPOOL_STREAMS), *_PARKED)
-    take = (*_take(_SPOOL_STREAMS, _SPOOL_READER), *_take([_EVENTS_STREAM], "tracking"))
+    facts = (*_take([_EVENTS_STREAM], _EVENTS_READER), f"$JS.API.CONSUMER.INFO.{_EVENTS_STREAM}.{_EVENTS_READER}")
+    take = (*_take(_SPOOL_STREAMS, _SPOOL_READER), *facts)
     store = (*_read(_CONTENT_STREAM), _CONTENT_PARTS, f"$JS.API.STREAM.PURGE.{_CONTENT_STREAM}")
     return {
         "edge": Permissions(

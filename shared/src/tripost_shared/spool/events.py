@@ -242,26 +242,27 @@ class JetStreamEventReader:
             del self._at_hand[next(iter(self._at_hand))]
 
     async def wait_until_done(self, within: timedelta) -> bool:
-        """Wait until all that is in the log now is done with; False: not in that time, or NATS does not answer.
-
-        A work queue drops what is acknowledged, so its first sequence number is that of the oldest fact not done with.
-        """
+        """Wait until all that is in the log now is done with; False: not in that time, or NATS does not answer."""
         newest: int | None = None
         try:
             async with asyncio.timeout(within.total_seconds()):
                 while True:
                     try:
-                        info = await jetstream.call(self._link, f"STREAM.INFO.{EVENTS_STREAM}")
+                        if newest is None:
+                            newest = await jetstream.last_sequence(self._link, EVENTS_STREAM)
+                        if not newest or await self._is_done_up_to(newest):
+                            return True
                     except (JetStreamRefused, JetStreamUnavailable) as error:
                         log.debug("event log does not tell how far it is read", because=str(error))
-                    else:
-                        state = info["state"]
-                        newest = state["last_seq"] if newest is None else newest
-                        if not state["messages"] or state["first_seq"] > newest:
-                            return True
                     await asyncio.sleep(LOOK_AGAIN_SECONDS)
         except TimeoutError:
             return False
+
+    async def _is_done_up_to(self, sequence: int) -> bool:
+        """Ask the consumer, not the stream, which may keep what is done with: after a full disk, say."""
+        info = await jetstream.call(self._link, f"CONSUMER.INFO.{EVENTS_STREAM}.{DURABLE}")
+        is_idle: bool = info["num_pending"] == info["num_ack_pending"] == 0
+        return is_idle or info["ack_floor"]["stream_seq"] >= sequence
 
     async def close(self) -> None:
         """Take no more; what is not done with goes to another replica at once: until then nobody can look it up."""

@@ -265,7 +265,7 @@ class JetStreamSpoolDelivery:
         self._parcel.done()
 
     async def keep_alive(self) -> None:
-        """Begin the 30 s anew in which nobody else gets it."""
+        """Begin the time anew in which nobody else gets it."""
         self._parcel.keep_alive()
 
     async def put_back(self, delay: timedelta) -> None:

@@ -16,7 +16,7 @@ from tripost_shared.spool.port import SpoolUnavailable
 
 log = structlog.get_logger()
 
-ACK_WAIT_SECONDS: Final = 30
+ACK_WAIT_SECONDS: Final = 15  # what a killed reader had comes again after this; a living one is heard every five
 TEND_SECONDS: Final = 5.0  # how often the server hears of what waits in the buffer
 FRESH_SECONDS: Final = 5.0  # of a message that is handed out later, the server hears once more
 LOOK_AGAIN_SECONDS: Final = 1.0

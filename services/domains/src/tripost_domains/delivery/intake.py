@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 FETCH_AT_MOST: Final = 64
 FETCH_WAIT: Final = timedelta(seconds=1)
-KEEP_ALIVE_EVERY: Final = timedelta(seconds=5)  # SPOOL gives a message to somebody else after 30 s of silence
+KEEP_ALIVE_EVERY: Final = timedelta(seconds=5)  # SPOOL gives a message to somebody else after 15 s of silence
 LAST_FLUSH_WITHIN: Final = timedelta(seconds=2)
 AFTER_BREAKAGE: Final = timedelta(seconds=30)
 MAX_BROKEN: Final = 10_000
@@ -166,7 +166,7 @@ class Intake:
     async def _put_back(self, held: Held, delay: timedelta) -> None:
         try:
             await held.delivery.put_back(delay)
-        except Exception as error:  # whatever it is: SPOOL gives the message again once it has not heard of it for 30 s
+        except Exception as error:  # whatever it is: SPOOL gives the message again once it has not heard of it for 15 s
             log.warning("message will come again by itself", message_id=held.message.id, because=str(error))
 
     def _release(self, held: Held) -> None:
