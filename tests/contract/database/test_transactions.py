@@ -217,3 +217,20 @@ async def test_times_come_back_in_utc(database: AsyncEngine) -> None:
     async with writing(database) as connection:
         await connection.execute(insert(Domain).values(name="dest.example", created_at=NOW))
         assert (await connection.execute(select(func.max(Domain.created_at)))).scalar_one() == NOW
+
+
+async def test_a_file_that_could_not_be_written_for_a_while_is_written_again(tmp_path: Path) -> None:
+    """A connection that was opened meanwhile stays read-only for good; `query_only` makes one such."""
+    engine = open_engine(f"sqlite+aiosqlite:///{tmp_path}/db.sqlite")
+    async with writing(engine) as connection:
+        await connection.execute(text("CREATE TABLE seen (n INTEGER)"))
+    async with reading(engine) as connection:
+        await connection.execute(text("PRAGMA query_only=ON"))
+    with pytest.raises(DatabaseUnavailable, match="readonly"):
+        async with writing(engine) as connection:
+            await connection.execute(text("INSERT INTO seen VALUES (1)"))
+    async with writing(engine) as connection:
+        await connection.execute(text("INSERT INTO seen VALUES (2)"))
+    async with reading(engine) as connection:
+        assert (await connection.execute(text("SELECT n FROM seen"))).scalars().all() == [2]
+    await engine.dispose()

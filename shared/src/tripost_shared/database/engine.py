@@ -1,11 +1,12 @@
 """The engine: PostgreSQL (asyncpg) in production, SQLite (aiosqlite, WAL) embedded."""
 
+import sqlite3
 from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import URL, Connection, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -17,6 +18,8 @@ STATEMENT_WITHIN: Final = timedelta(seconds=15)
 LOCK_WITHIN: Final = timedelta(seconds=10)
 
 _READ_ONLY: Final = "tripost_read_only"
+_PRIMARY: Final = 0xFF  # of SQLite's result codes; the rest of an extended one says more of it
+_STICKS: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 
 
 def open_engine(url: str) -> AsyncEngine:
@@ -84,6 +87,7 @@ def _open_sqlite(url: URL) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "connect", _set_pragmas)
     event.listen(engine.sync_engine, "begin", _begin)
+    event.listen(engine.sync_engine, "handle_error", _give_up_connections)
     return engine
 
 
@@ -92,6 +96,13 @@ def _set_pragmas(connection: Any, _record: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "journal_size_limit=67108864"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _give_up_connections(context: ExceptionContext) -> None:
+    """Have all connections made anew: what was in their way when they were opened stays so for them alone."""
+    code = getattr(context.original_exception, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    if code & _PRIMARY in _STICKS:
+        context.is_disconnect = True
 
 
 def _begin(connection: Connection) -> None:
