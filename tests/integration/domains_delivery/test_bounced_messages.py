@@ -103,7 +103,8 @@ async def test_what_expires_in_the_queue_is_bounced_once(delivery: Delivery) -> 
     await until_queued(delivery)
     text = delivery.files("sender.example/ann")[0].read_text()
     assert "Status: 5.4.7" in text
-    assert "450 4.2.1 Busy" in text
+    assert "Diagnostic-Code: smtp; 450 4.2.1 Busy" in text
+    assert delivery.event(Fact.FAILED).detail == "expired; last reply: 450 4.2.1 Busy"
     assert [fact for fact, _ in delivery.facts()].count(Fact.BOUNCED) == 1
 
 

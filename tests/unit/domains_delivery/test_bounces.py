@@ -82,6 +82,33 @@ def test_each_recipient_has_a_group_with_the_remote_reply() -> None:
     assert eve["Status"] == "5.4.7"
 
 
+GIVEN_UP = SmtpReply(550, "5.4.7", "Not delivered since 2026-01-01 12:00 UTC, given up")
+
+
+def test_what_expired_quotes_the_host_with_its_own_words_only() -> None:
+    """RFC 3464 §2.3.6: the actual diagnostic code; that we have given up is ours to say."""
+    expired = FailedRecipient(
+        "bob@dest.example", "", GIVEN_UP, "mx.dest.example", NOW, SmtpReply(452, "4.2.2", "Mailbox full")
+    )
+    message = parsed(a_report(expired))
+    _, bob = status_groups(message)
+    assert bob["Status"] == "5.4.7"
+    assert bob["Remote-MTA"] == "dns; mx.dest.example"
+    assert bob["Diagnostic-Code"] == "smtp; 452 4.2.2 Mailbox full"
+    text = next(message.iter_parts()).get_content()
+    assert "the reason: 550 5.4.7 Not delivered since 2026-01-01 12:00 UTC, given up\r\n" in text
+    assert "mx.dest.example said: 452 4.2.2 Mailbox full\r\n" in text
+
+
+def test_what_expired_by_our_own_words_names_no_host() -> None:
+    expired = FailedRecipient("bob@dest.example", "", GIVEN_UP, "", NOW, SmtpReply(451, "4.4.1", "No host answers"))
+    message = parsed(a_report(expired))
+    _, bob = status_groups(message)
+    assert (bob["Status"], bob["Remote-MTA"]) == ("5.4.7", None)
+    assert bob["Diagnostic-Code"] == "x-tripost; 451 4.4.1 No host answers"
+    assert "the last attempt: 451 4.4.1 No host answers\r\n" in next(message.iter_parts()).get_content()
+
+
 def test_a_reply_without_enhanced_code_has_its_class_for_status() -> None:
     _, bob = status_groups(parsed(a_report(a_failure(reply=SmtpReply(554, "", "No")))))
     assert bob["Status"] == "5.0.0"

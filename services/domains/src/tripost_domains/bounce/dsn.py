@@ -6,7 +6,7 @@ all parts are plain ASCII on the wire, so nothing can begin a field or a part of
 
 import quopri
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -29,7 +29,9 @@ _MAX_WORD: Final = 900  # an address needs less; the delivery-status must do wit
 class FailedRecipient:
     """A recipient that the DSN is about.
 
-    `original` is ORCPT, decoded ("rfc822;ann@dest.example", or ""). `remote_mta` is the host whose reply it is, or "".
+    `original` is ORCPT, decoded ("rfc822;ann@dest.example", or ""). `last_reply` is what the last attempt ended with,
+    where `reply` is our word that there is no further one. `remote_mta` is the host that said what the attempt ended
+    with, or "": we did.
     """
 
     address: str
@@ -37,6 +39,12 @@ class FailedRecipient:
     reply: SmtpReply
     remote_mta: str
     attempted_at: datetime
+    last_reply: SmtpReply | None = None
+
+    @property
+    def end(self) -> SmtpReply:
+        """What the last attempt ended with."""
+        return self.last_reply or self.reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +121,23 @@ def _explanation(report: Report) -> bytes:
         "",
     ]
     for failure in report.failures:
-        who = f"{failure.remote_mta} said" if failure.remote_mta else "the reason"
         lines.append(f"  <{printable(failure.address)}>")
-        lines.append(f"    {printable(who)}: {printable(str(failure.reply))[:MAX_DIAGNOSTIC]}")
+        lines += (f"    {printable(who)}: {printable(str(reply))[:MAX_DIAGNOSTIC]}" for who, reply in _reasons(failure))
         lines.append("")
     lines += [
         "The technical details and the header of your message follow. If you ask your postmaster for",
         f"help, name this id: {printable(report.message_id)}",
     ]
     return ("\r\n".join(lines) + "\r\n").encode()
+
+
+def _reasons(failure: FailedRecipient) -> Iterator[tuple[str, SmtpReply]]:
+    """Give what has led to the failure, and who said it."""
+    if failure.last_reply is not None:
+        yield "the reason", failure.reply
+        yield f"{failure.remote_mta} said" if failure.remote_mta else "the last attempt", failure.last_reply
+    else:
+        yield f"{failure.remote_mta} said" if failure.remote_mta else "the reason", failure.reply
 
 
 def _delivery_status(report: Report) -> bytes:
@@ -169,8 +185,9 @@ def mta_name(host: str) -> str:
 
 
 def _diagnostic(failure: FailedRecipient) -> str:
+    """Write what the attempt ended with: as `smtp` only what the remote host said itself (RFC 3464 §2.3.6)."""
     kind = "smtp" if failure.remote_mta else "x-tripost"
-    return f"{kind}; {_ascii(str(failure.reply))[:MAX_DIAGNOSTIC]}"
+    return f"{kind}; {_ascii(str(failure.end))[:MAX_DIAGNOSTIC]}"
 
 
 def _escaped(address: str) -> str:

@@ -131,6 +131,7 @@ class Bouncer:
                     failure.outcome.reply,
                     failure.outcome.remote_mta,
                     now,
+                    failure.outcome.last_reply,
                 )
                 for failure in failures
             ],

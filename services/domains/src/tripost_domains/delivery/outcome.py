@@ -25,8 +25,10 @@ class Outcome:
     """The end of one attempt for one recipient.
 
     `host` names the host that was talked to, such as `mx.dest.example[192.0.2.1]:25`, or MAILBOX, or nothing.
-    `remote_mta` is the name of the host whose reply `reply` is; "" when the words are ours. `was_tried` is False when
-    the attempt was put off before it began, so that it does not count. `detail` is for the trace.
+    `last_reply` is what the last attempt ended with, where `reply` is our word that there is no further one. The reply
+    of the two that the attempt ended with is that of `remote_mta`, a host's name; "" when the words are ours.
+    `was_tried` is False when the attempt was put off before it began, so that it does not count. `detail` is for the
+    trace.
     """
 
     result: Result
@@ -35,6 +37,7 @@ class Outcome:
     remote_mta: str = ""
     detail: str = ""
     was_tried: bool = True
+    last_reply: SmtpReply | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +86,6 @@ def failed(enhanced: str, text: str, host: str = "", detail: str = "") -> Outcom
 
 def expired(last: Outcome, received_at: datetime) -> Outcome:
     """Give up after a deferral, since the message's time in the queue is over."""
-    text = f"Not delivered since {received_at:%Y-%m-%d %H:%M} UTC, given up; last reply: {last.reply}"
-    return Outcome(Result.FAILED, SmtpReply(550, "5.4.7", text), last.host, last.remote_mta, "expired")
+    reply = SmtpReply(550, "5.4.7", f"Not delivered since {received_at:%Y-%m-%d %H:%M} UTC, given up")
+    detail = f"expired; last reply: {last.reply}"
+    return Outcome(Result.FAILED, reply, last.host, last.remote_mta, detail, last_reply=last.reply)
