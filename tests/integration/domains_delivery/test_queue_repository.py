@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import delete
+from sqlalchemy import delete, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from delivery_world import TOP
@@ -12,6 +12,7 @@ from queue_world import ALL, BOB, LEASE, MINUTE, NOW, a_deferral, add, claim, cl
 from tripost_domains.queue.model import Share
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.contracts.queue import DeliveryState
+from tripost_shared.database.engine import open_engine
 from tripost_shared.database.models import QueuedDelivery
 from tripost_shared.database.transactions import writing
 from tripost_shared.mail.content import Content
@@ -62,6 +63,22 @@ async def test_two_replicas_that_settle_the_last_two_leave_nothing(
         )
         assert sorted(map(str, gone)) == sorted(["None", message.id])
     assert await rows(database) == (0, 0)
+
+
+async def test_messages_that_come_and_go_together_share_commits_on_sqlite(sqlite_url: str) -> None:
+    """One after the other, each with an fsync, they would be 80 a second, and hold up all else that is delivered."""
+    database = open_engine(sqlite_url)
+    queue = QueueRepository(database, "first")
+    commits: list[object] = []
+    event.listen(database.sync_engine, "commit", commits.append)
+    await asyncio.gather(*(add(queue, a_deferral(f"user{number}@other.example")) for number in range(50)))
+    assert len(commits) == 1
+    claimed = (await queue.claim_due(NOW, LEASE, ALL)).messages
+    commits.clear()
+    await asyncio.gather(*(queue.settle(each.message.id, [each.claims[0].id], [], [], NOW) for each in claimed))
+    assert len(commits) == 1
+    assert await rows(database) == (0, 0)
+    await database.dispose()
 
 
 async def test_what_is_put_off_waits_again(queue: QueueRepository) -> None:

@@ -53,8 +53,8 @@ class DeliverySettings(BaseSettings):
     queue_concurrency: int = Field(
         50,
         ge=1,
-        description="Queued messages for next hops attempted at one time, at most; deliveries to mailboxes have as much "
-        "room of their own.",
+        description="Queued messages for next hops attempted at one time, at most; mailboxes have as much room of "
+        "their own.",
     )
 
     @field_validator("relay_own_addresses", "relay_to_private", mode="before")

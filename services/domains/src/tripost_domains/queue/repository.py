@@ -43,6 +43,7 @@ from tripost_domains.queue.rows import (
 from tripost_domains.queue.uninterrupted import uninterrupted
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.database.grouped import GroupedWrites
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import reading, writing
 from tripost_shared.mail.content import Content
@@ -61,6 +62,7 @@ class QueueRepository:
 
     def __init__(self, engine: AsyncEngine, owner: str) -> None:
         self._engine = engine
+        self._writes = GroupedWrites(engine)
         self._owner = owner_name(owner)
 
     @uninterrupted
@@ -68,10 +70,14 @@ class QueueRepository:
         self, message: SpooledMessage, content: Content, deferrals: Sequence[Deferral], now: datetime
     ) -> None:
         """Put deliveries into the queue; those that are there already stay as they are."""
-        async with writing(self._engine) as connection:
-            await connection.execute(self._unless_there(QueuedMessage), message_row(message, content))
-            rows = [delivery_row(message.id, deferral, now) for deferral in deferrals]
+        row = message_row(message, content)
+        rows = [delivery_row(message.id, deferral, now) for deferral in deferrals]
+
+        async def insert(connection: AsyncConnection) -> None:
+            await connection.execute(self._unless_there(QueuedMessage), row)
             await connection.execute(self._unless_there(QueuedDelivery), rows)
+
+        await self._writes.run(insert)
 
     @uninterrupted
     async def recipients_of(self, message_id: str) -> frozenset[str]:
@@ -136,24 +142,19 @@ class QueueRepository:
         Gives the name of the content when that was the message's last delivery. A row that an operator has held or
         deleted in the meantime is not put off, and one that another process attempts now is left to it.
         """
-        async with writing(self._engine) as connection:
+
+        async def write(connection: AsyncConnection) -> str | None:
             await self._lock(connection, message_id)
             if done:
-                # Of this message only: SQLite gives a deleted row's number to the next one.
-                rows_done = and_(QueuedDelivery.message_id == message_id, QueuedDelivery.id.in_(done))
-                is_free = or_(self._is_ours, QueuedDelivery.state != DeliveryState.ATTEMPTING)
-                gone = await connection.execute(delete(QueuedDelivery).where(rows_done, is_free))
-                if gone.rowcount < len(done):
-                    left = len(done) - gone.rowcount
-                    log.warning(
-                        "deliveries were deleted or claimed by others meanwhile", message_id=message_id, rows=left
-                    )
+                await self._delete_done(connection, message_id, done)
             if put_off:
                 await connection.execute(self._put_off, [put_off_row(row, each, now) for row, each in put_off])
             if instead:
                 rows = [delivery_row(message_id, deferral, now) for deferral in instead]
                 await connection.execute(self._unless_there(QueuedDelivery), rows)
             return await _delete_if_empty(connection, message_id)
+
+        return await self._writes.run(write)
 
     @uninterrupted
     async def release(self, ids: Collection[int], due_at: datetime) -> None:
@@ -265,6 +266,15 @@ class QueueRepository:
                 last_reply=bindparam("reply"),
             )
         )
+
+    async def _delete_done(self, connection: AsyncConnection, message_id: str, done: Collection[int]) -> None:
+        # Of this message only: SQLite gives a deleted row's number to the next one.
+        rows_done = and_(QueuedDelivery.message_id == message_id, QueuedDelivery.id.in_(done))
+        is_free = or_(self._is_ours, QueuedDelivery.state != DeliveryState.ATTEMPTING)
+        gone = await connection.execute(delete(QueuedDelivery).where(rows_done, is_free))
+        if gone.rowcount < len(done):
+            left = len(done) - gone.rowcount
+            log.warning("deliveries were deleted or claimed by others meanwhile", message_id=message_id, rows=left)
 
     async def _lock(self, connection: AsyncConnection, message_id: str) -> None:
         """Two replicas that settle a message's last two deliveries must see each other's deletion."""
