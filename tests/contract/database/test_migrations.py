@@ -73,7 +73,7 @@ async def test_a_queue_of_the_first_schema_is_kept_and_its_release_may_still_wri
     assert await upgrade(empty_url) == NEWEST
     async with engine.begin() as connection:
         await connection.execute(text(A_DELIVERY_OF_OLD), {"id": 2, "recipient": "bob@dest.example"})
-        rows = await connection.execute(text("SELECT recipient, source FROM queued_deliveries ORDER BY id"))
+        rows = await connection.execute(text("SELECT recipient, written_to FROM queued_deliveries ORDER BY id"))
         assert [tuple(row) for row in rows] == [("ann@dest.example", ""), ("bob@dest.example", "")]
         assert await connection.run_sync(differences) == []
     await engine.dispose()

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from sqlalchemy import update
 
-from delivery_world import BOB, Delivery, expire, make_message, queued, route, until_queued
+from delivery_world import BOB, Delivery, expire, make_message, patient, queued, retry_now, route, until_queued
 from next_hop import NextHop
 from tripost_domains.delivery import intake
 from tripost_domains.delivery.dispatch import Dispatcher
@@ -106,6 +106,46 @@ async def test_what_expires_in_the_queue_is_bounced_once(delivery: Delivery) -> 
     assert "Diagnostic-Code: smtp; 450 4.2.1 Busy" in text
     assert delivery.event(Fact.FAILED).detail == "expired; last reply: 450 4.2.1 Busy"
     assert [fact for fact, _ in delivery.facts()].count(Fact.BOUNCED) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(["550 5.1.1 No such user"], id="first attempt"),
+        pytest.param(["450 4.2.1 Busy", "550 5.1.1 No such user"], id="from the queue"),
+    ],
+)
+async def test_the_dsn_names_the_alias_that_the_sender_wrote_to(delivery: Delivery, said: list[str]) -> None:
+    """The sender may never have heard of the address that it led to."""
+    delivery.records.add("mailbox ann@sender.example")
+    delivery.records.add(f"alias info@dest.example {BOB}")
+    async with NextHop(replies={"RCPT": said}) as hop:
+        route(delivery, hop)
+        await delivery.spool.publish(make_message("info@dest.example"))
+        await delivery.until(lambda: len(delivery.files("sender.example/ann")) == 1)
+    text = delivery.files("sender.example/ann")[0].read_text()
+    assert f"<{BOB}> (sent to info@dest.example)" in text
+    assert f"Original-Recipient: rfc822; info@dest.example\nFinal-Recipient: rfc822; {BOB}" in text
+
+
+async def test_what_an_alias_replaced_after_it_was_queued_names_the_address_that_the_sender_wrote_to(
+    delivery: Delivery,
+) -> None:
+    delivery.records.add("mailbox ann@sender.example")
+    delivery.records.add(f"alias info@dest.example {BOB}")
+    async with NextHop(replies={"RCPT": ["450 4.2.1 Busy", "450 4.2.1 Busy", "550 5.1.1 No such user"]}) as hop:
+        route(delivery, hop)
+        route(delivery, hop, "third.example")
+        await patient(delivery)
+        await delivery.spool.publish(make_message("info@dest.example"))
+        await until_queued(delivery, BOB)
+        delivery.records.add(f"alias {BOB} bob@third.example")
+        await retry_now(delivery)
+        await until_queued(delivery, "bob@third.example")
+        await retry_now(delivery)
+        await delivery.until(lambda: len(delivery.files("sender.example/ann")) == 1)
+    text = delivery.files("sender.example/ann")[0].read_text()
+    assert "<bob@third.example> (sent to info@dest.example)" in text
 
 
 async def test_a_dsn_that_was_spooled_before_a_crash_is_the_same_afterwards(

@@ -64,11 +64,12 @@ async def test_what_a_verdict_holds_back_waits_for_an_operator(delivery: Deliver
     await delivery.until_settled()
     assert delivery.files() == []
     async with reading(delivery.engine) as connection:
-        rows = (await connection.execute(select(QueuedDelivery.recipient, QueuedDelivery.state))).all()
+        columns = (QueuedDelivery.recipient, QueuedDelivery.state, QueuedDelivery.written_to)
+        rows = (await connection.execute(select(*columns))).all()
         reply = await connection.scalar(select(QueuedDelivery.last_reply).limit(1))
     assert sorted(map(tuple, rows)) == [
-        ("ann@dest.example", DeliveryState.HELD),
-        ("bob@dest.example", DeliveryState.HELD),
+        ("ann@dest.example", DeliveryState.HELD, "all@dest.example"),
+        ("bob@dest.example", DeliveryState.HELD, "all@dest.example"),
     ]
     assert reply == f"451 4.7.0 Held for the administrator: the verdict is {action.value} by rule spam threshold"
     assert delivery.facts()[1:] == [(Fact.HELD, "ann@dest.example"), (Fact.HELD, "bob@dest.example")]

@@ -21,14 +21,14 @@ from tripost_shared.mail.envelope import Recipient
 
 async def test_a_claim_gives_all_back_that_was_queued(queue: QueueRepository) -> None:
     recipient = Recipient(BOB, ("FAILURE", "DELAY"), "rfc822;Bob@other.example")
-    message = await add(queue, replace(a_deferral(), recipient=recipient))
+    message = await add(queue, replace(a_deferral(), recipient=recipient, written_to="info@dest.example"))
     (claimed,) = (await queue.claim_due(NOW, LEASE, ALL)).messages
     assert claimed.message.header_fields == TOP
     assert claimed.message.envelope == message.envelope
     assert claimed.message.content == Content(size_octets=message.content.size_octets, stored=message.id)
     (one,) = claimed.claims
     assert (one.recipient, one.next_hop, one.attempts) == (recipient, "other.example", 1)
-    assert one.expires_at == NOW + timedelta(days=5)
+    assert (one.expires_at, one.written_to) == (NOW + timedelta(days=5), "info@dest.example")
 
 
 async def test_adding_again_changes_nothing(queue: QueueRepository, database: AsyncEngine) -> None:

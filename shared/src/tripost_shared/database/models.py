@@ -162,7 +162,7 @@ class QueuedMessage(Base):
 class QueuedDelivery(Base):
     """One recipient of a queued message.
 
-    `source` is the address that the sender wrote to, when an alias has led from there to the recipient; else "".
+    `written_to` is the address that the sender wrote to, when an alias has led from there to the recipient; else "".
     `state` is a `tripost_shared.contracts.queue.DeliveryState`: "deferred" (due at `next_attempt_at`), "held", or
     "attempting" (claimed by `claimed_by` until `claimed_until`; a claim that has run out is due again, at once when
     nobody has it). An attempt at `expires_at` or later is the last one. `created_at` is when it came into the queue or
@@ -179,7 +179,7 @@ class QueuedDelivery(Base):
     id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
     message_id: Mapped[str] = mapped_column(ForeignKey("queued_messages.id", ondelete="CASCADE"))
     recipient: Mapped[str] = mapped_column(String(MAX_ADDRESS))
-    source: Mapped[str] = mapped_column(String(MAX_ADDRESS), default="", server_default=text("''"))
+    written_to: Mapped[str] = mapped_column(String(MAX_ADDRESS), default="", server_default=text("''"))
     original_recipient: Mapped[str] = mapped_column(String(500), default="")
     notify: Mapped[str] = mapped_column(String(64), default="")
     next_hop: Mapped[str] = mapped_column(String(300))

@@ -31,7 +31,7 @@ class FailedRecipient:
 
     `original` is ORCPT, decoded ("rfc822;ann@dest.example", or ""). `last_reply` is what the last attempt ended with,
     where `reply` is our word that there is no further one. `remote_mta` is the host that said what the attempt ended
-    with, or "": we did.
+    with, or "": we did. `written_to` is the address that the sender wrote to, when an alias led from there, or "".
     """
 
     address: str
@@ -40,6 +40,7 @@ class FailedRecipient:
     remote_mta: str
     attempted_at: datetime
     last_reply: SmtpReply | None = None
+    written_to: str = ""
 
     @property
     def end(self) -> SmtpReply:
@@ -121,7 +122,8 @@ def _explanation(report: Report) -> bytes:
         "",
     ]
     for failure in report.failures:
-        lines.append(f"  <{printable(failure.address)}>")
+        sent_to = f" (sent to {printable(failure.written_to)})" if _is_another(failure) else ""
+        lines.append(f"  <{printable(failure.address)}>{sent_to}")
         lines += (f"    {printable(who)}: {printable(str(reply))[:MAX_DIAGNOSTIC]}" for who, reply in _reasons(failure))
         lines.append("")
     lines += [
@@ -151,7 +153,7 @@ def _delivery_status(report: Report) -> bytes:
     ]
     groups += [
         [
-            ("Original-Recipient", original_recipient(failure.original)),
+            ("Original-Recipient", _original_recipient(failure)),
             ("Final-Recipient", typed_address(failure.address)),
             ("Action", "failed"),
             ("Status", status_of(failure.reply)),
@@ -173,6 +175,22 @@ def original_recipient(given: str) -> str:
     """Write what ORCPT said; non-ASCII characters in it, which only the type `utf-8` may have, with escapes."""
     kind, _, address = given.partition(";")
     return f"{kind}; {address if address.isascii() else _escaped(address)}" if given else ""
+
+
+def _original_recipient(failure: FailedRecipient) -> str:
+    """Write what ORCPT said; without one, the address that led to the recipient.
+
+    A relay may give a recipient an ORCPT, which is the address of RCPT (RFC 3461 §5.2.1); and a sender who is told of a
+    stranger's address alone cannot know what of the mail was not delivered.
+    """
+    if failure.original or not _is_another(failure):
+        return original_recipient(failure.original)
+    return typed_address(failure.written_to)
+
+
+def _is_another(failure: FailedRecipient) -> bool:
+    """Tell whether the sender wrote to another address than the recipient's, but for the case of its letters."""
+    return failure.written_to.lower() not in ("", failure.address.lower())
 
 
 def mta_name(host: str) -> str:

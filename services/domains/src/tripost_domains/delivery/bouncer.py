@@ -132,6 +132,7 @@ class Bouncer:
                     failure.outcome.remote_mta,
                     now,
                     failure.outcome.last_reply,
+                    failure.written_to,
                 )
                 for failure in failures
             ],

@@ -20,10 +20,14 @@ from tripost_shared.spool.port import EventLog
 
 
 class Waiting(NamedTuple):
-    """A recipient for whom something is to be done, and the queue's name for where it leads ("": not known)."""
+    """A recipient for whom something is to be done, and the queue's name for where it leads ("": not known).
+
+    `written_to` is the address that the sender wrote to, when an alias has led from there; else "".
+    """
 
     recipient: Recipient
     next_hop: str
+    written_to: str = ""
 
 
 class Holding:
@@ -48,20 +52,33 @@ class Holding:
         content = await self._contents.keep(message)
         now = self._clock.now()
         deferrals = [
-            Deferral(recipient, next_hop, 0, now, now + self._lifetime, str(because), is_held=True)
-            for recipient, next_hop in waiting
+            Deferral(
+                each.recipient,
+                each.next_hop,
+                0,
+                now,
+                now + self._lifetime,
+                str(because),
+                is_held=True,
+                written_to=each.written_to,
+            )
+            for each in waiting
         ]
         await until_done(
             lambda: self._queue.add(message, content, deferrals, now), (DatabaseUnavailable,), "hold deliveries"
         )
-        for recipient, _ in waiting:
-            self._events.record(held_fact(message.id, recipient.address, str(because), now))
+        for each in waiting:
+            self._events.record(held_fact(message.id, each.recipient.address, str(because), now))
 
 
 def waiting_of(todo: Plan) -> list[Waiting]:
     """Name all that a plan has work for."""
     return [
-        *(Waiting(target.recipient, MAILBOX) for target, _ in todo.mailboxes),
-        *(Waiting(target.recipient, hop_name(hop)) for hop, targets in todo.relays.items() for target in targets),
+        *(Waiting(target.recipient, MAILBOX, target.written_to) for target, _ in todo.mailboxes),
+        *(
+            Waiting(target.recipient, hop_name(hop), target.written_to)
+            for hop, targets in todo.relays.items()
+            for target in targets
+        ),
         *(Waiting(refused.recipient, refused.next_hop) for refused in todo.refused),
     ]

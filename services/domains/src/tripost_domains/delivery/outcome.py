@@ -45,13 +45,21 @@ class Attempted:
     """A recipient with the outcome.
 
     `source` is the address that led to it: the envelope's or the queue's, another one than the recipient's if an alias
-    was expanded. `next_hop` is the queue's name for where the recipient leads.
+    was expanded. `next_hop` is the queue's name for where the recipient leads. `first_source` is the envelope's address
+    where `source` is the queue's and an alias had been expanded before; else "".
     """
 
     recipient: Recipient
     source: str
     next_hop: str
     outcome: Outcome
+    first_source: str = ""
+
+    @property
+    def written_to(self) -> str:
+        """The address that the sender wrote to; "" when it is the recipient's."""
+        address = self.first_source or self.source
+        return "" if address == self.recipient.address else address
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,11 @@ class Target:
     recipient: Recipient
     source: str
 
+    @property
+    def written_to(self) -> str:
+        """The address that led to it; "" when it is the recipient's."""
+        return "" if self.source == self.recipient.address else self.source
+
 
 @dataclass(slots=True)
 class Plan:

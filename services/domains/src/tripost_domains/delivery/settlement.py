@@ -102,7 +102,10 @@ class Settlement:
         origin = {claim.recipient.address: claim for claim in claims}
         found = self._sort(
             message,
-            [(each, origin[each.source].attempts, origin[each.source].expires_at) for each in attempted],
+            [
+                (replace(each, first_source=claim.written_to), claim.attempts, claim.expires_at)
+                for each, claim in ((each, origin[each.source]) for each in attempted)
+            ],
         )
         self._record(message, found.done)
         left = await self._leave_what_is_lost(message, claims, found, lease)
@@ -162,8 +165,7 @@ class Settlement:
                     given_up = replace(each, outcome=expired(each.outcome, message.received_at))
                     found.failed.append((given_up, before, expires_at))
                 else:
-                    reply = str(each.outcome.reply)
-                    deferral = Deferral(each.recipient, each.next_hop, made, due, expires_at, reply)
+                    deferral = _deferral(each, made, due, expires_at)
                     found.deferred.append((each, before, deferral))
         return found
 
@@ -182,7 +184,7 @@ class Settlement:
             log.warning("failures are told later", message_id=message.id, because=str(error), recipients=len(failures))
             due = self._clock.now() + delay_after(1, self._policy, self._chance())
             found.deferred += [
-                (_untold(each, str(error)), before, _until_told(each, before, due, expires_at))
+                (_untold(each, str(error)), before, _deferral(each, before, due, expires_at))
                 for each, before, expires_at in found.failed
             ]
             found.failed = []
@@ -208,8 +210,16 @@ def _untold(attempted: Attempted, because: str) -> Attempted:
     )
 
 
-def _until_told(failed: Attempted, before: int, due: datetime, expires_at: datetime) -> Deferral:
-    return Deferral(failed.recipient, failed.next_hop, before, due, expires_at, str(failed.outcome.reply))
+def _deferral(attempted: Attempted, made: int, due: datetime, expires_at: datetime) -> Deferral:
+    return Deferral(
+        attempted.recipient,
+        attempted.next_hop,
+        made,
+        due,
+        expires_at,
+        str(attempted.outcome.reply),
+        written_to=attempted.written_to,
+    )
 
 
 def _explained(attempted: Attempted, because: str) -> Attempted:

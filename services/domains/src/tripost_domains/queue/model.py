@@ -15,6 +15,8 @@ from tripost_shared.mail.envelope import Recipient
 class Deferral:
     """A delivery to be put into the queue, or put off in it. `attempts` counts those that were made.
 
+    `written_to` is the address that the sender wrote to, when an alias has led from there to the recipient; else "".
+
     `is_held`: it comes into the queue as HELD, so that no attempt is made until an operator releases it.
     """
 
@@ -25,11 +27,12 @@ class Deferral:
     expires_at: datetime
     last_reply: str
     is_held: bool = False
+    written_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A queued delivery that is ours to attempt until the claim runs out."""
+    """A queued delivery that is ours to attempt until the claim runs out. `written_to`: as a Deferral's."""
 
     id: int
     message_id: str
@@ -37,6 +40,7 @@ class Claim:
     next_hop: str
     attempts: int
     expires_at: datetime
+    written_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ def delivery_row(message_id: str, deferral: Deferral, now: datetime) -> dict[str
     return {
         "message_id": message_id,
         "recipient": deferral.recipient.address,
+        "written_to": deferral.written_to,
         "original_recipient": deferral.recipient.original[:MAX_ORIGINAL],
         "notify": ",".join(deferral.recipient.notify),
         "next_hop": deferral.next_hop[:MAX_NEXT_HOP],
@@ -102,4 +103,5 @@ def _claim_of(row: Any) -> Claim:
         next_hop=row["next_hop"],
         attempts=row["attempts"],
         expires_at=row["expires_at"],
+        written_to=row["written_to"],
     )

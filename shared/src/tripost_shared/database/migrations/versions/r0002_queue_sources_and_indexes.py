@@ -14,7 +14,7 @@ depends_on: str | None = None
 
 def upgrade() -> None:
     """Bring the schema from 0001 to 0002."""
-    op.add_column("queued_deliveries", sa.Column("source", sa.String(400), nullable=False, server_default=""))
+    op.add_column("queued_deliveries", sa.Column("written_to", sa.String(400), nullable=False, server_default=""))
     op.create_index("ix_queued_messages_content", "queued_messages", ["content"])
     op.create_index("ix_queued_deliveries_hop_due", "queued_deliveries", ["next_hop", "state", "next_attempt_at"])
     op.drop_index("ix_queued_deliveries_next_hop", "queued_deliveries")  # the new one begins with it
