@@ -26,10 +26,10 @@ from tripost_shared.contracts.events import Fact
 from tripost_shared.database.transactions import DatabaseUnavailable, writing
 
 
-async def until_at_hand(delivery: Delivery, count: int, *, of: int) -> None:
-    """Spool as many messages for ann as `of` says, and wait until so many of them are at hand."""
+async def until_at_hand(delivery: Delivery, count: int, *, of: int, recipient: str = "ann@dest.example") -> None:
+    """Spool as many messages as `of` says, and wait until so many are at hand."""
     for _ in range(of):
-        await delivery.spool.publish(make_message("ann@dest.example"))
+        await delivery.spool.publish(make_message(recipient))
     await delivery.until(lambda: delivery.service.messages_at_hand == count)
 
 
@@ -75,6 +75,31 @@ async def test_no_more_is_taken_than_fits_in_memory(delivery: Delivery) -> None:
     delivery.records.is_away = False
     await delivery.until_settled()
     assert len(delivery.files()) == 25
+
+
+async def test_mail_that_waits_for_the_queue_does_not_stop_mail_for_mailboxes_at_once(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the database is away, three times as many may wait for it as may be at hand otherwise."""
+    is_back = asyncio.Event()
+    add = QueueRepository.add
+
+    async def add_once_it_is_back(*arguments: Any) -> None:
+        await is_back.wait()
+        await add(*arguments)
+
+    monkeypatch.setattr(QueueRepository, "add", add_once_it_is_back)
+    delivery.settings.messages_at_hand = 10
+    await delivery.restart()
+    async with NextHop(replies={"RCPT": "450 4.2.1 Busy"}) as hop:
+        route(delivery, hop)
+        await until_at_hand(delivery, 25, of=25, recipient=BOB)
+        await delivery.spool.publish(make_message("ann@dest.example"))
+        await delivery.until(lambda: len(delivery.files()) == 1)
+        await until_at_hand(delivery, 40, of=25, recipient=BOB)  # 10 at hand, and 30 places
+        is_back.set()
+        await delivery.until_settled()
+    assert len(await queued(delivery)) == 50
 
 
 @pytest.mark.parametrize("table", ["queued_messages", "queued_deliveries"])

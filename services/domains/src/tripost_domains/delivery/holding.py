@@ -9,6 +9,7 @@ from tripost_domains.delivery.facts import held_fact
 from tripost_domains.delivery.outcome import MAILBOX
 from tripost_domains.delivery.patience import until_done
 from tripost_domains.delivery.plan import Plan, hop_name
+from tripost_domains.delivery.waiting_room import WaitingRoom
 from tripost_domains.queue.model import Deferral
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.clock import Clock
@@ -34,13 +35,20 @@ class Holding:
     """Puts deliveries into the queue so that nothing is attempted and nothing lost."""
 
     def __init__(
-        self, queue: QueueRepository, contents: Contents, events: EventLog, lifetime: timedelta, clock: Clock
+        self,
+        queue: QueueRepository,
+        contents: Contents,
+        events: EventLog,
+        lifetime: timedelta,
+        clock: Clock,
+        queueing: WaitingRoom,
     ) -> None:
         self._queue = queue
         self._contents = contents
         self._events = events
         self._lifetime = lifetime
         self._clock = clock
+        self._queueing = queueing
 
     async def hold(self, message: SpooledMessage, waiting: Sequence[Waiting], because: SmtpReply) -> None:
         """Hold these deliveries, waiting for store and database as long as it takes; `because` is what operators read.
@@ -49,24 +57,25 @@ class Holding:
         """
         if not waiting:
             return
-        content = await self._contents.keep(message)
-        now = self._clock.now()
-        deferrals = [
-            Deferral(
-                each.recipient,
-                each.next_hop,
-                0,
-                now,
-                now + self._lifetime,
-                str(because),
-                is_held=True,
-                written_to=each.written_to,
+        with self._queueing.waiting():
+            content = await self._contents.keep(message)
+            now = self._clock.now()
+            deferrals = [
+                Deferral(
+                    each.recipient,
+                    each.next_hop,
+                    0,
+                    now,
+                    now + self._lifetime,
+                    str(because),
+                    is_held=True,
+                    written_to=each.written_to,
+                )
+                for each in waiting
+            ]
+            await until_done(
+                lambda: self._queue.add(message, content, deferrals, now), (DatabaseUnavailable,), "hold deliveries"
             )
-            for each in waiting
-        ]
-        await until_done(
-            lambda: self._queue.add(message, content, deferrals, now), (DatabaseUnavailable,), "hold deliveries"
-        )
         for each in waiting:
             self._events.record(held_fact(message.id, each.recipient.address, str(because), now))
 

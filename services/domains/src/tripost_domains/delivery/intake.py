@@ -12,6 +12,7 @@ from tripost_domains.delivery import metrics
 from tripost_domains.delivery.acknowledger import Acknowledger, Held
 from tripost_domains.delivery.first_attempt import FirstAttempt
 from tripost_domains.delivery.patience import until_done
+from tripost_domains.delivery.waiting_room import WaitingRoom
 from tripost_shared.clock import Clock
 from tripost_shared.spool.port import EventLog, SpoolDelivery, SpoolReader, SpoolUnavailable
 
@@ -30,7 +31,10 @@ PAUSE_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much may be at hand at one time, so that an outage fills a bounded memory and then stops the taking."""
+    """How much may be at hand at one time, so that an outage fills a bounded memory and then stops the taking.
+
+    Messages that have a place in the `WaitingRoom` do not count, their octets do.
+    """
 
     messages: int = 500
     octets: int = 64 * 1024 * 1024
@@ -47,16 +51,26 @@ class Breakage:
 class Intake:
     """Works off SPOOL."""
 
-    def __init__(self, reader: SpoolReader, attempt: FirstAttempt, events: EventLog, clock: Clock, room: Room) -> None:
+    def __init__(
+        self,
+        reader: SpoolReader,
+        attempt: FirstAttempt,
+        events: EventLog,
+        clock: Clock,
+        room: Room,
+        queueing: WaitingRoom,
+    ) -> None:
         self._reader = reader
         self._attempt = attempt
         self._clock = clock
         self._room = room
+        self._queueing = queueing
         self._at_hand: dict[str, Held] = {}  # by the message's id
         self._octets = 0
         self._broken: dict[str, Breakage] = {}  # by the message's id
         self._tasks: set[asyncio.Task[None]] = set()
         self._has_room = asyncio.Event()
+        queueing.when_entered(self._has_room.set)
         self._acknowledger = Acknowledger(events, self._release)
         self._loops: list[asyncio.Task[None]] = []
         self._fetching: asyncio.Task[None] | None = None
@@ -99,7 +113,7 @@ class Intake:
 
     async def _fetch(self) -> None:
         while True:
-            room = self._room.messages - len(self._at_hand)
+            room = self._room.messages - (len(self._at_hand) - self._queueing.occupied)
             if room <= 0 or self._octets >= self._room.octets:
                 self._has_room.clear()
                 await self._has_room.wait()

@@ -26,6 +26,7 @@ from tripost_domains.delivery.relay.reach import Reach
 from tripost_domains.delivery.relay.session import Patience
 from tripost_domains.delivery.settings import DeliverySettings
 from tripost_domains.delivery.settlement import Settlement
+from tripost_domains.delivery.waiting_room import WaitingRoom
 from tripost_domains.ports import History, RecipientResolver
 from tripost_domains.queue.backoff import BackoffPolicy
 from tripost_domains.queue.later_attempt import LaterAttempt
@@ -43,6 +44,7 @@ CLOSE_IDLE_EVERY: Final = timedelta(seconds=2)
 FIRST_SWEEP_AFTER: Final = timedelta(minutes=10)
 SWEEP_EVERY: Final = timedelta(hours=1)
 SWEEP_WAITS_FOR: Final = (DatabaseUnavailable, ContentUnavailable, SpoolUnavailable)
+QUEUEING_FOR_EACH_AT_HAND: Final = 3  # messages that only wait for their rows in the queue
 BUSY_SECONDS: Final = 2.0  # until a delivery comes back that found its next hop too busy
 
 
@@ -77,7 +79,8 @@ class DeliveryService:
         relay = _relay_agent(settings, resolver, self._pool, content, hostname, clock)
         dispatcher = Dispatcher(directory, mailboxes, relay)
         bouncer = Bouncer(spool, self._contents, history, events, hostname, clock)
-        settlement = Settlement(queue, self._contents, bouncer, events, _backoff(settings), clock)
+        queueing = WaitingRoom(settings.messages_at_hand * QUEUEING_FOR_EACH_AT_HAND)
+        settlement = Settlement(queue, self._contents, bouncer, events, _backoff(settings), clock, queueing)
         room = Room(settings.messages_at_hand, settings.octets_at_hand)
         pace = Pace(
             settings.queue_poll_seconds,
@@ -86,9 +89,9 @@ class DeliveryService:
             mailboxes=settings.queue_concurrency,
         )
         lifetime = timedelta(seconds=settings.queue_lifetime_seconds)
-        holding = Holding(queue, self._contents, events, lifetime, clock)
+        holding = Holding(queue, self._contents, events, lifetime, clock, queueing)
         attempt = FirstAttempt(dispatcher, settlement, holding, queue, history, self._contents, events, clock)
-        self._intake = Intake(reader, attempt, events, clock, room)
+        self._intake = Intake(reader, attempt, events, clock, room, queueing)
         later = LaterAttempt(dispatcher, settlement, queue, history, self._contents, events, clock, LEASE)
         self._scheduler = Scheduler(queue, later, self._contents, events, clock, pace)
         self._loops: list[asyncio.Task[None]] = []

@@ -12,7 +12,10 @@ class DeliverySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRIPOST_DOMAINS_", extra="ignore")
 
     messages_at_hand: int = Field(
-        500, ge=10, description="Messages taken from SPOOL and not yet settled, at most; then nothing more is taken."
+        500,
+        ge=10,
+        description="Messages taken from SPOOL and not yet settled, at most; then nothing more is taken. Those that "
+        "only wait for their place in the deferred queue do not count, up to three times as many.",
     )
     octets_at_hand: int = Field(
         64 * 1024 * 1024, ge=1024 * 1024, description="Octets of content of those messages, at most."

@@ -13,6 +13,7 @@ from tripost_domains.delivery.contents import Contents
 from tripost_domains.delivery.facts import attempt_fact
 from tripost_domains.delivery.outcome import Attempted, Result, expired
 from tripost_domains.delivery.patience import until_done
+from tripost_domains.delivery.waiting_room import WaitingRoom
 from tripost_domains.queue.backoff import BackoffPolicy, delay_after, next_attempt
 from tripost_domains.queue.model import Claim, Deferral
 from tripost_domains.queue.repository import QueueRepository
@@ -51,6 +52,7 @@ class Settlement:
         events: EventLog,
         policy: BackoffPolicy,
         clock: Clock,
+        queueing: WaitingRoom,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._queue = queue
@@ -59,6 +61,7 @@ class Settlement:
         self._events = events
         self._policy = policy
         self._clock = clock
+        self._queueing = queueing
         self._chance = chance
 
     async def settle_spooled(
@@ -72,13 +75,14 @@ class Settlement:
         await self._tell_failures(message, found, may_be_told=may_be_repeated)
         settled.update(each.recipient.address for each, _, _ in found.failed)
         if found.deferred:
-            content = await self._contents.keep(message)
-            deferrals = [deferral for _, _, deferral in found.deferred]
-            await until_done(
-                lambda: self._queue.add(message, content, deferrals, self._clock.now()),
-                (DatabaseUnavailable,),
-                "queue deliveries",
-            )
+            with self._queueing.waiting():
+                content = await self._contents.keep(message)
+                deferrals = [deferral for _, _, deferral in found.deferred]
+                await until_done(
+                    lambda: self._queue.add(message, content, deferrals, self._clock.now()),
+                    (DatabaseUnavailable,),
+                    "queue deliveries",
+                )
             self._record(message, [(each, before) for each, before, _ in found.deferred])
         elif message.content.stored:
             self._contents.forget_later(message.content.stored)
