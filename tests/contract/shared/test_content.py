@@ -14,7 +14,7 @@ from tripost_shared.bus import jetstream
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.content.memory import MemoryContentStore
 from tripost_shared.content.object_store import ObjectContentStore
-from tripost_shared.content.port import ContentMissing, ContentStore
+from tripost_shared.content.port import ContentMissing, ContentStore, ContentUnavailable
 from tripost_shared.content.writer import CHUNK_OCTETS, CHUNKS, STREAM
 from tripost_shared.mail.content import Content
 
@@ -56,8 +56,24 @@ async def test_inline_content_needs_no_object(store: ContentStore) -> None:
     assert await read_all(store, Content.of(b"Hello")) == b"Hello"
 
 
+async def test_what_is_committed_is_there_until_it_is_deleted(store: ContentStore) -> None:
+    assert not await store.has("a")
+    await write(store, "a", SOME_MIB)
+    assert await store.has("a")
+    await store.delete("a")
+    assert not await store.has("a")
+
+
+async def test_a_bucket_that_is_gone_is_no_answer_that_an_object_is(own_link: NatsLink) -> None:
+    """Mail would fail whose content comes back with the bucket."""
+    await jetstream.call(own_link, f"STREAM.DELETE.{STREAM}")
+    with pytest.raises(ContentUnavailable):
+        await ObjectContentStore(own_link).has("a")
+
+
 async def test_what_is_not_committed_is_missing(store: ContentStore) -> None:
     await store.writer("a").write(SOME_MIB)
+    assert not await store.has("a")
     with pytest.raises(ContentMissing):
         await read_all(store, Content(size_octets=len(SOME_MIB), stored="a"))
     assert await store.list() == []

@@ -5,7 +5,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from delivery_world import BOB, OCTETS, Delivery, give_again, make_message, queued, route
+from delivery_world import (
+    BOB,
+    OCTETS,
+    Delivery,
+    give_again,
+    make_message,
+    patient,
+    queued,
+    retry_now,
+    route,
+    until_queued,
+)
 from next_hop import NextHop
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.spool import SpooledMessage
@@ -62,3 +73,34 @@ async def test_who_has_the_message_is_not_reported_with_who_has_not(delivery: De
     await delivery.until(lambda: len(delivery.files(SENDER)) == 1)
     assert [told for told in delivery.facts(message.id) if told[0] is Fact.FAILED] == [(Fact.FAILED, BOB)]
     assert hop.taken == []
+
+
+async def test_what_waits_in_the_queue_fails_without_the_next_hop_being_asked(delivery: Delivery) -> None:
+    """It would be told of a message that never comes, again and again."""
+    delivery.records.add("mailbox ann@sender.example")
+    await patient(delivery)
+    async with NextHop(replies={"RCPT": "450 4.2.1 Busy"}) as hop:
+        route(delivery, hop)
+        message = make_message(BOB)
+        await delivery.spool.publish(message)
+        await until_queued(delivery, BOB)
+        await delivery.store.delete(message.id)
+        asked = len(hop.commands)
+        await retry_now(delivery)
+        await delivery.until(lambda: len(delivery.files(SENDER)) == 1)
+        assert [command for command in hop.commands[asked:] if command != "QUIT"] == []
+    assert "Status: 5.3.0" in delivery.files(SENDER)[0].read_text()
+    await until_queued(delivery)
+
+
+async def test_what_waits_in_the_queue_waits_for_a_store_that_is_away(delivery: Delivery) -> None:
+    await patient(delivery)
+    async with NextHop(replies={"RCPT": ["450 4.2.1 Busy", "250 Ok", "250 Ok"]}) as hop:
+        route(delivery, hop)
+        message = make_message(BOB)
+        await delivery.spool.publish(message)
+        await until_queued(delivery, BOB)
+        delivery.store.is_unavailable = True
+        await retry_now(delivery)
+        await delivery.until(lambda: delivery.facts(message.id) == [(Fact.DEFERRED, BOB)] * 2)
+        assert await queued(delivery) == [BOB]

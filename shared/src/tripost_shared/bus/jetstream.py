@@ -18,6 +18,7 @@ WITHIN_SECONDS: Final = 5.0
 SCAN_BATCH: Final = 256
 
 NOT_FOUND: Final = frozenset({10014, 10037, 10059})  # no such consumer, message, stream
+NO_SUCH_MESSAGE: Final = 10037
 WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 TOO_LARGE: Final = frozenset({10054})  # over the stream's max_msg_size
 FULL: Final = frozenset({10002, 10023, 10028, 10047, 10077})  # account, server, memory, storage; the stream's own limit

@@ -40,6 +40,11 @@ class MemoryContentStore:
         if octets:
             yield octets
 
+    async def has(self, name: str) -> bool:
+        """Tell whether there is an object of that name."""
+        self.require_available()
+        return name in self._objects
+
     async def delete(self, name: str, committed_by: datetime | None = None) -> None:
         """Remove the object, if there is one, and none that was committed later."""
         self.require_available()

@@ -16,7 +16,7 @@ import structlog
 
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.encoding import decode_json
-from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable, StoredMessage
+from tripost_shared.bus.jetstream import NO_SUCH_MESSAGE, JetStreamRefused, JetStreamUnavailable, StoredMessage
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.content.budget import OctetBudget
 from tripost_shared.content.port import ContentDamaged, ContentMissing, ContentUnavailable, StoredObject
@@ -72,6 +72,21 @@ class ObjectContentStore:
             yield chunk
         if size_octets != meta.size or meta.digest != f"SHA-256={base64.urlsafe_b64encode(digest.digest()).decode()}":
             raise ContentDamaged(f"{content.stored}: damaged, {size_octets} of {meta.size} octets")
+
+    async def has(self, name: str) -> bool:
+        """Tell whether the stream's leader knows a meta message of that name, be it garbage.
+
+        A bucket that is gone as a whole does not answer: who has removed it may bring it back.
+        """
+        try:
+            await jetstream.call(self._link, f"STREAM.MSG.GET.{STREAM}", {"last_by_subj": meta_subject(name)})
+        except JetStreamRefused as error:
+            if error.number == NO_SUCH_MESSAGE:
+                return False
+            raise ContentUnavailable(str(error)) from error
+        except JetStreamUnavailable as error:
+            raise ContentUnavailable(str(error)) from error
+        return True
 
     async def delete(self, name: str, committed_by: datetime | None = None) -> None:
         """Remove the object: its meta message first, since chunks alone are found by `delete_orphans`.

@@ -56,6 +56,10 @@ class ContentStore(Protocol):
         """Give the octets in chunks, inline ones in one; iterating raises ContentMissing or ContentUnavailable."""
         ...
 
+    async def has(self, name: str) -> bool:
+        """Tell whether there is an object of that name, be it damaged. Raises ContentUnavailable."""
+        ...
+
     async def delete(self, name: str, committed_by: datetime | None = None) -> None:
         """Remove the object; none of that name is no error. Raises ContentUnavailable.
 

@@ -19,7 +19,7 @@ import structlog
 
 from tripost_domains.delivery.patience import until_done
 from tripost_shared.clock import Clock
-from tripost_shared.content.port import ContentDamaged, ContentMissing, ContentStore, ContentUnavailable, StoredObject
+from tripost_shared.content.port import ContentMissing, ContentStore, ContentUnavailable, StoredObject
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.mail.content import Content
 
@@ -62,16 +62,7 @@ class Contents:
 
     async def is_missing(self, content: Content) -> bool:
         """Tell whether the store has no such object any more; a damaged one is there. Raises ContentUnavailable."""
-        if content.inline is not None:
-            return False
-        try:
-            async for _ in self._store.open(content):
-                break
-        except ContentDamaged:
-            return False
-        except ContentMissing:
-            return True
-        return False
+        return content.inline is None and not await self._store.has(content.stored)
 
     async def header(self, content: Content) -> bytes:
         """Give the first octets, enough to hold the header; b"" when the content cannot be read."""

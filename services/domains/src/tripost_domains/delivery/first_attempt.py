@@ -14,9 +14,9 @@ from tripost_domains.delivery.contents import Contents
 from tripost_domains.delivery.dispatch import Dispatcher
 from tripost_domains.delivery.facts import expanded_fact
 from tripost_domains.delivery.holding import Holding, Waiting, waiting_of
-from tripost_domains.delivery.outcome import MAILBOX, Attempted, Trial, failed
+from tripost_domains.delivery.outcome import Trial
 from tripost_domains.delivery.patience import until_done
-from tripost_domains.delivery.plan import Plan, hop_name
+from tripost_domains.delivery.plan import Plan, lost
 from tripost_domains.delivery.settlement import Settlement
 from tripost_domains.ports import History
 from tripost_domains.queue.repository import QueueRepository
@@ -72,7 +72,7 @@ class FirstAttempt:
             return
         if may_be_repeated and await self._is_lost(message, todo):
             log.error("content is lost: the sender is told", message_id=message.id)
-            attempted = _lost(todo)
+            attempted = lost(todo)
         else:
             trial = Trial(may_be_repeated=may_be_repeated, within=WITHIN)
             attempted = await self._dispatcher.attempt(
@@ -120,14 +120,6 @@ class FirstAttempt:
         return await until_done(
             lambda: self._contents.is_missing(message.content), (ContentUnavailable,), "look for content"
         )
-
-
-def _lost(todo: Plan) -> list[Attempted]:
-    """Fail all that a plan has work for: no later attempt could have more."""
-    outcome = failed("5.3.0", "Content of the message was lost after it was accepted; please send it again")
-    targets = [(target, MAILBOX) for target, _ in todo.mailboxes]
-    targets += [(target, hop_name(hop)) for hop, of_hop in todo.relays.items() for target in of_hop]
-    return todo.refused + [Attempted(target.recipient, target.source, hop, outcome) for target, hop in targets]
 
 
 def _held_by(verdict: Verdict) -> SmtpReply:

@@ -60,6 +60,14 @@ def plan(resolved: Iterable[tuple[Recipient, Resolution]], settled: Collection[s
     return made
 
 
+def lost(todo: Plan) -> list[Attempted]:
+    """Fail all that a plan has work for, since the content is no more: no later attempt could have it."""
+    outcome = failed("5.3.0", "Content of the message was lost after it was accepted; please send it again")
+    targets = [(target, MAILBOX) for target, _ in todo.mailboxes]
+    targets += [(target, hop_name(hop)) for hop, of_hop in todo.relays.items() for target in of_hop]
+    return todo.refused + [Attempted(target.recipient, target.source, hop, outcome) for target, hop in targets]
+
+
 def hop_name(hop: NextHop) -> str:
     """Name a next hop as the queue lists it: the domain, or `host:port` of a smarthost."""
     return hop.host if hop.kind is HopKind.MX else f"{hop.host}:{hop.port}"

@@ -14,13 +14,15 @@ from tripost_domains.delivery.dispatch import Dispatcher
 from tripost_domains.delivery.facts import expanded_fact
 from tripost_domains.delivery.outcome import Trial
 from tripost_domains.delivery.patience import until_done
-from tripost_domains.delivery.plan import Plan
+from tripost_domains.delivery.plan import Plan, lost
 from tripost_domains.delivery.settlement import Settlement
 from tripost_domains.ports import History, TrackingUnavailable
 from tripost_domains.queue.model import ClaimedMessage
 from tripost_domains.queue.repository import QueueRepository
 from tripost_domains.queue.settled import settled_recipients
 from tripost_shared.clock import Clock
+from tripost_shared.content.port import ContentUnavailable
+from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.database.transactions import DatabaseUnavailable
 from tripost_shared.mail.failures import TransientFailure
 from tripost_shared.spool.port import EventLog
@@ -119,12 +121,16 @@ class LaterAttempt:
         for expansion, left_out in todo.expansions:
             self._events.record(expanded_fact(message.id, expansion, left_out, self._clock.now()))
         before = {claim.recipient.address: claim.attempts for claim in claims}
-        attempted = await self._dispatcher.attempt(
-            message,
-            todo,
-            Trial(may_be_repeated=True, began_at=began_at),
-            lambda cut: self._settlement.note_done(message, [(each, before[each.source]) for each in cut]),
-        )
+        if await self._is_lost(message):
+            log.error("content is lost: the sender is told", message_id=message.id)
+            attempted = lost(todo)
+        else:
+            attempted = await self._dispatcher.attempt(
+                message,
+                todo,
+                Trial(may_be_repeated=True, began_at=began_at),
+                lambda cut: self._settlement.note_done(message, [(each, before[each.source]) for each in cut]),
+            )
         found = await self._settlement.settle_claimed(message, claims, attempted, self._lease)
         log.info(
             "queued message attempted",
@@ -135,6 +141,13 @@ class LaterAttempt:
             failed=len(found.failed),
         )
         return bool(found.done or found.failed)
+
+    async def _is_lost(self, message: SpooledMessage) -> bool:
+        """Look for the content, before a next hop is told of a message that is none; a store that is away has it."""
+        try:
+            return await self._contents.is_missing(message.content)
+        except ContentUnavailable:
+            return False
 
 
 def _recipients(claimed: ClaimedMessage) -> list[str]:
