@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -67,8 +68,10 @@ def clock() -> FrozenClock:
 
 
 @pytest.fixture
-def parts(database: AsyncEngine, clock: FrozenClock) -> Parts:
+def parts(database: AsyncEngine, clock: FrozenClock, tmp_path: Path) -> Parts:
     cheap = Passwords(PasswordHashes(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)))
+    home = tmp_path / "home"
+    home.mkdir()
     ours = Database(database, clock)
     cluster = MemoryCluster()
     publisher = SnapshotPublisher(ours, cluster)
@@ -80,6 +83,7 @@ def parts(database: AsyncEngine, clock: FrozenClock) -> Parts:
         authenticator=Authenticator(ours, cheap, LoginThrottle(clock), clock),
         clock=clock,
         session_lifetime=timedelta(hours=12),
+        home=home,
     )
     parts.started.set()
     return parts

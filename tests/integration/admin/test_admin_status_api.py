@@ -2,7 +2,10 @@
 
 from datetime import timedelta
 
+import pytest
+
 from admin_api import Api
+from tripost_admin_api.api.parts import Parts
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.nodes import serve_status
@@ -33,6 +36,26 @@ async def test_what_troubles_an_instance_is_a_problem_of_the_cluster(api: Api) -
         "tracking waits: facts cannot be written now",
     ]
     assert status["problems"] == [f"domains {domains['instance']}: {trouble}" for trouble in domains["troubles"]]
+
+
+@pytest.mark.parametrize(("free", "said"), [(0, "is full"), (12 << 20, "has 12 MB left")])
+async def test_a_disk_that_is_short_of_room_is_the_first_problem(
+    api: Api, parts: Parts, monkeypatch: pytest.MonkeyPatch, free: int, said: str
+) -> None:
+    """What else is wrong may follow from it."""
+    await all_tiers(api, "tracking waits: facts cannot be written now")
+    room = {parts.home: free}
+    monkeypatch.setattr("tripost_admin_api.api.status.free_octets", room.__getitem__)
+    first, *others = (await api.reader.get(f"{V1}/status")).json()["problems"]
+    assert first == f"The disk of {parts.home} {said}: make room, or mail is answered with 451."
+    assert len(others) == 1
+
+
+async def test_a_folder_that_is_not_there_is_no_problem(api: Api, parts: Parts) -> None:
+    """An admin-api in a container may have none."""
+    await all_tiers(api)
+    parts.home.rmdir()
+    assert (await api.reader.get(f"{V1}/status")).json()["problems"] == []
 
 
 async def test_an_instance_that_is_not_ready_is_named(api: Api) -> None:

@@ -85,6 +85,7 @@ class AdminService:
             authenticator=Authenticator(database, passwords, LoginThrottle(clock), clock),
             clock=clock,
             session_lifetime=timedelta(hours=self._admin.session_hours),
+            home=self._home,
         )
 
     @property

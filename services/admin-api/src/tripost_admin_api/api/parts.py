@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -30,6 +31,7 @@ class Parts:
     authenticator: Authenticator
     clock: Clock
     session_lifetime: timedelta
+    home: Path  # where what we write lies: the embedded cluster's state, or a volume
     started: asyncio.Event = field(default_factory=asyncio.Event)  # the schema is up to date, the operator exists
 
     def troubles(self) -> list[str]:

@@ -1,6 +1,7 @@
 """How the cluster does."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter
@@ -17,6 +18,7 @@ from tripost_shared.contracts.nodes import NodeStatus
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import DatabaseUnavailable
+from tripost_shared.disk_space import free_octets, is_short, room_left
 from tripost_shared.nodes import instance_name
 
 router = APIRouter(tags=["status"])
@@ -108,7 +110,7 @@ async def show_status(parts: PartsNeeded) -> StatusOut:
     if parts.cluster.is_connected and parts.publisher.settled_revision < newest:
         problems.append(f"Changes up to revision {newest} have not reached the tiers yet.")
     return StatusOut(
-        problems=problems,
+        problems=[*_disk_problems(parts.home), *problems],
         revision=revision,
         published_revision=parts.publisher.settled_revision,
         database=parts.database.engine.dialect.name,
@@ -132,6 +134,16 @@ async def _ask_cluster(parts: Parts) -> tuple[list[NodeStatus], SpoolOut | None,
     if (OURSELVES, instance_name()) not in {(node.service, node.instance) for node in nodes}:
         problems += parts.troubles()  # nobody else tells of them
     return nodes, spool, problems
+
+
+def _disk_problems(folder: Path) -> list[str]:
+    """Say that the disk is short of room: what else is wrong may follow from that. None where there is no folder."""
+    try:
+        free = free_octets(folder)
+    except OSError:
+        return []
+    room = room_left(folder, free)
+    return [f"{room[0].upper()}{room[1:]}: make room, or mail is answered with 451."] if is_short(free) else []
 
 
 async def _queue_numbers(session: AsyncSession) -> QueueNumbers:
