@@ -53,6 +53,16 @@ def test_that_it_was_ready_is_remembered_over_its_deaths() -> None:
     assert died(died(life.after(Event.ANSWERED), YOUNG), YOUNG).has_been_ready
 
 
+def test_one_that_ends_to_begin_anew_is_started_at_once_and_has_not_died() -> None:
+    life = Life().after(Event.ANSWERED).after(Event.RENEW).after(Event.DIED, YOUNG)
+    assert life == Life(Phase.STARTING, deaths=0, has_been_ready=True)
+
+
+def test_one_that_ends_to_begin_anew_can_be_stopped_meanwhile() -> None:
+    life = Life(Phase.READY).after(Event.RENEW).after(Event.STOP)
+    assert life.after(Event.DIED).phase is Phase.STOPPED
+
+
 def test_a_service_that_waits_for_its_next_start_is_stopped_at_once() -> None:
     assert Life().after(Event.DIED).after(Event.STOP).phase is Phase.STOPPED
 

@@ -65,6 +65,10 @@ class Stage:
         assert self._supervisor
         self._supervisor.ask_to_stop()
 
+    async def renew(self, service: str) -> None:
+        assert self._supervisor
+        await self._supervisor.renew(service)
+
     async def until_ready(self) -> None:
         async with asyncio.timeout(DEADLINE):
             await self.all_ready.wait()
@@ -182,6 +186,44 @@ async def test_a_nats_server_that_panics_is_started_again(stage: Stage) -> None:
     os.kill(stage.pid("nats-server"), signal.SIGKILL)
     await stage.until(lambda: any(text.startswith("nats-server ended (exit code 2)") for text in stage.said))
     await stage.until(lambda: "nats-server is ready again" in stage.said)
+
+
+async def test_one_service_is_started_anew_and_the_others_left_running(stage: Stage) -> None:
+    stage.start(**{"nats-server": OBEDIENT, "edge": OBEDIENT})
+    await stage.until_ready()
+    nats, edge = stage.pid("nats-server"), stage.pid("edge")
+    await stage.renew("nats-server")
+    await stage.until(lambda: "nats-server is ready again" in stage.said)
+    assert (stage.pid("nats-server") != nats, stage.pid("edge") == edge) == (True, True)
+    assert stage.said == ["nats-server is stopped, to start anew", "nats-server is ready again"]
+
+
+async def test_a_service_that_is_deaf_to_its_end_is_killed_and_started_anew(stage: Stage) -> None:
+    stage.start(**{"nats-server": DEAF})
+    await stage.until_ready()
+    await stage.renew("nats-server")
+    await stage.until(lambda: "nats-server is ready again" in stage.said)
+    assert "nats-server had not ended after 1 s: killed" in stage.said
+
+
+async def test_nothing_is_started_anew_once_all_stop(stage: Stage) -> None:
+    stage.start(**{"nats-server": OBEDIENT, "edge": DEAF})
+    await stage.until_ready()
+    stage.ask_to_stop()
+    await stage.renew("nats-server")
+    await stage.ended()
+    assert not [text for text in stage.said if "anew" in text]
+
+
+async def test_a_stop_while_a_service_ends_to_start_anew_is_the_end_of_it(stage: Stage) -> None:
+    stage.start(**{"nats-server": DEAF})
+    await stage.until_ready()
+    renewing = asyncio.create_task(stage.renew("nats-server"))
+    await stage.until(lambda: "nats-server is stopped, to start anew" in stage.said)
+    stage.ask_to_stop()
+    assert await stage.ended() == ""
+    await renewing
+    assert "nats-server is ready again" not in stage.said
 
 
 async def test_a_service_that_does_not_end_in_time_is_killed_and_said_so(stage: Stage) -> None:

@@ -17,11 +17,12 @@ from pydantic import ValidationError
 from tripost_embedded import ports
 from tripost_embedded.banner import ready_text, state_notice, unknown_notice, unreachable_notice
 from tripost_embedded.code import Code, find_code
+from tripost_embedded.disk_watch import DiskWatch
 from tripost_embedded.environment import known_only
 from tripost_embedded.home import Home, hold, make_folders, open_home
 from tripost_embedded.launch import reach_through_descriptors
 from tripost_embedded.output import LogFile, ServiceLog, event_line
-from tripost_embedded.plans import Cluster, make_plans, nats_program
+from tripost_embedded.plans import NATS, Cluster, make_plans, nats_program
 from tripost_embedded.settings import ClusterSettings
 from tripost_embedded.supervisor import Keeper, Say, Supervisor
 from tripost_embedded.terminal import Terminal
@@ -98,7 +99,10 @@ async def _run(cluster: Cluster, most_log_octets: int) -> int:
         supervisor = Supervisor(keepers, say)
         for number in STOP_SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, supervisor.ask_to_stop)
+        watch = DiskWatch(cluster.home.asked, say, when_room=lambda: supervisor.renew(NATS))
+        watching = asyncio.create_task(watch.run())
         refused = await supervisor.run(lambda: _announce(cluster, terminal, say))
+        watching.cancel()
         if refused:
             say(f"{refused} does not take its settings (its own words are above), so the cluster has stopped")
             return WRONG_SETTING

@@ -2,7 +2,8 @@
 
 A service that dies is started again, quickly at first, then with growing delays. One that exits for a wrong setting is
 not: nothing but its operator can mend that. That is so until it was ready for the first time. What it refuses later it
-has taken before (a port that somebody holds for a moment, a disk that is full), so that is a death like others.
+has taken before (a port that somebody holds for a moment, a disk that is full), so that is a death like others. One
+that was ended to begin anew is started at once, and has not died.
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class Phase(StrEnum):
     STARTING = "starting"
     READY = "ready"
     WAITING = "waiting"  # for its next start
+    ENDING = "ending"  # to be started anew at once
     STOPPING = "stopping"
     STOPPED = "stopped"
     REFUSED = "refused"  # a setting is wrong
@@ -36,6 +38,7 @@ class Event(StrEnum):
     DIED = "died"
     REFUSED = "refused"  # exited for a wrong setting
     DUE = "due"  # the delay is over
+    RENEW = "renew"  # it is to end and to begin anew
     STOP = "stop"  # the cluster stops
 
 
@@ -44,9 +47,14 @@ NEXT_PHASE: Final = MappingProxyType(
         (Phase.STARTING, Event.ANSWERED): Phase.READY,
         (Phase.STARTING, Event.DIED): Phase.WAITING,
         (Phase.STARTING, Event.REFUSED): Phase.REFUSED,
+        (Phase.STARTING, Event.RENEW): Phase.ENDING,
         (Phase.STARTING, Event.STOP): Phase.STOPPING,
         (Phase.READY, Event.DIED): Phase.WAITING,
+        (Phase.READY, Event.RENEW): Phase.ENDING,
         (Phase.READY, Event.STOP): Phase.STOPPING,
+        (Phase.ENDING, Event.DIED): Phase.STARTING,
+        (Phase.ENDING, Event.REFUSED): Phase.REFUSED,
+        (Phase.ENDING, Event.STOP): Phase.STOPPING,
         (Phase.WAITING, Event.DUE): Phase.STARTING,
         (Phase.WAITING, Event.STOP): Phase.STOPPED,
         (Phase.STOPPING, Event.DIED): Phase.STOPPED,
@@ -67,7 +75,7 @@ class Life:
         """Give the life after the event; `lived` is how long the process that died was up. KeyError: cannot happen."""
         phase = NEXT_PHASE[self.phase, event]
         has_been_ready = self.has_been_ready or phase is Phase.READY
-        if event is not Event.DIED:
+        if event is not Event.DIED or self.phase is Phase.ENDING:
             return Life(phase, self.deaths, has_been_ready)
         return Life(phase, 1 if lived >= STABLE_AFTER else self.deaths + 1, has_been_ready)
 

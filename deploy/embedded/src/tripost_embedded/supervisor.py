@@ -88,9 +88,10 @@ class Keeper:
     async def _watch(self) -> None:
         await wait_ready(self.plan.probe)
         if self.life.phase is Phase.STARTING:
+            is_again = self.life.deaths > 0 or self.life.has_been_ready
             self.life = self.life.after(Event.ANSWERED)
             self.ready.set()
-            if self.life.deaths:
+            if is_again:
                 self._say(f"{self.plan.name} is ready again")
 
     async def _wait_until_due(self) -> None:
@@ -102,6 +103,13 @@ class Keeper:
         else:
             self.life = self.life.after(Event.STOP)
 
+    async def renew(self) -> None:
+        """Let it end, so that it is started anew. Nothing if it waits for its next start anyhow, or is to stop."""
+        if self._process is not None and self.life.phase in {Phase.STARTING, Phase.READY}:
+            self._say(f"{self.plan.name} is stopped, to start anew")
+            self.life = self.life.after(Event.RENEW)
+            await self._end(self._process)
+
     async def stop(self) -> None:
         """Let it drain and end; killed, and said so, when it takes too long."""
         self._stop.set()
@@ -110,6 +118,9 @@ class Keeper:
 
     async def _stop_process(self, process: Process) -> None:
         self._note_stop()
+        await self._end(process)
+
+    async def _end(self, process: Process) -> None:
         if not await process.stop(self.plan.kill_after):
             self._say(f"{self.plan.name} had not ended after {self.plan.kill_after.total_seconds():g} s: killed")
 
@@ -121,7 +132,7 @@ class Keeper:
             self._process.signal(signal.SIGKILL)
 
     def _note_stop(self) -> None:
-        if self.life.phase in {Phase.STARTING, Phase.READY}:
+        if self.life.phase in {Phase.STARTING, Phase.READY, Phase.ENDING}:
             self.life = self.life.after(Event.STOP)
 
 
@@ -142,6 +153,12 @@ class Supervisor:
         else:
             self._say("stopping; Ctrl-C again kills")
         self._stopping.set()
+
+    async def renew(self, service: str) -> None:
+        """Stop one service and start it anew, all others left running; nothing if it is not ours, or all stop."""
+        for keeper in self._keepers:
+            if keeper.plan.name == service and not self._stopping.is_set():
+                await keeper.renew()
 
     async def run(self, when_ready: Callable[[], None]) -> str:
         """Keep the services until asked to stop; gives the service that refused its settings, or "".
