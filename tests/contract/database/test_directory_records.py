@@ -1,15 +1,16 @@
 """The directory's records read alike from a table in memory, from SQLite and from PostgreSQL."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import Connection, Engine, event, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tripost_domains.adapters.memory_directory import MemoryDirectoryRecords
-from tripost_domains.adapters.sql_directory import PARTS_AT_ONCE, SqlDirectoryRecords
+from tripost_domains.adapters.sql_directory import AT_ONCE, SqlDirectoryRecords
 from tripost_domains.directory.model import (
     CredentialRecord,
     DomainRecord,
@@ -17,7 +18,9 @@ from tripost_domains.directory.model import (
     RouteRecord,
     SenderRecord,
 )
-from tripost_domains.ports import DirectoryRecords, DirectoryUnavailable
+from tripost_domains.directory.service import Directory
+from tripost_domains.ports import DirectoryRecords, DirectoryUnavailable, Loaded
+from tripost_shared.clock import FrozenClock
 from tripost_shared.database.engine import open_engine
 from tripost_shared.database.models import Alias, Domain, Mailbox, Route, SenderGrant
 from tripost_shared.database.transactions import writing
@@ -37,6 +40,22 @@ LINES = (
     "route .other.example mx none",
     "route partner.example hop.partner.example:26 may anyone",
 )
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """Note each statement while the block runs."""
+    seen: list[str] = []
+
+    def note(_connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
+        seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
 
 Password = Callable[[str, str], Awaitable[None]]
 
@@ -117,8 +136,12 @@ FILLERS = {
 }
 
 
+async def load(records: DirectoryRecords, domain: str, local_parts: Collection[str]) -> Loaded:
+    return (await records.load({domain: local_parts}))[domain]
+
+
 async def test_a_domain_comes_with_the_local_parts_asked_for(records: DirectoryRecords) -> None:
-    domain, found = await records.load("dest.example", ["ann", "bob", "info", "who"])
+    domain, found = await load(records, "dest.example", ["ann", "bob", "info", "who"])
     assert domain == DomainRecord(is_local=True, catch_all=("bob@dest.example",))
     assert found == {
         "ann": LocalPartRecord(mailbox_enabled=True, targets=("eve@other.example",)),
@@ -128,14 +151,14 @@ async def test_a_domain_comes_with_the_local_parts_asked_for(records: DirectoryR
 
 
 async def test_local_parts_are_of_their_own_domain(records: DirectoryRecords) -> None:
-    domain, found = await records.load("second.example", ["ann", "bob", "grüße"])
+    domain, found = await load(records, "second.example", ["ann", "bob", "grüße"])
     assert domain == DomainRecord(is_local=True)
     assert set(found) == {"ann", "grüße"}
 
 
 @pytest.mark.parametrize("local_parts", [["ann"], []])
 async def test_a_domain_of_ours_may_be_empty(records: DirectoryRecords, local_parts: list[str]) -> None:
-    assert await records.load("empty.example", local_parts) == (DomainRecord(is_local=True), {})
+    assert await load(records, "empty.example", local_parts) == (DomainRecord(is_local=True), {})
 
 
 @pytest.mark.parametrize(
@@ -150,13 +173,42 @@ async def test_a_domain_of_ours_may_be_empty(records: DirectoryRecords, local_pa
 async def test_a_foreign_domain_comes_with_its_most_specific_route(
     records: DirectoryRecords, domain: str, route: RouteRecord
 ) -> None:
-    assert await records.load(domain, ["ann"]) == (DomainRecord(is_local=False, route=route), {})
+    assert await load(records, domain, ["ann"]) == (DomainRecord(is_local=False, route=route), {})
 
 
 async def test_many_local_parts_are_read_at_once(records: DirectoryRecords) -> None:
-    names = [f"user{number}" for number in range(PARTS_AT_ONCE * 2)]
-    _, found = await records.load("dest.example", [*names, "ann"])
+    names = [f"user{number}" for number in range(AT_ONCE * 2)]
+    _, found = await load(records, "dest.example", [*names, "ann"])
     assert set(found) == {"ann"}
+
+
+async def test_many_domains_are_read_at_once_each_with_its_own_local_parts(records: DirectoryRecords) -> None:
+    """More than one statement may ask for."""
+    foreign = {f"x{number}.else.example": [f"user{number}"] for number in range(AT_ONCE + 1)}
+    ours = {"dest.example": ["info"], "second.example": ["ann", "info"], "empty.example": ["ann"]}
+    loaded = await records.load(foreign | ours | {"a.other.example": ["ann"]})
+    everywhere = DomainRecord(is_local=False, route=RouteRecord("smart.example", 2525, "encrypt"))
+    assert {domain: loaded[domain] for domain in foreign} == dict.fromkeys(foreign, (everywhere, {}))
+    info = LocalPartRecord(targets=("ann@dest.example", "eve@other.example"))
+    assert loaded["dest.example"] == (DomainRecord(is_local=True, catch_all=("bob@dest.example",)), {"info": info})
+    assert loaded["second.example"] == (DomainRecord(is_local=True), {"ann": LocalPartRecord(mailbox_enabled=True)})
+    assert loaded["empty.example"] == (DomainRecord(is_local=True), {})
+    assert loaded["a.other.example"] == (DomainRecord(is_local=False, route=RouteRecord(None, 25, "none")), {})
+
+
+async def test_an_alias_for_hundreds_of_domains_costs_a_few_statements(database: AsyncEngine) -> None:
+    """One for each would outlast the patience of who asks."""
+    targets = [f"user{number}@x{number}.example" for number in range(900)]
+    async with writing(database) as connection:
+        await fill_alias(connection, "all@dest.example", targets)
+    directory = Directory(SqlDirectoryRecords(database), FrozenClock())
+    with statements() as count:
+        (resolution,) = await directory.resolve_all(["all@dest.example"])
+    assert len(resolution.destinations) == 900
+    assert len(count) < 25
+    with statements() as count:
+        await directory.resolve_all([f"user@y{number}.example" for number in range(900)])
+    assert len(count) < 60
 
 
 async def test_a_mailbox_is_read_as_a_login(records: DirectoryRecords) -> None:
@@ -182,14 +234,15 @@ async def test_a_route_for_all_never_takes_mail_from_anyone(database: AsyncEngin
     """One wrong tick would make an open relay, also one that was made when such rows were not refused."""
     async with writing(database) as connection:
         await fill_route(connection, route, ["smart.example:25", "may", "anyone"])
-    domain, _ = await SqlDirectoryRecords(database).load("example" if route == "example" else "else.example", ["ann"])
+    name = "example" if route == "example" else "else.example"
+    domain, _ = await load(SqlDirectoryRecords(database), name, ["ann"])
     assert domain.route == RouteRecord("smart.example", 25, "may", accepts_from_anyone=False)
 
 
 async def test_a_database_that_is_away_is_said_to_be(unused_tcp_port: int) -> None:
     engine = open_engine(f"postgresql://tripost@127.0.0.1:{unused_tcp_port}/tripost")
     with pytest.raises(DirectoryUnavailable):
-        await SqlDirectoryRecords(engine).load("dest.example", ["ann"])
+        await load(SqlDirectoryRecords(engine), "dest.example", ["ann"])
     await engine.dispose()
 
 
@@ -199,7 +252,7 @@ async def test_a_table_that_is_missing_is_no_answer(database: AsyncEngine) -> No
         await connection.execute(text("ALTER TABLE mailboxes RENAME TO away"))
     records = SqlDirectoryRecords(database)
     with pytest.raises(DirectoryUnavailable):
-        await records.load("dest.example", ["ann"])
+        await load(records, "dest.example", ["ann"])
     with pytest.raises(DirectoryUnavailable):
         await records.load_credential("dest.example", "ann")
     with pytest.raises(DirectoryUnavailable):
@@ -210,7 +263,7 @@ async def test_an_address_is_found_by_indexes_alone(sqlite_url: str) -> None:
     """However many mailboxes there are. PostgreSQL, which has the same indexes, plans by the size of its tables."""
     question = (
         "EXPLAIN QUERY PLAN SELECT mailboxes.enabled FROM mailboxes JOIN domains ON domains.id = mailboxes.domain_id "
-        "WHERE domains.name = 'dest.example' AND mailboxes.local_part IN ('ann', 'ann+x')"
+        "WHERE domains.name IN ('dest.example', 'second.example') AND mailboxes.local_part IN ('ann', 'ann+x')"
     )
     engine = open_engine(sqlite_url)
     async with engine.connect() as connection:

@@ -90,14 +90,14 @@ class Replica:
 async def test_a_mailbox_that_was_made_since_the_directory_was_asked_gets_its_mail(clock: FrozenClock) -> None:
     """Edge asked another replica, which had heard of the change before us."""
     replica = Replica(clock)
-    await replica.directory.resolve("new@dest.example")
+    await replica.directory.resolve_all(["new@dest.example"])
     replica.records.add("mailbox new@dest.example")
     assert await replica.mailboxes("new@dest.example") == ["new@dest.example"]
 
 
 async def test_an_alias_leaves_out_no_mailbox_that_was_made_since(clock: FrozenClock) -> None:
     replica = Replica(clock, "mailbox ann@dest.example", "alias all@dest.example ann@dest.example new@dest.example")
-    await replica.directory.resolve("all@dest.example")
+    await replica.directory.resolve_all(["all@dest.example"])
     replica.records.add("mailbox new@dest.example")
     assert await replica.mailboxes("all@dest.example") == ["ann@dest.example", "new@dest.example"]
 
@@ -105,7 +105,7 @@ async def test_an_alias_leaves_out_no_mailbox_that_was_made_since(clock: FrozenC
 async def test_a_recipient_who_is_unknown_waits_while_the_database_is_away(clock: FrozenClock) -> None:
     """What is remembered may be too old to refuse a message that was taken."""
     replica = Replica(clock)
-    await replica.directory.resolve("new@dest.example")
+    await replica.directory.resolve_all(["new@dest.example"])
     replica.records.is_away = True
     with pytest.raises(TransientFailure):
         await replica.dispatcher.plan([Recipient("new@dest.example")])

@@ -25,8 +25,9 @@ class Given:
         self.records = MemoryDirectoryRecords("mailbox ann@dest.example", "grant ann@dest.example @news.example")
         self.directory = Directory(self.records, self.clock, CacheLimits(at_most, FRESH, STALE))
 
-    async def kind(self, recipient: str) -> RecipientKind:
-        return (await self.directory.resolve(recipient)).kind
+    async def kind(self, recipient: str, *, afresh: bool = False) -> RecipientKind:
+        (resolution,) = await self.directory.resolve_all([recipient], afresh=afresh)
+        return resolution.kind
 
 
 @pytest.fixture
@@ -136,11 +137,11 @@ async def test_an_answer_that_is_asked_for_afresh_is_read_anew_and_remembered(gi
     under_way = asyncio.create_task(given.kind("new@dest.example"))
     await asyncio.sleep(0)
     given.records.add("mailbox new@dest.example")
-    assert (await given.directory.resolve("new@dest.example", afresh=True)).kind is RecipientKind.LOCAL
+    assert await given.kind("new@dest.example", afresh=True) is RecipientKind.LOCAL
     await under_way
     given.records.is_away = True
     with pytest.raises(TransientFailure):
-        await given.directory.resolve("new@dest.example", afresh=True)
+        await given.kind("new@dest.example", afresh=True)
 
 
 async def test_a_sender_is_remembered_but_never_over_a_change(given: Given) -> None:

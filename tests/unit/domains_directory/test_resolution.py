@@ -40,7 +40,9 @@ async def resolve(recipient: str, directory: str, postmaster: str = "") -> Resol
     """Resolve over a directory whose lines are separated by semicolons."""
     records = MemoryDirectoryRecords(*full(directory).split("; ")) if directory else MemoryDirectoryRecords()
     clock = FrozenClock()
-    return await Directory(records, clock, postmaster=full(postmaster), hostname=HOSTNAME).resolve(full(recipient))
+    asked = Directory(records, clock, postmaster=full(postmaster), hostname=HOSTNAME)
+    (resolution,) = await asked.resolve_all([full(recipient)])
+    return resolution
 
 
 def smarthost(host: str, port: int = 25, tls: str = "may") -> NextHop:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from tripost_domains.directory.model import CredentialRecord, DomainRecord, LocalPartRecord, Resolution, SenderRecord
 from tripost_domains.tracking.past import Past
@@ -13,13 +13,15 @@ class DirectoryUnavailable(Exception):
     """The directory's records could not be read now; the message is for the log."""
 
 
+Wanted: TypeAlias = Mapping[str, Collection[str]]  # by domain, the local parts
+Loaded: TypeAlias = tuple[DomainRecord, Mapping[str, LocalPartRecord]]
+
+
 class DirectoryRecords(Protocol):
     """Where the directory's records are read. All raise DirectoryUnavailable."""
 
-    async def load(
-        self, domain: str, local_parts: Collection[str]
-    ) -> tuple[DomainRecord, Mapping[str, LocalPartRecord]]:
-        """Read a domain and some of its local parts (lower case) at once; a local part that is none has no record."""
+    async def load(self, wanted: Wanted) -> Mapping[str, Loaded]:
+        """Read domains, each with some of its local parts (lower case); a local part that is none has no record."""
         ...
 
     async def load_credential(self, domain: str, local_part: str) -> CredentialRecord | None:
@@ -38,8 +40,8 @@ class DirectoryRecords(Protocol):
 class RecipientResolver(Protocol):
     """What delivery asks of the directory."""
 
-    async def resolve(self, recipient: str, *, afresh: bool = False) -> Resolution:
-        """Say where a recipient's address leads; raises TransientFailure when that cannot be known now.
+    async def resolve_all(self, recipients: Sequence[str], *, afresh: bool = False) -> list[Resolution]:
+        """Say where each recipient's address leads; raises TransientFailure when that cannot be known now.
 
         `afresh`: nothing that is remembered from before the call counts.
         """

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from tripost_domains.directory.model import CredentialRecord, DomainRecord, LocalPartRecord, RouteRecord, SenderRecord
 from tripost_domains.directory.resolution import route_names
-from tripost_domains.ports import DirectoryUnavailable
+from tripost_domains.ports import DirectoryUnavailable, Loaded, Wanted
 from tripost_shared.mail.lookup import relayable_from_anyone
 
 
@@ -60,11 +60,12 @@ class MemoryDirectoryRecords:
         """Give a mailbox a password."""
         self._mailboxes[_key(address)].password_hash = password_hash
 
-    async def load(
-        self, domain: str, local_parts: Collection[str]
-    ) -> tuple[DomainRecord, Mapping[str, LocalPartRecord]]:
-        """Read a domain and some of its local parts."""
+    async def load(self, wanted: Wanted) -> Mapping[str, Loaded]:
+        """Read domains, each with some of its local parts."""
         self._read()
+        return {domain: self._load(domain, local_parts) for domain, local_parts in wanted.items()}
+
+    def _load(self, domain: str, local_parts: Collection[str]) -> Loaded:
         if domain not in self._domains:
             routes = (self._routes[name] for name in route_names(domain) if name in self._routes)
             return DomainRecord(is_local=False, route=next(routes, None)), {}

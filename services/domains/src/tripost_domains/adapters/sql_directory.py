@@ -1,7 +1,9 @@
-"""The directory's records in SQL: a few indexed look-ups, in one statement for an address of ours."""
+"""The directory's records in SQL: a few indexed look-ups, in one statement for addresses of ours."""
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Boolean, CompoundSelect, Select, bindparam, cast, null, select, union_all
@@ -15,29 +17,33 @@ from tripost_domains.directory.model import (
     SenderRecord,
 )
 from tripost_domains.directory.resolution import route_names
-from tripost_domains.ports import DirectoryUnavailable
+from tripost_domains.ports import DirectoryUnavailable, Loaded, Wanted
 from tripost_shared.database.models import JSON_TEXT, Alias, Domain, Mailbox, Route, SenderGrant
 from tripost_shared.database.transactions import DatabaseUnavailable, reading
 from tripost_shared.mail.lookup import relayable_from_anyone
 
 CATCH_ALL: Final = "*"
-PARTS_AT_ONCE: Final = 500
+AT_ONCE: Final = 500  # domains, local parts or routes in one statement
+PAIRS_AT_ONCE: Final = 20_000  # a statement looks up each of its local parts in each of its domains: 1 us a pair
 
-_IS_OURS: Final = Domain.name == bindparam("domain")
+_IS_OURS: Final = Domain.name.in_(bindparam("domains", expanding=True))
 _MAILBOXES: Final = (
-    select(Mailbox.local_part, Mailbox.enabled, cast(null(), JSON_TEXT).label("targets"))
+    select(Domain.name, Mailbox.local_part, Mailbox.enabled, cast(null(), JSON_TEXT).label("targets"))
     .join(Domain, Domain.id == Mailbox.domain_id)
     .where(_IS_OURS, Mailbox.local_part.in_(bindparam("local_parts", expanding=True)))
 )
 _ALIASES: Final = (
-    select(Alias.local_part, cast(null(), Boolean).label("enabled"), Alias.targets)
+    select(Domain.name, Alias.local_part, cast(null(), Boolean).label("enabled"), Alias.targets)
     .join(Domain, Domain.id == Alias.domain_id)
     .where(_IS_OURS, Alias.local_part.in_(bindparam("aliases", expanding=True)))
 )
-_DOMAIN: Final = select(
-    Domain.name.label("local_part"), cast(null(), Boolean).label("enabled"), cast(null(), JSON_TEXT).label("targets")
+_DOMAINS: Final = select(
+    Domain.name,
+    Domain.name.label("local_part"),
+    cast(null(), Boolean).label("enabled"),
+    cast(null(), JSON_TEXT).label("targets"),
 ).where(_IS_OURS)
-_LOOK_UP: Final[CompoundSelect[Any]] = union_all(_MAILBOXES, _ALIASES, _DOMAIN)
+_LOOK_UP: Final[CompoundSelect[Any]] = union_all(_MAILBOXES, _ALIASES, _DOMAINS)
 _ROUTES: Final = select(Route.domain, Route.host, Route.port, Route.tls, Route.accepts_from_anyone).where(
     Route.domain.in_(bindparam("names", expanding=True))
 )
@@ -49,32 +55,25 @@ class SqlDirectoryRecords:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def load(
-        self, domain: str, local_parts: Collection[str]
-    ) -> tuple[DomainRecord, Mapping[str, LocalPartRecord]]:
-        """Read a domain and some of its local parts; a foreign domain costs a second statement, for its route."""
-        is_local = False
-        mailboxes: dict[str, bool] = {}
-        aliases: dict[str, tuple[str, ...]] = {}
+    async def load(self, wanted: Wanted) -> Mapping[str, Loaded]:
+        """Read domains, each with some of its local parts; foreign ones cost a second statement, for their routes."""
+        ours: dict[str, _Ours] = {}
         async with _reading(self._engine) as connection:
-            for some in _slices(list(local_parts)):
-                for name, enabled, targets in await connection.execute(
-                    _LOOK_UP, {"domain": domain, "local_parts": some, "aliases": [*some, CATCH_ALL]}
-                ):
+            for domains, local_parts in _groups(wanted):
+                question = {"domains": domains, "local_parts": local_parts, "aliases": [*local_parts, CATCH_ALL]}
+                for domain, name, enabled, targets in await connection.execute(_LOOK_UP, question):
+                    found = ours.setdefault(domain, _Ours())
                     if enabled is not None:
-                        mailboxes[name] = enabled
+                        found.mailboxes[name] = enabled
                     elif targets is not None:
-                        aliases[name] = tuple(targets)
-                    else:
-                        is_local = True
-                if not is_local:
-                    return DomainRecord(is_local=False, route=await _route(connection, domain)), {}
-        found = {
-            name: LocalPartRecord(mailboxes.get(name), aliases.get(name))
-            for name in local_parts
-            if name in mailboxes or name in aliases
+                        found.aliases[name] = tuple(targets)
+            routes = await _routes(connection, [domain for domain in wanted if domain not in ours])
+        return {
+            domain: ours[domain].loaded(local_parts)
+            if domain in ours
+            else (DomainRecord(False, route=routes[domain]), {})
+            for domain, local_parts in wanted.items()
         }
-        return DomainRecord(is_local=True, catch_all=aliases.get(CATCH_ALL)), found
 
     async def load_credential(self, domain: str, local_part: str) -> CredentialRecord | None:
         """Read a mailbox as a login."""
@@ -101,18 +100,39 @@ class SqlDirectoryRecords:
             return (await connection.execute(select(Domain.name).order_by(Domain.id).limit(1))).scalar() or ""
 
 
-async def _route(connection: AsyncConnection, domain: str) -> RouteRecord | None:
-    """Give the most specific route; one for any domain, or any of a top-level domain, never opens the relay to anyone.
+@dataclass(slots=True)
+class _Ours:
+    """What was read of a domain of ours: mailboxes, and whether they are enabled, and aliases, by local part."""
 
-    Such a row is refused where routes are made; one from before that, or by another hand, must not act either.
+    mailboxes: dict[str, bool] = field(default_factory=dict)
+    aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def loaded(self, local_parts: Collection[str]) -> Loaded:
+        """Give what was asked for."""
+        found = {
+            name: LocalPartRecord(self.mailboxes.get(name), self.aliases.get(name))
+            for name in local_parts
+            if name in self.mailboxes or name in self.aliases
+        }
+        return DomainRecord(is_local=True, catch_all=self.aliases.get(CATCH_ALL)), found
+
+
+async def _routes(connection: AsyncConnection, domains: Sequence[str]) -> dict[str, RouteRecord | None]:
+    """Give each domain's most specific route.
+
+    One for any domain, or any of a top-level domain, never opens the relay to anyone. Such a row is refused where routes
+    are made; one from before that, or by another hand, must not act either.
     """
-    names = route_names(domain)
-    routes = {row.domain: row for row in await connection.execute(_ROUTES, {"names": names})}
-    for name in names:
-        if name in routes:
-            row = routes[name]
-            return RouteRecord(row.host, row.port, row.tls, row.accepts_from_anyone and relayable_from_anyone(name))
-    return None
+    names = {domain: route_names(domain) for domain in domains}
+    rows: dict[str, Any] = {}
+    for some in _slices(list(dict.fromkeys(chain.from_iterable(names.values())))):
+        rows |= {row.domain: row for row in await connection.execute(_ROUTES, {"names": some})}
+    return {domain: next((_route(rows[name]) for name in names[domain] if name in rows), None) for domain in domains}
+
+
+def _route(row: Any) -> RouteRecord:
+    from_anyone = row.accepts_from_anyone and relayable_from_anyone(row.domain)
+    return RouteRecord(row.host, row.port, row.tls, from_anyone)
 
 
 def _mailbox(domain: str, local_part: str, *columns: Any) -> Select[Any]:
@@ -124,8 +144,27 @@ def _mailbox(domain: str, local_part: str, *columns: Any) -> Select[Any]:
     )
 
 
-def _slices(local_parts: list[str]) -> Iterator[list[str]]:
-    return (local_parts[start : start + PARTS_AT_ONCE] for start in range(0, max(len(local_parts), 1), PARTS_AT_ONCE))
+def _groups(wanted: Wanted) -> Iterator[tuple[list[str], list[str]]]:
+    """Say what is asked for in one statement each: domains, and all their local parts."""
+    domains: list[str] = []
+    local_parts: set[str] = set()
+    for domain, names in wanted.items():
+        for some in _slices(list(names)) or [[]]:
+            together = local_parts.union(some)
+            if domains and not _fit(len(domains) + 1, len(together)):
+                yield domains, list(local_parts)
+                domains, together = [], set(some)
+            domains.append(domain)
+            local_parts = together
+    yield domains, list(local_parts)
+
+
+def _fit(domains: int, local_parts: int) -> bool:
+    return domains <= AT_ONCE and local_parts <= AT_ONCE and domains * local_parts <= PAIRS_AT_ONCE
+
+
+def _slices(names: list[str]) -> list[list[str]]:
+    return [names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE)]
 
 
 @asynccontextmanager

@@ -57,14 +57,16 @@ class Dispatcher:
 
     async def plan(self, recipients: Sequence[Recipient], settled: Collection[str] = ()) -> Plan:
         """Ask where the recipients lead; raises TransientFailure when the directory cannot be read now."""
-        return plan([(each, await self._resolve(each.address)) for each in recipients], settled)
+        resolved = await self._resolved([each.address for each in recipients])
+        return plan([(each, resolved[each.address]) for each in recipients], settled)
 
-    async def _resolve(self, recipient: str) -> Resolution:
+    async def _resolved(self, addresses: Sequence[str]) -> dict[str, Resolution]:
         """Take no denial from memory: edge may have asked another replica, which a change had reached before us."""
-        remembered = await self._directory.resolve(recipient)
-        if remembered.destinations and not remembered.dead_ends:
-            return remembered
-        return await self._directory.resolve(recipient, afresh=True)
+        found = dict(zip(addresses, await self._directory.resolve_all(addresses), strict=True))
+        denied = [address for address, each in found.items() if not each.destinations or each.dead_ends]
+        if denied:
+            found.update(zip(denied, await self._directory.resolve_all(denied, afresh=True), strict=True))
+        return found
 
     async def attempt(
         self, message: SpooledMessage, todo: Plan, trial: Trial, note: Callable[[Sequence[Attempted]], None]

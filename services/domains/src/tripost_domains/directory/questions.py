@@ -1,6 +1,5 @@
 """Answers to what edge asks (`tripost_shared.contracts.domains`)."""
 
-import asyncio
 from typing import Final
 
 from tripost_domains.directory.authentication import Authenticator
@@ -36,7 +35,7 @@ class DirectoryQuestions:
 
     async def resolve(self, question: ResolveQuestion) -> ResolveAnswer:
         """Say of each recipient what it is to us."""
-        resolutions = await asyncio.gather(*(self._directory.resolve(address) for address in question.recipients))
+        resolutions = await self._directory.resolve_all(question.recipients)
         return ResolveAnswer(tuple(resolution.kind for resolution in resolutions))
 
     async def may_send(self, question: MaySendQuestion) -> MaySendAnswer:

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -18,7 +18,7 @@ from tripost_domains.directory.model import (
     SenderRecord,
 )
 from tripost_domains.directory.resolution import Records, Rules, resolve
-from tripost_domains.ports import DirectoryRecords, DirectoryUnavailable
+from tripost_domains.ports import DirectoryRecords, DirectoryUnavailable, Loaded
 from tripost_shared.clock import Clock
 from tripost_shared.contracts.domains import RecipientKind
 from tripost_shared.mail.address import Address, InvalidAddress, parse_path
@@ -27,13 +27,13 @@ from tripost_shared.mail.lookup import RESERVED, candidates
 
 log = structlog.get_logger()
 
+TOGETHER: Final = 100  # recipients; each may lead to a thousand addresses
 READ_WITHIN: Final = timedelta(seconds=1.8)  # the asker tries another replica after 2 s
 # What is taken at our own host name: the reserved names, and the author of our bounces (`bounce/dsn.py`).
 AT_OUR_NAME: Final = RESERVED | {"mailer-daemon"}
 NOBODYS: Final = frozenset({RecipientKind.FOREIGN, RecipientKind.UNKNOWN})
 
 Result = TypeVar("Result")
-Loaded = tuple[DomainRecord, Mapping[str, LocalPartRecord]]
 
 
 class Directory:
@@ -57,6 +57,7 @@ class Directory:
         self._records = records
         self._hostname = hostname.lower()
         self._postmaster = Address.parse(postmaster) if postmaster else None
+        self._rules = Rules(postmaster=self._postmaster)
         self._domains: RecordCache[str, DomainRecord] = RecordCache(clock, limits, lambda record: record.is_local)
         self._local_parts: RecordCache[tuple[str, str], LocalPartRecord] = RecordCache(
             clock, limits, lambda record: record.takes_mail
@@ -70,27 +71,22 @@ class Directory:
         for cache in (self._domains, self._local_parts, self._senders):
             cache.expire()
 
-    async def resolve(self, recipient: str, *, afresh: bool = False) -> Resolution:
-        """Say where a recipient's address (as given at RCPT) leads; raises TransientFailure.
+    async def resolve_all(self, recipients: Sequence[str], *, afresh: bool = False) -> list[Resolution]:
+        """Say where each recipient's address (as given at RCPT) leads; raises TransientFailure.
 
-        `afresh`: as the database has it from now on, nothing being remembered.
+        What they need is read together. `afresh`: as the database has it from now on, nothing being remembered.
         """
-        try:
-            address = parse_path(recipient)
-        except InvalidAddress as error:
-            return Resolution(RecipientKind.UNKNOWN, because=f"no mail address: {error}")
-        if address is None:
-            return Resolution(RecipientKind.UNKNOWN, because="no mail address: empty")
-        if not address.domain:
-            return await self._resolve_ours(address, afresh=afresh)
-        resolution = await self._resolve(address, Rules(postmaster=self._postmaster), afresh=afresh)
-        if resolution.kind in NOBODYS and self._is_at_our_name(address):
-            return await self._resolve_ours(address, afresh=afresh)
-        return resolution
+        found: list[Resolution] = []
+        for start in range(0, len(recipients), TOGETHER):
+            if start:
+                await asyncio.sleep(0)  # an alias for hundreds takes milliseconds, also from memory
+            found += await self._resolve_some(recipients[start : start + TOGETHER], afresh=afresh)
+        return found
 
     async def resolve_aliases(self, address: Address) -> Resolution:
         """As `resolve`, but without catch-alls and reserved names; raises TransientFailure."""
-        return await self._resolve(address, Rules(aliases_only=True), afresh=False)
+        (resolution,) = await self._walk([address], Rules(aliases_only=True), afresh=False)
+        return resolution
 
     async def sender(self, mailbox: Address) -> SenderRecord | None:
         """Give what a mailbox may send as besides its own address; None: no such mailbox. Raises TransientFailure."""
@@ -112,6 +108,20 @@ class Directory:
             self._senders.put(key, record, generation)
         return record
 
+    async def _resolve_some(self, recipients: Sequence[str], *, afresh: bool) -> list[Resolution]:
+        parsed = [_parsed(recipient) for recipient in recipients]
+        addresses = [each for each in parsed if isinstance(each, Address) and each.domain]
+        walked = dict(zip(addresses, await self._walk(addresses, self._rules, afresh=afresh), strict=True))
+        found: list[Resolution] = []
+        for each in parsed:
+            if isinstance(each, Resolution):
+                found.append(each)
+            elif not each.domain or (walked[each].kind in NOBODYS and self._is_at_our_name(each)):
+                found.append(await self._resolve_ours(each, afresh=afresh))
+            else:
+                found.append(walked[each])
+        return found
+
     def _is_at_our_name(self, address: Address) -> bool:
         return address.domain == self._hostname and candidates(address.local_part)[-1] in AT_OUR_NAME
 
@@ -120,7 +130,7 @@ class Directory:
         postmaster = await self._postmaster_of_ours()
         if postmaster is None:
             return Resolution(RecipientKind.UNKNOWN, because="there is no domain whose postmaster it could be")
-        resolution = await self._resolve(postmaster, Rules(postmaster=self._postmaster), afresh=afresh)
+        (resolution,) = await self._walk([postmaster], self._rules, afresh=afresh)
         if not resolution.destinations:
             return resolution
         led = Expansion(address.key, ExpansionKind.POSTMASTER, (str(postmaster),))
@@ -136,26 +146,50 @@ class Directory:
             raise TransientFailure(because=f"directory: {failure}") from failure
         return Address("postmaster", domain) if domain else None
 
-    async def _resolve(self, address: Address, rules: Rules, *, afresh: bool) -> Resolution:
+    async def _walk(self, addresses: Sequence[Address], rules: Rules, *, afresh: bool) -> list[Resolution]:
+        """Say where each leads; all of them together need one reading per level of their aliases."""
         records = Records()
+        found: dict[Address, Resolution] = {}
         while True:
-            outcome = resolve(address, records, rules)
-            if isinstance(outcome, Resolution):
-                return outcome
-            for domain, local_parts in outcome.local_parts.items():
-                if afresh or not self._remembered(records, domain, local_parts, is_fresh=True):
-                    await self._read(records, domain, local_parts, afresh=afresh)
+            wanted: dict[str, frozenset[str]] = {}
+            for address in addresses:
+                outcome = found.get(address) or resolve(address, records, rules)
+                if isinstance(outcome, Resolution):
+                    found[address] = outcome
+                    continue
+                for domain, local_parts in outcome.local_parts.items():
+                    wanted[domain] = wanted.get(domain, frozenset()) | local_parts
+            if not wanted:
+                return [found[address] for address in addresses]
+            await self._fill(records, wanted, afresh=afresh)
 
-    async def _read(self, records: Records, domain: str, local_parts: frozenset[str], *, afresh: bool) -> None:
-        generation = self._domains.generation
-        key = (generation, domain, local_parts, object() if afresh else None)  # one under way may be too old already
-        try:
-            record, found = await self._once(key, lambda: self._records.load(domain, local_parts))
-        except DirectoryUnavailable as failure:
-            if afresh or not self._remembered(records, domain, local_parts, is_fresh=False):
-                raise TransientFailure(because=f"directory: {failure}") from failure
-            log.debug("directory answers from memory", domain=domain, because=str(failure))
+    async def _fill(self, records: Records, wanted: Mapping[str, frozenset[str]], *, afresh: bool) -> None:
+        """Fill in what is wanted, from memory or by reading. Raises TransientFailure."""
+        unknown = {
+            domain: local_parts
+            for domain, local_parts in wanted.items()
+            if afresh or not self._remembered(records, domain, local_parts, is_fresh=True)
+        }
+        if not unknown:
             return
+        generation = self._domains.generation
+        under_way = object() if afresh else frozenset(unknown.items())  # what has begun may be too old already
+        try:
+            loaded = await self._once((generation, under_way), lambda: self._records.load(unknown))
+        except DirectoryUnavailable as failure:
+            for domain, local_parts in unknown.items():
+                if afresh or not self._remembered(records, domain, local_parts, is_fresh=False):
+                    raise TransientFailure(because=f"directory: {failure}") from failure
+            log.debug("directory answers from memory", domains=len(unknown), because=str(failure))
+            return
+        for domain, local_parts in unknown.items():
+            self._take(records, domain, local_parts, loaded[domain], generation)
+
+    def _take(
+        self, records: Records, domain: str, local_parts: frozenset[str], loaded: Loaded, generation: int
+    ) -> None:
+        """Fill in what was read, and remember it."""
+        record, found = loaded
         records.domains[domain] = record
         self._domains.put(domain, record, generation)
         if record.is_local:
@@ -194,6 +228,15 @@ class Directory:
         del self._loads[key]
         if not task.cancelled():
             task.exception()  # seen, also when every joiner has given up
+
+
+def _parsed(recipient: str) -> Address | Resolution:
+    """Give the address (without a domain: postmaster's), or the answer for what is none."""
+    try:
+        address = parse_path(recipient)
+    except InvalidAddress as error:
+        return Resolution(RecipientKind.UNKNOWN, because=f"no mail address: {error}")
+    return address or Resolution(RecipientKind.UNKNOWN, because="no mail address: empty")
 
 
 async def _within_deadline(load: Callable[[], Awaitable[Result]]) -> Result:
