@@ -120,8 +120,8 @@ class _Ours:
 async def _routes(connection: AsyncConnection, domains: Sequence[str]) -> dict[str, RouteRecord | None]:
     """Give each domain's most specific route.
 
-    One for any domain, or any of a top-level domain, never opens the relay to anyone. Such a row is refused where routes
-    are made; one from before that, or by another hand, must not act either.
+    One for any domain, or any of a top-level domain, never opens the relay to anyone. Such a row is refused where
+    routes are made; one from before that, or by another hand, must not act either.
     """
     names = {domain: route_names(domain) for domain in domains}
     rows: dict[str, Any] = {}

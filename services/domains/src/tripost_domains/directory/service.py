@@ -84,7 +84,7 @@ class Directory:
         return found
 
     async def resolve_aliases(self, address: Address) -> Resolution:
-        """As `resolve`, but without catch-alls and reserved names; raises TransientFailure."""
+        """As `resolve_all`, but without catch-alls and reserved names; raises TransientFailure."""
         (resolution,) = await self._walk([address], Rules(aliases_only=True), afresh=False)
         return resolution
 
