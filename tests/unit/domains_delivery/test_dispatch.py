@@ -13,7 +13,7 @@ from tripost_domains.directory.cache import CacheLimits
 from tripost_domains.directory.model import MailboxDestination, NextHop
 from tripost_domains.directory.service import Directory
 from tripost_shared.clock import FrozenClock
-from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.mail.envelope import Recipient
 from tripost_shared.mail.failures import TransientFailure
 
@@ -82,7 +82,7 @@ class Replica:
         self.dispatcher = Dispatcher(self.directory, agents, agents)
 
     async def mailboxes(self, recipient: str) -> list[str]:
-        todo = await self.dispatcher.plan([Recipient(recipient)])
+        todo = await self.dispatcher.plan([Recipient(recipient)], direction=Direction.INBOUND)
         assert todo.refused == []
         return [mailbox.address for _, mailbox in todo.mailboxes]
 
@@ -93,6 +93,14 @@ async def test_a_mailbox_that_was_made_since_the_directory_was_asked_gets_its_ma
     await replica.directory.resolve_all(["new@dest.example"])
     replica.records.add("mailbox new@dest.example")
     assert await replica.mailboxes("new@dest.example") == ["new@dest.example"]
+
+
+async def test_a_domain_that_was_made_since_is_not_taken_for_a_foreign_one(clock: FrozenClock) -> None:
+    """Its mail would be sent to its MX, which we are, and bounced for the loop."""
+    replica = Replica(clock)
+    await replica.directory.resolve_all(["ann@new.example"])
+    replica.records.add("mailbox ann@new.example")
+    assert await replica.mailboxes("ann@new.example") == ["ann@new.example"]
 
 
 async def test_an_alias_leaves_out_no_mailbox_that_was_made_since(clock: FrozenClock) -> None:

@@ -14,7 +14,8 @@ from tripost_domains.delivery.outcome import MAILBOX, Attempted, Outcome, Trial,
 from tripost_domains.delivery.plan import Plan, Target, hop_name, plan
 from tripost_domains.directory.model import MailboxDestination, NextHop, Resolution
 from tripost_domains.ports import RecipientResolver
-from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.contracts.domains import RecipientKind
+from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.mail.envelope import Recipient
 
 log = structlog.get_logger()
@@ -55,15 +56,20 @@ class Dispatcher:
         self._mailboxes = mailboxes
         self._relay = relay
 
-    async def plan(self, recipients: Sequence[Recipient], settled: Collection[str] = ()) -> Plan:
-        """Ask where the recipients lead; raises TransientFailure when the directory cannot be read now."""
-        resolved = await self._resolved([each.address for each in recipients])
+    async def plan(
+        self, recipients: Sequence[Recipient], settled: Collection[str] = (), direction: Direction | None = None
+    ) -> Plan:
+        """Ask where the recipients lead; raises TransientFailure when the directory cannot be read now.
+
+        `direction` of a message whose recipients are as edge has taken them.
+        """
+        resolved = await self._resolved([each.address for each in recipients], direction)
         return plan([(each, resolved[each.address]) for each in recipients], settled)
 
-    async def _resolved(self, addresses: Sequence[str]) -> dict[str, Resolution]:
+    async def _resolved(self, addresses: Sequence[str], direction: Direction | None) -> dict[str, Resolution]:
         """Take no denial from memory: edge may have asked another replica, which a change had reached before us."""
         found = dict(zip(addresses, await self._directory.resolve_all(addresses), strict=True))
-        denied = [address for address, each in found.items() if not each.destinations or each.dead_ends]
+        denied = [address for address, each in found.items() if _is_denial(each, direction)]
         if denied:
             found.update(zip(denied, await self._directory.resolve_all(denied, afresh=True), strict=True))
         return found
@@ -129,6 +135,12 @@ class Dispatcher:
             log.exception("relay agent broke", message_id=message.id, next_hop=hop_name(hop))
             outcomes = dict.fromkeys(recipients, _broke(error)) | outcomes
         attempted += _relayed(hop, targets, outcomes)
+
+
+def _is_denial(found: Resolution, direction: Direction | None) -> bool:
+    """Tell whether it says no to what edge was told yes for: edge takes nothing foreign from a client not ours."""
+    is_refused_at_edge = direction is Direction.INBOUND and found.kind is RecipientKind.FOREIGN
+    return not found.destinations or bool(found.dead_ends) or is_refused_at_edge
 
 
 def _relayed(hop: NextHop, targets: Sequence[Target], outcomes: Mapping[str, Outcome]) -> list[Attempted]:

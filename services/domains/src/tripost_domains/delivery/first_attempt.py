@@ -102,7 +102,9 @@ class FirstAttempt:
     async def _plan(self, message: SpooledMessage, settled: Collection[str]) -> Plan:
         recipients = message.envelope.recipients
         return await until_done(
-            lambda: self._dispatcher.plan(recipients, settled), (TransientFailure,), "read the directory"
+            lambda: self._dispatcher.plan(recipients, settled, message.direction),
+            (TransientFailure,),
+            "read the directory",
         )
 
     async def _settled_before(self, message: SpooledMessage) -> set[str]:
