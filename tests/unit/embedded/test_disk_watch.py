@@ -44,7 +44,7 @@ async def test_a_disk_with_room_is_not_spoken_of(watched: Watched) -> None:
 
 async def test_a_shortage_is_told_once_and_its_end_once(watched: Watched) -> None:
     await watched.see(500 * MB, 31 * MB, 12 * MB, 0, 0)
-    assert watched.told == ["the disk of /srv/var has 31 MB left: make room, or mail is soon answered with 451"]
+    assert watched.told == ["the disk of /srv/var has 31 MB left: make room (48 MB), or mail is answered with 451"]
     watched.told.clear()
     await watched.see(500 * MB, 500 * MB)
     assert watched.told == ["there is room again: the disk of /srv/var has 500 MB left", "(restarts)"]
@@ -62,4 +62,4 @@ async def test_each_shortage_has_its_restart(watched: Watched) -> None:
 
 async def test_a_disk_that_cannot_be_asked_counts_as_it_did_before(watched: Watched) -> None:
     await watched.see(None, 0, None, None)
-    assert watched.told == ["the disk of /srv/var is full: make room, or mail is soon answered with 451"]
+    assert watched.told == ["the disk of /srv/var is full: make room (48 MB), or mail is answered with 451"]

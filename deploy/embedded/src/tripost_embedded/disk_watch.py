@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from tripost_embedded.supervisor import Say
-from tripost_shared.disk_space import free_octets, is_short, room_left
+from tripost_shared.disk_space import ENOUGH_FROM, MEGABYTE, free_octets, is_short, room_left
 
 BETWEEN_LOOKS: Final = timedelta(seconds=2)
 
@@ -49,7 +49,8 @@ class DiskWatch:
             return
         was_short, self._is_short = self._is_short, is_short(free, was_short=self._is_short)
         if self._is_short and not was_short:
-            self._say(f"{room_left(self._folder, free)}: make room, or mail is soon answered with 451")
+            needed = ENOUGH_FROM // MEGABYTE
+            self._say(f"{room_left(self._folder, free)}: make room ({needed} MB), or mail is answered with 451")
         if was_short and not self._is_short:
             self._say(f"there is room again: {room_left(self._folder, free)}")
             await self._when_room()

@@ -137,13 +137,17 @@ async def _ask_cluster(parts: Parts) -> tuple[list[NodeStatus], SpoolOut | None,
 
 
 def _disk_problems(folder: Path) -> list[str]:
-    """Say that the disk is short of room: what else is wrong may follow from that. None where there is no folder."""
+    """Say that the disk is short of room: what else is wrong may follow from that. None where there is no folder.
+
+    Whether it was full before is not known here, and nats-server may refuse mail until there is enough again.
+    """
     try:
         free = free_octets(folder)
     except OSError:
         return []
     room = room_left(folder, free)
-    return [f"{room[0].upper()}{room[1:]}: make room, or mail is answered with 451."] if is_short(free) else []
+    said = f"{room[0].upper()}{room[1:]}: make room, or mail is answered with 451."
+    return [said] if is_short(free, was_short=True) else []
 
 
 async def _queue_numbers(session: AsyncSession) -> QueueNumbers:
