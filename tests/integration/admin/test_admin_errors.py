@@ -106,6 +106,31 @@ async def test_a_body_is_json_and_says_so(api: Api, media_type: str, body: bytes
 
 
 @pytest.mark.parametrize(
+    ("media_type", "status"),
+    [("text/plain", 415), ("", 415), ("application/json", 200), ("application/merge-patch+json", 200)],
+)
+async def test_a_merge_patch_says_that_it_is_json_too(api: Api, media_type: str, status: int) -> None:
+    headers = {"Content-Type": media_type} if media_type else {}
+    answer = await api.admin.patch(f"{V1}/policy", content=b'{"tag_score": 5}', headers=headers)
+    assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "name"),
+    [
+        pytest.param("POST", "domains", '{"name": "x.test", "name": "y.test"}', "name", id="a domain"),
+        pytest.param("PATCH", "policy", '{"tag_score": 5, "tag_score": 4.5}', "tag_score", id="a merge patch"),
+        pytest.param("PUT", "policy", '{"greylist": {"enabled": true, "enabled": false}}', "enabled", id="within"),
+    ],
+)
+async def test_a_field_that_is_given_twice_is_refused(api: Api, method: str, path: str, body: str, name: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await api.admin.request(method, f"{V1}/{path}", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["detail"]) == (422, f"'{name}' is given 2 times; accepted is one")
+    assert await api.audited() == []
+
+
+@pytest.mark.parametrize(
     ("query", "told"),
     [
         pytest.param("foo=1", "accepted: limit, cursor, id, sender, recipient, status", id="a parameter that is none"),

@@ -25,6 +25,7 @@ from tripost_admin_api.api import (
     status,
     tokens,
 )
+from tripost_admin_api.api.bodies import read_body
 from tripost_admin_api.api.guard import Guard
 from tripost_admin_api.api.hardening import BodyLimit, Failures, SecurityFields, problem_of
 from tripost_admin_api.api.models import ProblemBody
@@ -78,7 +79,7 @@ def build_api() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    v1 = APIRouter(prefix=PREFIX, dependencies=[Depends(refuse_unknown_parameters)])
+    v1 = APIRouter(prefix=PREFIX, dependencies=[Depends(refuse_unknown_parameters), Depends(read_body)])
     for noun in NOUNS:
         v1.include_router(noun.router)
     v1.add_api_route("/openapi.json", _openapi, methods=["GET"], include_in_schema=False)
@@ -132,14 +133,7 @@ async def _answer_invalid(request: Request, error: Exception) -> Response:
     details = error.errors()
     if any(item["type"] == "json_invalid" for item in details):
         return Problem("malformed-request", "The body is no JSON.").response()
-    if not _says_json(request) and any(item["loc"] == ("body",) and item["type"] != "missing" for item in details):
-        return Problem("unsupported-media-type", "Send JSON, with `Content-Type: application/json`.").response()
     return problem_of_errors(details).response()
-
-
-def _says_json(request: Request) -> bool:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 def _document(api: FastAPI) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """The policy: how the filter judges mail (`FilterConfig`)."""
 
-import json
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Response
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from tripost_admin_api.api.bodies import Body
 from tripost_admin_api.api.models import DomainName, ExemptNetwork, Incoming, Score
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem, invalid
@@ -119,10 +119,11 @@ async def replace_policy(
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
 )
 async def change_policy(
-    request: Request, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
+    patch: Body, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
 ) -> PolicyBody:
     """Change parts of the policy: a merge patch (RFC 7396), in which null restores a default."""
-    patch = _object(await request.body())
+    if not isinstance(patch, dict):
+        raise Problem("malformed-request", "The body is no JSON object.")
     async with parts.changing(actor) as change:
         present = await documents.read_filter(change.session)
         merged = merge(_shown(present).model_dump(mode="json"), patch)
@@ -174,13 +175,3 @@ def _shown(config: FilterConfig) -> PolicyBody:
 
 def _etag(config: FilterConfig) -> str:
     return f'"{config.revision}"'
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        read = json.loads(body)
-    except (ValueError, RecursionError):  # no UTF-8, no JSON, or nested as no policy is
-        read = None
-    if not isinstance(read, dict):
-        raise Problem("malformed-request", "The body is no JSON object.")
-    return read
