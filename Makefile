@@ -44,4 +44,5 @@ lock: ## Resolve the requirements anew (needs uv)
 	@scripts/lock
 
 clean: ## Remove .venv and caches; state in ./var stays
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -path ./var -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
