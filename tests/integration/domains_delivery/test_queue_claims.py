@@ -11,11 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from queue_world import ALL, BOB, LEASE, MINUTE, NOW, a_deferral, add, claim, claims_of, operator_sets, rows
 from spooled import damaged_message
 from tripost_domains.delivery.outcome import MAILBOX
+from tripost_domains.queue import due
 from tripost_domains.queue.model import Share
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import reading, writing
+
+
+@pytest.fixture(autouse=True, params=["little is due", "more is due than is read"])
+def _how_much_is_due(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is claimed is the same; only how it is found is not."""
+    if request.param != "little is due":
+        monkeypatch.setattr(due, "OLDEST_READ", 1)
 
 
 async def test_only_what_is_due_is_claimed(queue: QueueRepository) -> None:

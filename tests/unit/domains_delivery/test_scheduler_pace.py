@@ -23,9 +23,12 @@ class DueQueue:
 
     due: Counter[str]
     looks: int = 0
+    beaten_at: frozenset[int] = frozenset()  # looks at which another has claimed all that was found
 
     async def claim_due(self, _now: datetime, _lease: timedelta, share: Share) -> Claimed:
         self.looks += 1
+        if self.looks in self.beaten_at:
+            return Claimed(was_beaten=True)
         claimed = Claimed()
         left = share.at_most
         for hop, count in list(self.due.items()):
@@ -108,3 +111,9 @@ async def test_mailboxes_do_not_wait_for_next_hops_that_are_slow() -> None:
     assert attempts.made == Counter({MAILBOX: 300})
     assert sum(attempts.most_at_once[hop] for hop in slow) == PACE.concurrency
     assert attempts.most_at_once[MAILBOX] == PACE.mailboxes
+
+
+async def test_who_is_beaten_to_what_was_due_looks_for_more_at_once() -> None:
+    queue, attempts = DueQueue(Counter({"smart.example": 5}), beaten_at=frozenset({1, 2})), Attempts()
+    await run_for_one_interval(queue, attempts)
+    assert attempts.made["smart.example"] == 5

@@ -67,10 +67,14 @@ class Unreadable(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a claim found: deliveries that are ours now, and those that were held since they cannot be read."""
+    """What a claim found: deliveries that are ours now, and those that were held since they cannot be read.
+
+    `was_beaten`: some that were due were claimed by another first, so there may be more.
+    """
 
     messages: list[ClaimedMessage] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
+    was_beaten: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +99,6 @@ class Share:
         if next_hop in self.stuck:
             return 0
         return max(0, (self.mailboxes if next_hop == MAILBOX else self.per_hop) - self.busy.get(next_hop, 0))
-
-    @property
-    def without_room(self) -> frozenset[str]:
-        """The next hops that may get nothing."""
-        return frozenset(hop for hop in (*self.busy, *self.stuck, MAILBOX) if not self.room_for(hop))
 
 
 @dataclass(frozen=True, slots=True)

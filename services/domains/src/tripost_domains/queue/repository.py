@@ -6,31 +6,27 @@ it tells a sender anything. At worst, an attempt that lasts through two leases w
 another replica: a next hop may get the message twice then (a Maildir does not), and the sender one DSN.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from sqlalchemy import (
-    CTE,
-    CompoundSelect,
     Insert,
     and_,
     bindparam,
-    case,
     delete,
     exists,
     func,
-    literal,
     or_,
     select,
-    union_all,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tripost_domains.delivery.outcome import MAILBOX
+from tripost_domains.queue.due import DueDeliveries
 from tripost_domains.queue.model import Claimed, Deferral, QueueState, Share, Unreadable
 from tripost_domains.queue.rows import (
     UNREADABLE,
@@ -51,9 +47,6 @@ from tripost_shared.mail.content import Content
 log = structlog.get_logger()
 
 
-_WAS_GIVEN_BACK: Final = and_(QueuedDelivery.state == DeliveryState.ATTEMPTING, QueuedDelivery.claimed_by == "")
-
-
 class QueueRepository:
     """Reads and changes the queue; every call is one transaction and raises DatabaseUnavailable.
 
@@ -64,6 +57,7 @@ class QueueRepository:
         self._engine = engine
         self._writes = GroupedWrites(engine)
         self._owner = owner_name(owner)
+        self._due = DueDeliveries(self._owner)
 
     @uninterrupted
     async def add(
@@ -97,24 +91,28 @@ class QueueRepository:
     ) -> Claimed:
         """Claim due deliveries, the next hops by turns so that none keeps the others waiting.
 
-        Deliveries whose message cannot be read are held, so that they show, and stop no other.
+        They are chosen before anything is locked, so others may have claimed some of them meanwhile. Deliveries whose
+        message cannot be read are held, so that they show, and stop no other.
         """
+        async with reading(self._engine) as connection:
+            chosen = await self._due.choose(connection, now, lease, share)
+        if not chosen:
+            return Claimed()
+        # A column and no condition: SQLite would look for what is due by an index, not for the rows that were chosen.
+        is_due = self._due.may_be_claimed(now, lease, share).label("is_due")
+        chosen_ones = select(QueuedDelivery.id, QueuedDelivery.state, is_due).where(QueuedDelivery.id.in_(chosen))
         async with writing(self._engine) as connection:
-            run_out = and_(QueuedDelivery.state == DeliveryState.ATTEMPTING, QueuedDelivery.claimed_until <= now)
-            abandoned = (await connection.scalars(select(QueuedDelivery.id).where(run_out))).all()
-            ids = await connection.scalars(self._claim(now, lease, share))
-            claimed = ids.all()
-            if not claimed:
-                return Claimed()
-            rows = await connection.execute(
-                select(QueuedDelivery.__table__, QueuedMessage.spooled)
-                .join(QueuedMessage, QueuedMessage.id == QueuedDelivery.message_id)
-                .where(QueuedDelivery.id.in_(claimed))
-                .order_by(QueuedDelivery.next_attempt_at, QueuedDelivery.id)
+            free = await connection.execute(chosen_ones.with_for_update(skip_locked=True))
+            states = {row.id: row.state for row in free if row.is_due}
+            if not states:
+                return Claimed(was_beaten=True)
+            await connection.execute(
+                update(QueuedDelivery)
+                .where(QueuedDelivery.id.in_(states))
+                .values(state=DeliveryState.ATTEMPTING, claimed_by=self._owner, claimed_until=now + lease)
             )
-            found = claimed_messages(rows.mappings().all(), frozenset(abandoned))
-            await _hold(connection, found.unreadable)
-            return found
+            found = await _read_claims(connection, states)
+        return replace(found, was_beaten=len(states) < len(chosen))
 
     @uninterrupted
     async def renew(self, ids: Collection[int], until: datetime) -> frozenset[int]:
@@ -203,45 +201,6 @@ class QueueRepository:
             found = await connection.scalar(select(QueuedMessage.id).where(QueuedMessage.content == content).limit(1))
             return found is not None
 
-    def _claim(self, now: datetime, lease: timedelta, share: Share) -> Any:
-        """One statement: number the due rows of each next hop, take the first ones of all, and mark them.
-
-        PostgreSQL locks only outside of the numbering, so a row that another replica has just taken is passed over.
-        """
-        due = or_(
-            and_(QueuedDelivery.state == DeliveryState.DEFERRED, QueuedDelivery.next_attempt_at <= now),
-            and_(or_(self._is_ours, _WAS_GIVEN_BACK), QueuedDelivery.claimed_until <= now),
-        )
-        if share.takes_over:
-            is_abandoned = and_(
-                QueuedDelivery.state == DeliveryState.ATTEMPTING, QueuedDelivery.claimed_until <= now - lease
-            )
-            due = or_(due, is_abandoned)
-        turn = func.row_number().over(
-            partition_by=QueuedDelivery.next_hop, order_by=(QueuedDelivery.next_attempt_at, QueuedDelivery.id)
-        )
-        numbered = select(
-            QueuedDelivery.id, QueuedDelivery.next_hop, QueuedDelivery.next_attempt_at, turn.label("turn")
-        ).where(due)
-        if share.without_room:
-            numbered = numbered.where(QueuedDelivery.next_hop.not_in(share.without_room))
-        if share.busy_rows:
-            numbered = numbered.where(QueuedDelivery.id.not_in(share.busy_rows))
-        chosen = self._locked(_fairest(numbered.cte("numbered"), share), due)
-        return (
-            update(QueuedDelivery)
-            .where(QueuedDelivery.id.in_(chosen))
-            .values(state=DeliveryState.ATTEMPTING, claimed_by=self._owner, claimed_until=now + lease)
-            .returning(QueuedDelivery.id)
-            .execution_options(synchronize_session=False)
-        )
-
-    def _locked(self, ids: Any, due: Any) -> Any:
-        if self._engine.dialect.name != "postgresql":
-            return ids
-        locked = select(QueuedDelivery.id).where(QueuedDelivery.id.in_(ids), due)
-        return locked.with_for_update(skip_locked=True)
-
     @property
     def _is_ours(self) -> Any:
         return and_(QueuedDelivery.state == DeliveryState.ATTEMPTING, QueuedDelivery.claimed_by == self._owner)
@@ -287,23 +246,18 @@ class QueueRepository:
         return sqlite.insert(table).on_conflict_do_nothing()
 
 
-def _fairest(numbered: CTE, share: Share) -> CompoundSelect[Any]:
-    """Take from next hops by turns, those first that have least at work; mailboxes stand in no next hop's way."""
-    to_hops = (
-        select(numbered.c.id)
-        .where(numbered.c.next_hop != MAILBOX)
-        .where(numbered.c.turn + _busy(numbered.c.next_hop, share) <= share.per_hop)
-        .order_by(numbered.c.turn + _busy(numbered.c.next_hop, share), numbered.c.next_attempt_at)
-        .limit(share.at_most)
+async def _read_claims(connection: AsyncConnection, states: Mapping[int, str]) -> Claimed:
+    """Read what was claimed, given the states that the rows were in before."""
+    rows = await connection.execute(
+        select(QueuedDelivery.__table__, QueuedMessage.spooled)
+        .join(QueuedMessage, QueuedMessage.id == QueuedDelivery.message_id)
+        .where(QueuedDelivery.id.in_(states))
+        .order_by(QueuedDelivery.next_attempt_at, QueuedDelivery.id)
     )
-    to_mailboxes = select(numbered.c.id).where(
-        numbered.c.next_hop == MAILBOX, numbered.c.turn <= share.room_for(MAILBOX)
-    )
-    return union_all(select(to_hops.subquery().c.id), to_mailboxes)
-
-
-def _busy(next_hop: Any, share: Share) -> Any:
-    return case(dict(share.busy), value=next_hop, else_=0) if share.busy else literal(0)
+    abandoned = {row for row, state in states.items() if state == DeliveryState.ATTEMPTING}
+    found = claimed_messages(rows.mappings().all(), abandoned)
+    await _hold(connection, found.unreadable)
+    return found
 
 
 async def _hold(connection: AsyncConnection, unreadable: Sequence[Unreadable]) -> None:

@@ -165,6 +165,8 @@ class Scheduler:
         self._sees_database_since = began_at if seen_since is None else seen_since
         self._tell_unreadable(claimed.unreadable)
         self._momentum.looked(share, [claim for each in claimed.messages for claim in each.claims])
+        if claimed.was_beaten:
+            self._has_room.set()
         for each in claimed.messages:
             task = asyncio.create_task(self._work(each, began_at))
             self._working[task] = each
