@@ -28,5 +28,10 @@ class AdminSettings(BaseSettings):
         description="File for the command line's token (mode 0600), made at start if it is missing. "
         "Empty: `$TRIPOST_HOME/cli/token`.",
     )
-    max_connections: int = Field(200, ge=10, description="Connections at a time; one more gets 503.")
+    max_connections: int = Field(
+        200,
+        ge=10,
+        description="Connections at a time, a quarter of them (at least 8) from one network (`/24`, with IPv6 `/64`). "
+        "One more takes the place of one without credentials, or gets 503.",
+    )
     session_hours: int = Field(12, ge=1, le=720, description="Hours for which an operator's session token is good.")

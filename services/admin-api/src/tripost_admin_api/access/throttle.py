@@ -6,17 +6,15 @@ An account is never made to wait by itself: whoever knows its name could keep it
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
-from types import MappingProxyType
 from typing import Final
 
+from tripost_admin_api.access.networks import network_of
 from tripost_shared.clock import Clock
 
 FREE_FAILURES: Final = 5  # a person who mistypes meets no wait
 LONGEST_WAIT: Final = timedelta(minutes=1)  # a network that was abused is soon good again once that ends
 FORGET_AFTER: Final = timedelta(minutes=15)
 MOST_KEPT: Final = 10_000
-NETWORK_PREFIXES: Final = MappingProxyType({4: 24, 6: 64})  # what one client commands, as the greylist has it
 
 
 @dataclass(slots=True)
@@ -31,7 +29,7 @@ def keys_of(client_address: str, account: str) -> tuple[str, str]:
     The first bounds what a network may try with many accounts; the second stays when the first is forgotten because
     another account has logged in from that network.
     """
-    network = _network_of(client_address)
+    network = network_of(client_address)
     return f"network {network}", f"account {account} from {network}"
 
 
@@ -70,13 +68,3 @@ class LoginThrottle:
             return 0.0
         doubled = 2.0 ** min(known.count - FREE_FAILURES, 10)
         return float(known.last_at + min(doubled, LONGEST_WAIT.total_seconds()) - now)
-
-
-def _network_of(client_address: str) -> str:
-    """Give the network that counts as one client: `192.0.2.0/24`, `2001:db8::/64`; a name without an address itself."""
-    try:
-        address = ip_address(client_address)
-    except ValueError:
-        return client_address
-    address = getattr(address, "ipv4_mapped", None) or address
-    return str(ip_network((address.packed, NETWORK_PREFIXES[address.version]), strict=False))

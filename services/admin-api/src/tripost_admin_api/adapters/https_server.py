@@ -4,22 +4,21 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from starlette.types import ASGIApp
 
-from tripost_admin_api.api.problems import Problem
+from tripost_admin_api.access.places import Places
+from tripost_admin_api.adapters.http_connection import HttpConnection, Refusals
 from tripost_shared.settings import SettingsError
 
 log = structlog.get_logger()
 
 HANDSHAKE_WITHIN_SECONDS: Final = 10.0  # of TLS
-REQUEST_WITHIN_SECONDS: Final = 10.0  # a whole header, from the connection or the header's first octet on
 IDLE_SECONDS: Final = 30  # between two requests
 CLOSE_WITHIN_SECONDS: Final = 5.0  # for the client to end TLS too; one that idles does not read that we do
 SHUTDOWN_SECONDS: Final = 3
@@ -45,51 +44,20 @@ def _no_pass_phrase() -> str:
     raise ValueError("the key has a pass phrase")  # OpenSSL would ask on the terminal
 
 
-class _Protocol(H11Protocol):
-    """A client that says no whole request header in time is cut off, be it the first request or a later one.
-
-    uvicorn itself limits only how long nothing at all comes between two requests.
-    """
-
-    _due: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._expect_request()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.cycle is None or self.cycle.response_complete:
-            self._expect_request()  # what has come is the beginning of a header, or the rest of a refused body
-        else:
-            self._expect_nothing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._expect_nothing()
-        super().connection_lost(exc)
-
-    def _expect_request(self) -> None:
-        if self._due is None:
-            self._due = self.loop.call_later(REQUEST_WITHIN_SECONDS, self._cut_off)
-
-    def _expect_nothing(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
-
-    def _cut_off(self) -> None:
-        self.transport.abort()  # to close is to wait for the client once more
-
-
 class _Server(uvicorn.Server):
     """Signals are the runner's, and TLS has time limits, for which uvicorn has no options."""
+
+    def __init__(self, config: uvicorn.Config, places: Places) -> None:
+        super().__init__(config)
+        self._places = places
+        self._refusals = Refusals()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve on sockets that listen already; the application has no lifespan events."""
         loop = asyncio.get_running_loop()
         self.servers = [
             await loop.create_server(
-                lambda: _Protocol(self.config, self.server_state, {}),
+                lambda: HttpConnection(self.config, self.server_state, self._places, self._refusals),
                 sock=listener,
                 ssl=self.config.ssl,
                 backlog=self.config.backlog,
@@ -105,37 +73,14 @@ class _Server(uvicorn.Server):
         yield
 
 
-class _Limited:
-    """Refuses requests on connections over the limit, and says why; uvicorn's own limit says it in no JSON."""
-
-    def __init__(self, app: ASGIApp, max_connections: int) -> None:
-        self._app = app
-        self._max_connections = max_connections
-        self.connections: Collection[Any] = ()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if len(self.connections) <= self._max_connections:
-            await self._app(scope, receive, send)
-            return
-        log.warning("request refused: too many connections", limit=self._max_connections)
-        problem = Problem(
-            "unavailable",
-            f"There are more than {self._max_connections} connections (TRIPOST_ADMIN_MAX_CONNECTIONS); try again soon.",
-            headers={"Retry-After": "2", "Connection": "close"},
-        )
-        await problem.response()(scope, receive, send)
-
-
 class HttpsServer:
     """Serves one application; make it before root is given up, since it imports what serving needs."""
 
     def __init__(self, app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext, max_connections: int) -> None:
         self._listener = listener
-        limited = _Limited(app, max_connections)
         config = uvicorn.Config(
-            limited,
-            http=_Protocol,
+            app,
+            http=HttpConnection,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -149,8 +94,7 @@ class HttpsServer:
             h11_max_incomplete_event_size=LARGEST_HEADER_OCTETS,
         )
         config.load()
-        self._server = _Server(config)
-        limited.connections = self._server.server_state.connections
+        self._server = _Server(config, Places(max_connections))
         self._serving: asyncio.Task[None] | None = None
 
     @property
