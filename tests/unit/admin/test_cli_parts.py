@@ -1,5 +1,6 @@
 """The command line's own parts: where it looks, and what it lets through to a terminal."""
 
+import errno
 import json
 import shlex
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from tripost_admin_api import openapi
 from tripost_admin_api.cli import main, reference
 from tripost_admin_api.cli.adding import read_password
 from tripost_admin_api.cli.arrangement import arranged
-from tripost_admin_api.cli.client import path
+from tripost_admin_api.cli.client import Client, path
 from tripost_admin_api.cli.demo import EICAR, GTUBE, Sent
 from tripost_admin_api.cli.examples import EXAMPLES
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
@@ -84,6 +85,21 @@ def test_a_token_that_is_missing_is_said_with_what_to_do(tmp_path: Path) -> None
     file = tmp_path / "mine"
     file.write_text("tripost_x\n")
     assert read_token(find({"TRIPOST_HOME": str(tmp_path), "TRIPOST_TOKEN_FILE": str(file)})) == "tripost_x"
+
+
+def test_a_folder_of_another_user_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one who is not root meets the folder of a cluster that root has started: it is closed to others."""
+
+    def closed(path: Path, *_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    for look in ("stat", "open"):
+        monkeypatch.setattr(Path, look, closed)
+    with pytest.raises(
+        CommandFailed, match=r"srv/mail/cli/token cannot be read: Permission denied\. Run .* root"
+    ) as no:
+        Client(find({"TRIPOST_HOME": "/srv/mail"}))
+    assert no.value.code is ExitCode.NOT_AUTHORISED
 
 
 def test_what_stands_in_a_path_is_encoded_whole() -> None:

@@ -60,10 +60,11 @@ class Client:
         import httpx  # noqa: PLC0415 (slow to import, and not needed for --help)
 
         self.place = place
+        token = read_token(place)
         self._http = httpx.Client(
             base_url=place.url,
             verify=tls_context(place),
-            headers={"Authorization": f"Bearer {read_token(place)}", "Accept": "application/json"},
+            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
             timeout=WITHIN_SECONDS,
             trust_env=False,  # the token goes to the cluster, not to a proxy
         )

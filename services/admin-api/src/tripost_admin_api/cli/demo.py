@@ -19,6 +19,7 @@ import typer
 from tripost_admin_api.cli.adding import exists
 from tripost_admin_api.cli.client import Client, connect, path
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
+from tripost_admin_api.cli.home import is_there
 from tripost_admin_api.cli.output import Form, Output, line, note, structured
 from tripost_admin_api.cli.timeline import timeline
 
@@ -174,7 +175,7 @@ def _session(listen: str) -> Iterator[smtplib.SMTP]:
 
 def _tls_context(certificate: Path) -> ssl.SSLContext:
     """Trust edge's self-signed certificate where it is; else what the system trusts."""
-    return ssl.create_default_context(cafile=str(certificate) if certificate.is_file() else None)
+    return ssl.create_default_context(cafile=str(certificate) if is_there(certificate) else None)
 
 
 def _transaction(smtp: smtplib.SMTP, reverse_path: str, message: EmailMessage) -> Sent:

@@ -35,7 +35,7 @@ def find(environment: Mapping[str, str], url: str = "", token_file: str = "") ->
     listen = environment.get("TRIPOST_ADMIN_LISTEN", "")
     own_ca = environment.get("TRIPOST_API_CA")
     pinned = home / "tls" / "admin.crt"
-    ca: Path | None = pinned if pinned.is_file() else None
+    ca: Path | None = pinned if is_there(pinned) else None
     if written.get("ca") == "":
         ca = None
     if own_ca is not None:
@@ -63,7 +63,15 @@ def find_home(environment: Mapping[str, str]) -> Path:
         return Path(environment["TRIPOST_HOME"])
     here = Path("var")
     of_the_checkout = Path(sys.prefix).parent / "var"
-    return of_the_checkout if not (here / "cli").is_dir() and of_the_checkout.is_dir() else here
+    return of_the_checkout if not is_there(here / "cli") and is_there(of_the_checkout) else here
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether there is something; what we may not look at counts as there, so that reading it says why not."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def _checked(url: str) -> str:
@@ -100,8 +108,8 @@ def read_token(place: Place) -> str:
         ) from None
     except OSError as error:
         raise CommandFailed(
-            f"The token at {place.token_file} cannot be read: {error.strerror}. Run this as the user who started the "
-            "cluster, or name a token of your own: --token-file, TRIPOST_TOKEN_FILE.",
+            f"The token at {place.token_file} cannot be read: {error.strerror}. Run this as root or as the user who "
+            "started the cluster, or name a token of your own: --token-file, TRIPOST_TOKEN_FILE.",
             ExitCode.NOT_AUTHORISED,
         ) from None
     return token
@@ -112,7 +120,10 @@ def tls_context(place: Place) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=None if place.ca is None else str(place.ca))
     except OSError as error:
-        raise CommandFailed(f"The certificate {place.ca} cannot be read: {error}", ExitCode.UNREACHABLE) from None
+        raise CommandFailed(
+            f"The certificate {place.ca} cannot be read: {error}. TRIPOST_API_CA names another copy of it.",
+            ExitCode.UNREACHABLE,
+        ) from None
 
 
 def _written(file: Path) -> dict[str, str]:
