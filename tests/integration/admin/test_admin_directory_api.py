@@ -8,6 +8,7 @@ from admin_api import Api
 from tripost_admin_api.configuration import documents
 from tripost_admin_api.configuration.documents import read_all
 from tripost_shared.contracts.config import DIRECTORY_KEY, EDGE_KEY, DirectoryChange, EdgeConfig
+from tripost_shared.database.models import Domain
 
 V1 = "/api/v1"
 
@@ -24,6 +25,14 @@ async def test_a_domain_is_added_shown_listed_and_removed(api: Api) -> None:
 
 async def test_an_internationalised_domain_is_kept_as_a_labels(api: Api) -> None:
     assert (await api.add("domains", name="bücher.example")).json()["name"] == "xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+async def test_a_domain_of_an_earlier_release_that_can_have_no_mail_is_shown_and_removed(api: Api, name: str) -> None:
+    async with api.parts.database.writing() as session:
+        session.add(Domain(name=name, created_at=api.clock.now()))
+    assert (await api.reader.get(f"{V1}/domains/{name}")).json()["name"] == name
+    assert (await api.admin.delete(f"{V1}/domains/{name}")).status_code == 204
 
 
 async def test_a_domain_with_contents_is_removed_only_when_asked_for_that(api: Api) -> None:
@@ -149,6 +158,9 @@ async def test_what_exists_already_is_a_conflict(api: Api) -> None:
         pytest.param("domains", {"name": "user@local.test"}, "after the @", id="an address where a domain is wanted"),
         pytest.param("domains", {"name": "-bad-.test"}, "no domain name", id="malformed domain"),
         pytest.param("domains", {"name": "[192.0.2.1]"}, "literal", id="address literal as a domain"),
+        pytest.param("domains", {"name": "localhost"}, "not fully qualified", id="a host's name as a domain"),
+        pytest.param("domains", {"name": "localhost."}, "not fully qualified", id="a host's name with a dot"),
+        pytest.param("domains", {"name": "127.0.0.1"}, "ends with a number", id="an IP address as a domain"),
         pytest.param("domains", {"name": "x\u0000.test"}, "no domain name", id="NUL in a domain"),
         pytest.param("domains", {"name": 17}, "must be a text", id="a number as a name"),
         pytest.param("domains", {}, "required", id="nothing given"),

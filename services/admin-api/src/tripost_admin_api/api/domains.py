@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.api import names, paging
-from tripost_admin_api.api.models import DomainName, Incoming, Outgoing, Page
+from tripost_admin_api.api.models import Incoming, MailDomain, Outgoing, Page
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem
 from tripost_shared.database.models import Alias, Domain, Mailbox
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/domains", tags=["domains"])
 class DomainIn(Incoming):
     """A domain to add."""
 
-    name: DomainName
+    name: MailDomain
 
 
 class DomainOut(Outgoing):

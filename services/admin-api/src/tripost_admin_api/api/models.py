@@ -78,6 +78,7 @@ def _moment(value: Any) -> datetime:
 
 
 DomainName = Annotated[str, BeforeValidator(_text), AfterValidator(names.domain), Field(examples=["local.test"])]
+MailDomain = Annotated[str, BeforeValidator(_text), AfterValidator(names.mail_domain), Field(examples=["local.test"])]
 MailboxAddress = Annotated[
     str, BeforeValidator(_text), AfterValidator(names.mailbox), Field(examples=["user@local.test"])
 ]

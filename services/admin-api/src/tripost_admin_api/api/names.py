@@ -32,6 +32,19 @@ def domain(text: str) -> str:
     return name
 
 
+def mail_domain(text: str) -> str:
+    """Give the name of a domain that can have mail, as `domain` does; raises ValueError for what is no name in the DNS.
+
+    Mail domains are fully qualified (RFC 5321 §2.3.5), and no top-level domain is a number (RFC 3696 §2).
+    """
+    name = domain(text)
+    if "." not in name:
+        raise ValueError(f"{text!r} is not fully qualified, so it can have no mail; accepted is one like local.test")
+    if name.rpartition(".")[2].isdecimal():
+        raise ValueError(f"{text!r} ends with a number, as no domain name does; accepted is one like local.test")
+    return name
+
+
 def address(text: str) -> Address:
     """Read any mail address; raises ValueError."""
     try:
