@@ -169,7 +169,9 @@ class Delivery:
         return next(event for event in reversed(self.events.events) if event.fact is fact)
 
     def _of(self, message_id: str) -> list[Event]:
-        return [event for event in self.events.events if not message_id or event.message_id == message_id]
+        """Facts, each once: the tracking knows one that is told again by its id."""
+        facts = {event.id: event for event in reversed(self.events.events)}
+        return [event for event in reversed(facts.values()) if not message_id or event.message_id == message_id]
 
 
 async def queued(delivery: Delivery) -> list[str]:
