@@ -58,6 +58,7 @@ async def test_a_mailbox_lives_from_its_password_to_its_removal(api: Api) -> Non
     path = f"{V1}/mailboxes/user@local.test"
     assert (await api.admin.patch(path, json={"enabled": False})).json()["enabled"] is False
     assert (await api.admin.put(f"{path}/password", json={"password": "battery staple"})).status_code == 204
+    assert (await api.admin.put(f"{path}/password", json={"password": "user@LOCAL.test"})).status_code == 422
     assert (await api.reader.get(path)).json()["enabled"] is False
     assert (await api.admin.delete(path)).status_code == 204
     assert (await api.admin.delete(path)).status_code == 404
@@ -174,6 +175,9 @@ async def test_what_exists_already_is_a_conflict(api: Api) -> None:
         pytest.param("mailboxes", {"address": "*@local.test"}, "catch-all is an alias", id="star as a mailbox"),
         pytest.param("mailboxes", {"address": "a@foreign.example"}, "add it first", id="mailbox of a foreign domain"),
         pytest.param("mailboxes", {"address": "a@local.test", "password": "short"}, "at least 8", id="short password"),
+        pytest.param(
+            "mailboxes", {"address": "a@local.test", "password": "A@local.test"}, "its account", id="own address"
+        ),
         pytest.param("mailboxes", {"address": "a\ud800@local.test"}, "unicode", id="half a surrogate"),
         pytest.param("aliases", {"address": "a@local.test", "targets": []}, "at least 1", id="alias without targets"),
         pytest.param("aliases", {"address": "a@local.test", "targets": ["A@local.test"]}, "leads back", id="a loop"),

@@ -8,6 +8,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from tripost_admin_api.access.actor import Actor, Permission, Scope, permission, takes_password
+from tripost_admin_api.access.common_passwords import COMMON_PASSWORDS
 from tripost_admin_api.access.passwords import AT_A_TIME, Passwords, complaint_about, one_time_password
 from tripost_admin_api.access.throttle import MOST_KEPT, LoginThrottle, keys_of
 from tripost_admin_api.access.tokens import digest_of, new_token
@@ -178,13 +179,41 @@ async def test_however_many_log_in_at_once_few_passwords_are_verified_at_a_time(
 
 
 def test_a_one_time_password_is_one_that_would_be_accepted() -> None:
-    assert complaint_about(one_time_password()) == ""
+    assert complaint_about(one_time_password(), "admin") == ""
     assert one_time_password() != one_time_password()
 
 
-@pytest.mark.parametrize("password", ["short", "x" * 600, "with\nline end", "half \ud800 surrogate"])
-def test_passwords_that_are_not_accepted(password: str) -> None:
-    assert complaint_about(password)
+@pytest.mark.parametrize(
+    ("password", "told"),
+    [
+        pytest.param("short", "at least 8 characters", id="short"),
+        pytest.param("xy" * 300, "at most 512 octets", id="long"),
+        pytest.param("with\nline end", "no control characters", id="a line end"),
+        pytest.param("half \ud800 surrogate", "no control characters", id="no text"),
+        pytest.param("aaaaaaaA", "one character repeated", id="one character"),
+        pytest.param(" " * 8, "one character repeated", id="spaces"),
+        pytest.param("Password", "tried first", id="the most common one"),
+        pytest.param("12345678", "tried first", id="digits in a row"),
+        pytest.param(" qwertyuiop ", "tried first", id="a row of keys, with spaces around"),
+        pytest.param("Long.Name@Local.test", "the name of its account", id="the address"),
+        pytest.param("long.name", "the name of its account", id="the local part"),
+        pytest.param("local.test", "the name of its account", id="the domain"),
+    ],
+)
+def test_passwords_that_are_not_accepted(password: str, told: str) -> None:
+    assert told in complaint_about(password, "long.name@local.test")
+
+
+@pytest.mark.parametrize("password", ["correct horse", "tr0ub4dor", "password of mine", "aaaaaaab", "long.name2"])
+def test_passwords_that_are_accepted(password: str) -> None:
+    assert complaint_about(password, "long.name@local.test") == ""
+
+
+def test_every_common_password_on_the_list_is_one_that_nothing_else_refuses() -> None:
+    """In the form in which it is compared; a shorter one would stand there in vain."""
+    for password in COMMON_PASSWORDS:
+        assert password == password.casefold()
+        assert "tried first" in complaint_about(password, "user@local.test")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import secrets
 from typing import Final
 
+from tripost_admin_api.access.common_passwords import COMMON_PASSWORDS
 from tripost_shared.database.password_hashes import PasswordHashes
 
 SHORTEST: Final = 8  # characters; NIST SP 800-63B §5.1.1.2
@@ -20,14 +21,24 @@ def one_time_password() -> str:
     return "-".join("".join(secrets.choice(_ONE_TIME_ALPHABET) for _ in range(5)) for _ in range(4))
 
 
-def complaint_about(password: str) -> str:
-    """Say what is wrong with a new password; "" when it is good."""
+def complaint_about(password: str, account: str) -> str:
+    """Say what is wrong with a new password of a mailbox's address or an operator's name; "" when it is good.
+
+    As NIST SP 800-63B §5.1.1.2 has it: what is tried first is refused, and no mixture of characters is asked for.
+    """
     if len(password) < SHORTEST:
         return f"a password has at least {SHORTEST} characters"
     if len(password.encode("utf-8", "replace")) > LONGEST_OCTETS:
         return f"a password has at most {LONGEST_OCTETS} octets"
     if not password.isprintable():
         return "a password has no control characters"
+    tried = password.strip().casefold()
+    if len(set(tried)) <= 1:
+        return "a password is more than one character repeated"
+    if tried in {account.casefold(), *account.casefold().rpartition("@")}:
+        return "a password is not the name of its account, nor a part of that"
+    if tried in COMMON_PASSWORDS:
+        return "this is one of the passwords that are tried first; choose another"
     return ""
 
 

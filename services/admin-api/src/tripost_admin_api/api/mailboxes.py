@@ -59,7 +59,7 @@ async def list_mailboxes(parts: PartsNeeded, query: OfDomainQuery) -> Page[Mailb
 @router.post("", status_code=201)
 async def add_mailbox(body: MailboxIn, parts: PartsNeeded, actor: ActorNeeded, response: Response) -> MailboxOut:
     """Add a mailbox to a domain of ours."""
-    password_hash = None if body.password is None else await _hashed(parts, body.password)
+    password_hash = None if body.password is None else await _hashed(parts, body.password, body.address)
     local_part, domain = names.halves(body.address)
     async with parts.changing(actor) as change:
         owner = await domain_of_ours(change.session, domain)
@@ -106,7 +106,7 @@ async def change_mailbox(address: str, body: MailboxPatch, parts: PartsNeeded, a
 @router.put("/{address}/password", status_code=204)
 async def set_password(address: str, body: PasswordIn, parts: PartsNeeded, actor: ActorNeeded) -> None:
     """Set a mailbox's password; the old one is no longer good within two seconds."""
-    password_hash = await _hashed(parts, body.password)
+    password_hash = await _hashed(parts, body.password, address)
     async with parts.changing(actor) as change:
         row = await found_mailbox(change.session, address)
         row.password_hash = password_hash
@@ -140,8 +140,8 @@ def _key(address: str) -> str:
         raise Problem("not-found", str(error)) from None
 
 
-async def _hashed(parts: PartsNeeded, password: SecretStr) -> str:
-    complaint = complaint_about(password.get_secret_value())
+async def _hashed(parts: PartsNeeded, password: SecretStr, address: str) -> str:
+    complaint = complaint_about(password.get_secret_value(), address)
     if complaint:
         raise invalid("body.password", complaint)
     return await parts.passwords.hash(password.get_secret_value())

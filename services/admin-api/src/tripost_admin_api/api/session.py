@@ -37,7 +37,7 @@ class SessionMade(SessionOut):
 class OperatorPasswordIn(Incoming):
     """An operator's new password."""
 
-    password: Annotated[SecretStr, Field(description="At least 8 characters.")]
+    password: Annotated[SecretStr, Field(description="At least 8 characters, and none that is tried first.")]
 
 
 @router.get("/session")
@@ -72,7 +72,7 @@ async def set_operator_password(
 ) -> None:
     """Set an operator's password, by the present one (HTTP Basic) or with an admin token; their sessions end."""
     password = body.password.get_secret_value()
-    complaint = complaint_about(password)
+    complaint = complaint_about(password, name)
     if complaint:
         raise invalid("body.password", complaint)
     async with parts.database.reading() as session:
