@@ -22,6 +22,7 @@ from tripost_admin_api.cli.examples import EXAMPLES
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.home import DEFAULT_URL, find, read_token
 from tripost_admin_api.cli.main import app
+from tripost_admin_api.cli.messages import first_recipients
 from tripost_admin_api.cli.output import as_json, as_yaml, cell, moment
 from tripost_admin_api.cli.timeline import timeline
 from tripost_shared.mail.header import is_printable
@@ -105,6 +106,23 @@ def test_a_folder_of_another_user_is_said_with_what_to_do(monkeypatch: pytest.Mo
 def test_what_stands_in_a_path_is_encoded_whole() -> None:
     assert path("aliases", "*@local.test") == "aliases/*@local.test"
     assert path("aliases", '"a/b ?#"@x.test') == "aliases/%22a%2Fb%20%3F%23%22@x.test"
+
+
+@pytest.mark.parametrize(
+    ("recipients", "truncated", "shown"),
+    [
+        pytest.param(0, False, "-", id="none"),
+        pytest.param(2, False, "0@a.test, 1@a.test", id="two"),
+        pytest.param(99, False, "0@a.test, 1@a.test, +97", id="many"),
+        pytest.param(99, True, "0@a.test, 1@a.test, +97…", id="many, and maybe more"),
+        pytest.param(1, True, "0@a.test, …", id="maybe more"),
+    ],
+)
+def test_a_list_shows_the_first_recipients_and_the_number_of_the_others(
+    recipients: int, truncated: bool, shown: str
+) -> None:
+    addresses = [f"{number}@a.test" for number in range(recipients)]
+    assert cell(first_recipients({"recipients": addresses, "recipients_truncated": truncated})) == shown
 
 
 def test_nothing_that_mail_says_controls_the_terminal() -> None:

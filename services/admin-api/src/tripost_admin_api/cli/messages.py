@@ -1,6 +1,6 @@
 """`tripost message`: where is it, and why."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -9,6 +9,8 @@ from tripost_admin_api.cli.output import Form, Output, column, line, rows, struc
 from tripost_admin_api.cli.timeline import timeline
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.spool import Direction
+
+SHOWN_RECIPIENTS: Final = 2  # in a list; JSON, YAML and the trace have all
 
 message = typer.Typer(help="What became of a message.", no_args_is_help=True)
 
@@ -51,11 +53,18 @@ def list_messages(
         time_column("TIME (UTC)", "first_at"),
         column("STATUS", "status"),
         ("SENDER", lambda item: "<>" if item["reverse_path"] == "" else item["reverse_path"]),
-        ("RECIPIENTS", lambda item: [*item["recipients"], *(["…"] if item["recipients_truncated"] else [])]),
+        ("RECIPIENTS", first_recipients),
         column("CLIENT", "client"),
         column("SUBJECT", "subject"),
     ]
     rows(output, items, columns, "No such messages.")
+
+
+def first_recipients(item: dict[str, Any]) -> list[str]:
+    """Give the first recipients, and how many more there are: `+97`; `+97…` when there may be more than are known."""
+    shown, further = item["recipients"][:SHOWN_RECIPIENTS], item["recipients"][SHOWN_RECIPIENTS:]
+    rest = (f"+{len(further)}" if further else "") + ("…" if item["recipients_truncated"] else "")
+    return [*shown, rest] if rest else shown
 
 
 @message.command("trace")
