@@ -81,8 +81,16 @@ async def test_null_restores_a_default_and_a_check_is_set_by_its_name(api: Api) 
 
 async def test_a_replacement_has_defaults_for_what_it_leaves_out(api: Api) -> None:
     await api.admin.patch(V1, json={"mode": "monitor", "tag_score": 5})
-    assert (await api.admin.put(V1, json={"tag_score": 4})).status_code == 200
+    assert (await api.admin.put(V1, json={"mode": "enforce", "tag_score": 4})).status_code == 200
     assert await in_force(api) == FilterConfig(revision=2, tag_score=4)
+
+
+async def test_a_replacement_that_says_nothing_resets_nothing(api: Api) -> None:
+    await api.admin.patch(V1, json={"tag_score": 5})
+    for body in ({}, {"tag_score": 4}):
+        refused = await api.admin.put(V1, json=body)
+        assert (refused.status_code, refused.json()["detail"]) == (422, "mode: is required")
+    assert (await in_force(api)).tag_score == 5
 
 
 async def test_a_change_of_what_was_changed_meanwhile_is_refused(api: Api) -> None:
@@ -91,7 +99,7 @@ async def test_a_change_of_what_was_changed_meanwhile_is_refused(api: Api) -> No
     late = await api.admin.patch(V1, json={"tag_score": 5}, headers={"If-Match": etag})
     assert late.status_code == 412
     assert (await in_force(api)).tag_score == 6.0
-    assert (await api.admin.put(V1, json={}, headers={"If-Match": "*"})).status_code == 200
+    assert (await api.admin.put(V1, json={"mode": "enforce"}, headers={"If-Match": "*"})).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -124,7 +132,7 @@ async def test_a_policy_that_makes_no_sense_is_refused(api: Api, patch: dict[str
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1e308", "1000.5"])
 async def test_a_score_is_a_number_within_bounds(api: Api, method: str, number: str) -> None:
-    body = f'{{"reject_score": {number}}}'
+    body = f'{{"mode": "enforce", "reject_score": {number}}}'
     answer = await api.admin.request(method, V1, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["detail"] == "reject_score: accepted is a number from -1000 to 1000"
@@ -156,7 +164,7 @@ async def test_a_check_of_another_release_that_is_configured_hinders_no_change(a
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
 async def test_what_is_left_out_of_a_checks_policy_has_that_checks_default(api: Api, method: str) -> None:
-    body = {"checks": {"dkim": {"on_error": "tempfail"}}}
+    body = {"mode": "enforce", "checks": {"dkim": {"on_error": "tempfail"}}}
     assert (await api.admin.request(method, V1, json=body)).status_code == 200
     expected = msgspec.structs.replace(DEFAULT_CHECKS["dkim"], on_error=OnError.TEMPFAIL)
     assert (await in_force(api)).checks["dkim"] == expected

@@ -1,6 +1,6 @@
 """The policy: how the filter judges mail (`FilterConfig`)."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Header, Response
@@ -17,6 +17,7 @@ from tripost_shared.contracts.config import DEFAULT_CHECKS, FILTER_KEY, FilterCo
 
 router = APIRouter(prefix="/policy", tags=["policy"])
 
+MODE: Final = "`monitor`: judge and tag everything, refuse nothing."
 IfMatch = Annotated[str | None, Header(description='The `ETag` of the policy that is to be changed, such as `"17"`.')]
 CheckName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 
@@ -56,7 +57,7 @@ class GreylistBody(Incoming):
 class PolicyBody(Incoming):
     """How mail is judged."""
 
-    mode: PolicyMode = Field(PolicyMode.ENFORCE, description="`monitor`: judge and tag everything, refuse nothing.")
+    mode: PolicyMode = Field(PolicyMode.ENFORCE, description=MODE)
     checks: dict[CheckName, CheckPolicyBody] = Field(
         {},
         max_length=100,
@@ -95,6 +96,12 @@ class PolicyBody(Incoming):
         return self
 
 
+class WholePolicyBody(PolicyBody):
+    """A whole policy, which says at least its mode: an empty one is rather a mistake than all defaults."""
+
+    mode: PolicyMode = Field(description=MODE)
+
+
 @router.get("")
 async def show_policy(parts: PartsNeeded, response: Response) -> PolicyBody:
     """Show the policy. Its `ETag` makes a change safe against another one meanwhile."""
@@ -106,9 +113,9 @@ async def show_policy(parts: PartsNeeded, response: Response) -> PolicyBody:
 
 @router.put("")
 async def replace_policy(
-    body: PolicyBody, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
+    body: WholePolicyBody, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
 ) -> PolicyBody:
-    """Replace the whole policy; what is left out has its default."""
+    """Replace the whole policy; what is left out, but for the mode, has its default."""
     async with parts.changing(actor) as change:
         present = await documents.read_filter(change.session)
         return await _replace(change, present, body, if_match, response)
