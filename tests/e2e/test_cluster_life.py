@@ -96,7 +96,7 @@ def test_a_setting_of_the_cluster_that_makes_no_sense_is_named(fresh: Cluster) -
     fresh.environment["TRIPOST_CLUSTER_NATS_PORT"] = "80"
     fresh.launch()
     assert fresh.wait() == 2
-    assert "TRIPOST_CLUSTER_NATS_PORT: Input should be greater than or equal to 1024" in fresh.output
+    assert "TRIPOST_CLUSTER_NATS_PORT: accepted is 1024 or more" in fresh.output
 
 
 def test_ctrl_c_stops_all_in_order_and_leaves_nothing_running(own_cluster: Cluster) -> None:

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tripost_shared.contracts.spool import MOST_PARTITIONS
 from tripost_shared.hostname import check_host_name, machine_name
+from tripost_shared.wording import in_words
 
 
 class SettingsError(Exception):
@@ -148,8 +149,7 @@ class DatabaseSettings(BaseSettings):
 def explain(error: ValidationError) -> str:
     """Say which settings are wrong, by the names of their environment variables."""
     return "; ".join(
-        f"{_variable(error.title, item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
-        for item in error.errors(include_url=False)
+        f"{_variable(error.title, item['loc'])}: {in_words(item)}" for item in error.errors(include_url=False)
     )
 
 

@@ -175,11 +175,23 @@ async def test_what_exists_already_is_a_conflict(api: Api) -> None:
         pytest.param("mailboxes", {"address": "*@local.test"}, "catch-all is an alias", id="star as a mailbox"),
         pytest.param("mailboxes", {"address": "a@foreign.example"}, "add it first", id="mailbox of a foreign domain"),
         pytest.param("mailboxes", {"address": "a@local.test", "password": "short"}, "at least 8", id="short password"),
+        pytest.param("mailboxes", {"address": "a@local.test", "password": 17}, "must be a text", id="no text"),
+        pytest.param(
+            "mailboxes", {"address": "a@local.test", "password": "x-" * 3000}, "at most 512 octets", id="long password"
+        ),
+        pytest.param(
+            "mailboxes",
+            {"address": "a@local.test", "password": "half \ud800 a pair"},
+            "is UTF-8 text",
+            id="half a pair",
+        ),
         pytest.param(
             "mailboxes", {"address": "a@local.test", "password": "A@local.test"}, "its account", id="own address"
         ),
         pytest.param("mailboxes", {"address": "a\ud800@local.test"}, "unicode", id="half a surrogate"),
-        pytest.param("aliases", {"address": "a@local.test", "targets": []}, "at least 1", id="alias without targets"),
+        pytest.param(
+            "aliases", {"address": "a@local.test", "targets": []}, "accepted are 1 or more", id="alias without targets"
+        ),
         pytest.param("aliases", {"address": "a@local.test", "targets": ["A@local.test"]}, "leads back", id="a loop"),
         pytest.param("aliases", {"address": "a@foreign.example", "targets": ["b@x.example"]}, "add it", id="no domain"),
         pytest.param("aliases", {"address": "a@local.test", "targets": ["nobody"]}, "no mail address", id="bad target"),

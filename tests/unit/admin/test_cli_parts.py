@@ -1,6 +1,7 @@
 """The command line's own parts: where it looks, and what it lets through to a terminal."""
 
 import errno
+import io
 import json
 import shlex
 from collections.abc import Callable, Iterator
@@ -241,6 +242,14 @@ def test_a_password_that_is_not_typed_to_its_end_changes_nothing_and_says_so(mon
     with pytest.raises(CommandFailed, match="nothing was changed") as caught:
         read_password("user@local.test", from_stdin=False)
     assert caught.value.code is ExitCode.BROKEN_OFF
+
+
+def test_a_password_that_is_no_text_is_said_to_be_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the C locale its octets come as halves of surrogates."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9 caf\xe9\n"), "utf-8", "surrogateescape"))
+    with pytest.raises(CommandFailed, match="The password is no UTF-8 text") as caught:
+        read_password("user@local.test", from_stdin=True)
+    assert caught.value.code is ExitCode.USAGE
 
 
 def fact(**members: Any) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def test_a_setting_out_of_range_is_one_line_and_exit_code_2() -> None:
     with running(TRIPOST_SAMPLE_THREADS="0") as process:
         _, told = process.communicate(timeout=WITHIN)
     assert process.returncode == 2
-    assert told == "tripost sample: TRIPOST_SAMPLE_THREADS: Input should be greater than or equal to 1\n"
+    assert told == "tripost sample: TRIPOST_SAMPLE_THREADS: accepted is 1 or more\n"
 
 
 @pytest.mark.parametrize("step", ["def bind", "async def start"])

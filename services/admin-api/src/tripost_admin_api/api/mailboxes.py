@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tripost_admin_api.access.passwords import complaint_about
 from tripost_admin_api.api import names
 from tripost_admin_api.api.domains import domain_of_ours
-from tripost_admin_api.api.models import Incoming, MailboxAddress, Outgoing, Page
+from tripost_admin_api.api.models import Incoming, MailboxAddress, NewPassword, Outgoing, Page
 from tripost_admin_api.api.of_domains import OfDomainQuery, find_held, list_held
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem, invalid
@@ -24,7 +24,7 @@ class MailboxIn(Incoming):
     """A mailbox to add."""
 
     address: MailboxAddress
-    password: SecretStr | None = Field(None, description="Without one, mail arrives but nobody can log in.")
+    password: NewPassword | None = Field(None, description="Without one, mail arrives but nobody can log in.")
     enabled: bool = True
 
 
@@ -37,7 +37,7 @@ class MailboxPatch(Incoming):
 class PasswordIn(Incoming):
     """A new password."""
 
-    password: SecretStr
+    password: NewPassword
 
 
 class MailboxOut(Outgoing):

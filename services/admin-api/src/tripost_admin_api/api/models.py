@@ -10,11 +10,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     TypeAdapter,
     ValidationError,
     model_validator,
 )
 
+from tripost_admin_api.access.passwords import LONGEST_OCTETS
 from tripost_admin_api.api import names
 from tripost_admin_api.api.wording import unknown
 
@@ -68,6 +70,18 @@ def _text(value: Any) -> Any:
     raise ValueError("must be a text")
 
 
+def _password(value: Any) -> str:
+    """Take a text that can be a password at all; pydantic itself would tell of no reason."""
+    password = str(_text(value))
+    try:
+        octets = len(password.encode())
+    except UnicodeEncodeError:
+        raise ValueError("a password is UTF-8 text") from None
+    if octets > LONGEST_OCTETS:
+        raise ValueError(f"a password has at most {LONGEST_OCTETS} octets")
+    return password
+
+
 def _moment(value: Any) -> datetime:
     """Read a time; a bare number is none: as seconds since 1970, which it might be, `2026` would be an hour of then."""
     try:
@@ -111,5 +125,6 @@ RelayNetwork = Annotated[
 ExemptNetwork = Annotated[
     str, BeforeValidator(_text), AfterValidator(names.exempt_network), Field(examples=["192.0.2.0/24"])
 ]
+NewPassword = Annotated[SecretStr, BeforeValidator(_password)]
 Moment = Annotated[datetime, BeforeValidator(_moment), Field(examples=["2026-01-31T12:00:00Z"])]
 Score = Annotated[float, AfterValidator(names.score), Field(json_schema_extra={"minimum": -1000, "maximum": 1000})]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
-from pydantic import Field, SecretStr
+from pydantic import Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,7 +12,7 @@ from tripost_admin_api.access.actor import Scope
 from tripost_admin_api.access.authentication import end_sessions, session_token_name
 from tripost_admin_api.access.passwords import complaint_about
 from tripost_admin_api.access.tokens import digest_of, new_token
-from tripost_admin_api.api.models import Incoming, Outgoing
+from tripost_admin_api.api.models import Incoming, NewPassword, Outgoing
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem, invalid
 from tripost_shared.database.models import ApiToken, Operator
@@ -37,7 +37,7 @@ class SessionMade(SessionOut):
 class OperatorPasswordIn(Incoming):
     """An operator's new password."""
 
-    password: Annotated[SecretStr, Field(description="At least 8 characters, and none that is tried first.")]
+    password: Annotated[NewPassword, Field(description="At least 8 characters, and none that is tried first.")]
 
 
 @router.get("/session")

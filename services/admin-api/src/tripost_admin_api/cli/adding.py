@@ -44,14 +44,25 @@ def read_password(what: str, *, from_stdin: bool) -> str:
 
     It is never an argument, since every user of the machine can see those. Raises CommandFailed.
     """
-    if from_stdin:
-        try:
-            password = sys.stdin.read(10_000).removesuffix("\n").removesuffix("\r") if sys.stdin is not None else ""
-        except UnicodeDecodeError:
-            raise CommandFailed("The password on standard input is no UTF-8 text.", ExitCode.USAGE) from None
-        if not password:
-            raise CommandFailed("There is no password on standard input.", ExitCode.USAGE)
-        return password
+    password = _from_stdin() if from_stdin else _from_terminal(what)
+    try:
+        password.encode()
+    except UnicodeEncodeError:  # in some locales, other octets come as halves of surrogates
+        raise CommandFailed("The password is no UTF-8 text.", ExitCode.USAGE) from None
+    return password
+
+
+def _from_stdin() -> str:
+    try:
+        password = sys.stdin.read(10_000).removesuffix("\n").removesuffix("\r") if sys.stdin is not None else ""
+    except UnicodeDecodeError:
+        raise CommandFailed("The password is no UTF-8 text.", ExitCode.USAGE) from None
+    if not password:
+        raise CommandFailed("There is no password on standard input.", ExitCode.USAGE)
+    return password
+
+
+def _from_terminal(what: str) -> str:
     if sys.stdin is None or not sys.stdin.isatty():
         raise CommandFailed("Give the password on standard input: --password-stdin.", ExitCode.USAGE)
     try:
