@@ -35,10 +35,11 @@ def test_the_state_can_be_held_again_when_the_first_has_ended(tmp_path: Path) ->
     os.close(held)
 
 
-def test_a_place_that_is_a_file_is_refused_by_the_settings_name(tmp_path: Path) -> None:
-    (tmp_path / "var").write_text("")
-    with pytest.raises(SettingsError, match="TRIPOST_HOME"):
-        open_home(tmp_path / "var", None, tmp_path / "root")
+@pytest.mark.parametrize("asked", ["file", "file/var", "file/state/var"])
+def test_a_place_that_is_a_file_or_in_one_is_refused_by_the_settings_name(tmp_path: Path, asked: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match=rf"TRIPOST_HOME: {tmp_path}/file is not a folder$"):
+        open_home(tmp_path / asked, None, tmp_path / "root")
 
 
 def test_nats_passwords_are_made_once_and_closed_to_others(tmp_path: Path) -> None:

@@ -58,6 +58,9 @@ def open_home(asked: Path, user: RunUser | None, state_root: Path) -> Home:
         path = asked.resolve() if user is None else _reachable(asked, user, state_root)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_ours(path, user)
+    except (FileExistsError, NotADirectoryError) as error:
+        in_the_way = next((place for place in (asked, *asked.parents) if place.exists() and not place.is_dir()), asked)
+        raise SettingsError(f"TRIPOST_HOME: {in_the_way} is not a folder") from error
     except OSError as error:
         raise SettingsError(f"TRIPOST_HOME: {error.strerror}: {error.filename or asked}") from error
     return Home(path, asked)
