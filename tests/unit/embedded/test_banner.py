@@ -20,8 +20,15 @@ def test_addresses_token_and_password_are_told() -> None:
         assert told in text
 
 
-def test_three_commands_to_try_are_told() -> None:
-    assert ready_text(LISTENERS, HOME, NAME, {}, "").count(".venv/bin/tripost ") == 3
+def tried(first_password: str) -> list[str]:
+    """Give the commands that are proposed."""
+    lines = ready_text(LISTENERS, HOME, NAME, {}, first_password).splitlines()
+    return [line.partition(".venv/bin/tripost ")[2] for line in lines if ".venv/bin/tripost " in line]
+
+
+def test_the_first_start_proposes_how_to_begin_and_a_later_one_how_to_look() -> None:
+    assert tried("correct-horse") == ["demo", "domain add local.test", "mailbox add user@local.test"]
+    assert tried("") == ["status", "message list", "queue list"]
 
 
 def test_no_password_is_told_after_the_first_start() -> None:
@@ -30,12 +37,12 @@ def test_no_password_is_told_after_the_first_start() -> None:
 
 def test_commands_name_the_settings_that_the_command_line_must_know() -> None:
     text = ready_text(LISTENERS, HOME, NAME, {"TRIPOST_HOME": "/srv/my var", "TRIPOST_EDGE_WORKERS": "2"}, "")
-    assert "TRIPOST_HOME='/srv/my var' .venv/bin/tripost demo" in text
+    assert "TRIPOST_HOME='/srv/my var' .venv/bin/tripost status" in text
 
 
 def test_the_demo_is_told_where_the_listeners_are_if_not_where_they_are_by_default() -> None:
     moved = [(MX, Listen("127.0.0.1:3525")), (SUBMISSION, Listen("127.0.0.1:2587"))]
-    assert ".venv/bin/tripost demo --mx 127.0.0.1:3525\n" in ready_text(moved, HOME, NAME, {}, "")
+    assert ".venv/bin/tripost demo --mx 127.0.0.1:3525\n" in ready_text(moved, HOME, NAME, {}, "correct-horse")
 
 
 def test_a_host_name_without_a_domain_is_told_with_its_setting() -> None:

@@ -10,13 +10,17 @@ from tripost_embedded.ports import MX, SUBMISSION, Place
 from tripost_shared.hostname import is_qualified
 
 _CLI: Final = ".venv/bin/tripost"
+_LATER: Final = ("status", "message list", "queue list")
 _FOR_CLI: Final = ("TRIPOST_HOME", "TRIPOST_ADMIN_CLI_TOKEN_FILE")  # the rest it finds under the first of these
 
 
 def ready_text(
     places: Sequence[Place], home: Home, hostname: str, operators: Mapping[str, str], first_password: str
 ) -> str:
-    """Say where everything is and what to try; `first_password` is "" except at the very first start."""
+    """Say where everything is and what to try; `first_password` is "" except at the very first start.
+
+    What is proposed then has been done, or been chosen otherwise, when the cluster starts again.
+    """
     token_file = Path(operators.get("TRIPOST_ADMIN_CLI_TOKEN_FILE") or home.asked / "cli" / "token")
     given = [f"{name}={shlex.quote(operators[name])} " for name in _FOR_CLI if operators.get(name)]
     command = "".join(given) + _CLI
@@ -27,9 +31,8 @@ def ready_text(
     if first_password:
         lines += [f"  {'one-time password':<22} {first_password}   (of the administrator; it is shown this once)"]
     lines += ["", "Try next, in another terminal, in the same folder:", ""]
-    lines += [
-        f"  {command} {words}" for words in (_demo(places), "domain add local.test", "mailbox add user@local.test")
-    ]
+    beginning = (_demo(places), "domain add local.test", "mailbox add user@local.test")
+    lines += [f"  {command} {words}" for words in (beginning if first_password else _LATER)]
     return "\n".join([*lines, ""])
 
 
