@@ -233,7 +233,8 @@ async def test_a_bounce_and_what_it_is_about_are_linked_both_ways(api: Api, trac
 
 async def test_messages_are_found_by_any_of_their_marks(api: Api, tracking: Tracking) -> None:
     mine, bounce, refused = tracking.new_id(), tracking.new_id(), tracking.new_id()
-    await tracking.message(mine, Fact.DELIVERED, reverse_path="Ann@A.example", client="192.0.2.7", direction="inbound")
+    mark = {"reverse_path": "Ann@A.example", "client": "192.0.2.7", "login": "ann@a.example", "direction": "inbound"}
+    await tracking.message(mine, Fact.DELIVERED, **mark)
     await tracking.fact(
         mine, Fact.ACCEPTED, reverse_path="Ann@A.example", recipients=("Bob@Local.test", "x@local.test")
     )
@@ -241,6 +242,7 @@ async def test_messages_are_found_by_any_of_their_marks(api: Api, tracking: Trac
     await tracking.message(bounce, Fact.DELIVERED, reverse_path="", direction="bounce")
     await tracking.fact(bounce, Fact.DELIVERED, recipient="ann@a.example")
     await tracking.message(refused, Fact.REFUSED, client="198.51.100.1", reverse_path="spam_er@b.example")
+    await tracking.fact(refused, Fact.REFUSED, stage="auth", tried_login="ANN@a.example")
     await tracking.fact(refused, Fact.REFUSED, stage="rcpt", recipient="bob@local.test")
     assert await found(api) == [refused, bounce, mine]
     assert await found(api, sender="ann@a.example") == [mine]
@@ -255,6 +257,8 @@ async def test_messages_are_found_by_any_of_their_marks(api: Api, tracking: Trac
     assert await found(api, status="refused") == [refused]
     assert await found(api, direction="bounce") == [bounce]
     assert await found(api, client="192.0.2.7") == [mine]
+    assert await found(api, login="Ann@a.example") == [refused, mine]
+    assert await found(api, login="nn@a.example") == []
     assert await found(api, id=mine) == [mine]
     assert await found(api, id=session_of(mine)) == [mine]
     half_an_hour_ago = (api.clock.now() - timedelta(minutes=30)).isoformat()

@@ -14,6 +14,7 @@ from tripost_edge.session import replies
 from tripost_edge.session.session import Session
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.domains import AuthenticateQuestion
+from tripost_shared.contracts.events import Fact
 from tripost_shared.mail.client import ListenerKind
 from tripost_shared.mail.reply import SmtpReply
 
@@ -135,6 +136,13 @@ async def test_failures_count_over_sessions(world: EdgeWorld, clock: FrozenClock
     assert await log_in(world, "secret", address="192.0.2.8") == replies.AUTHENTICATED
     clock.advance(TEN_MINUTES)
     assert await log_in(world, "secret") == replies.AUTHENTICATED
+
+
+async def test_who_tried_in_vain_is_recorded_apart_from_who_has_logged_in(world: EdgeWorld) -> None:
+    for number in range(5):  # the last one is refused for the network's failures
+        await log_in(world, f"guess {number}")
+    tried = [(event.tried_login, event.login) for event in world.facts(Fact.REFUSED)]
+    assert tried == [("user@dest.example", "")] * 5
 
 
 async def test_a_network_that_is_refused_cannot_go_on_asking_in_one_session(world: EdgeWorld) -> None:

@@ -33,9 +33,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     `message_id` is that of the message, or the session's id where no transaction had begun. `reply` is the reply that
     we gave (edge) or that the next hop gave (domains), as text. `detail` is a short text for people. For ACCEPTED and
     REFUSED: `client`, `helo`, `login`, `reverse_path`, `recipients`, `size_octets`, `findings`, `subject`. For
-    EXPANDED: `recipients`, what the address was replaced by. Where the
-    filter gave a verdict: its `score`, its `action` ("accept", "tag", "reject" …), the `rule` that decided, and the
-    action `intended` that monitor mode held back; "" for none.
+    EXPANDED: `recipients`, what the address was replaced by. Where an authentication failed: `tried_login`, the user
+    name that was given, which may be nobody's. Where the filter gave a verdict: its `score`, its `action` ("accept",
+    "tag", "reject" …), the `rule` that decided, and the action `intended` that monitor mode held back; "" for none.
     """
 
     id: str
@@ -53,6 +53,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     client: str = ""
     helo: str = ""
     login: str = ""
+    tried_login: str = ""
     reverse_path: str | None = None
     recipients: tuple[str, ...] = ()
     size_octets: int = 0

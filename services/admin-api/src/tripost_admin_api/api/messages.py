@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import Field
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from tripost_admin_api.api import names, paging
 from tripost_admin_api.api.models import Moment, Page
@@ -18,6 +18,7 @@ from tripost_admin_api.api.searching import (
     MessageOrSession,
     SearchedAddress,
     SearchedSender,
+    SearchText,
     is_address,
     lists_address,
 )
@@ -37,6 +38,7 @@ class MessageQuery(paging.ListQuery):
     sender: SearchedSender | None = Field(None, description=SENDER)
     recipient: SearchedAddress | None = Field(None, description=RECIPIENT)
     status: Fact | None = Field(None, description="The newest fact that settles something.")
+    login: SearchText | None = Field(None, description="Whoever logged in, or tried to in vain: the whole user name.")
     client: ClientAddress | None = Field(None, description="The client's IP address.")
     direction: Direction | None = None
     since: Moment | None = Field(None, description="First seen then or later.")
@@ -82,6 +84,8 @@ def _conditions(query: MessageQuery) -> list[ColumnElement[bool]]:
         conditions.append(is_address(TrackedMessage.reverse_path, query.sender))
     if query.recipient is not None:
         conditions.append(_received_by(query.recipient))
+    if query.login is not None:
+        conditions.append(_logged_in_as(query.login.lower()))
     if query.since is not None:
         conditions.append(TrackedMessage.first_at >= query.since)
     if query.until is not None:
@@ -101,6 +105,13 @@ def _older_than(first_at: datetime, identifier: str) -> ColumnElement[bool]:
         TrackedMessage.first_at < first_at,
         and_(TrackedMessage.first_at == first_at, TrackedMessage.id < identifier),
     )
+
+
+def _logged_in_as(login: str) -> ColumnElement[bool]:
+    """Match who logged in, or a fact about an attempt in vain; in lower case."""
+    of_attempt = func.lower(TrackedEvent.body["tried_login"].as_string()) == login
+    tried = select(TrackedEvent.id).where(TrackedEvent.message_id == TrackedMessage.id, of_attempt).exists()
+    return or_(func.lower(TrackedMessage.login) == login, tried)
 
 
 def _received_by(recipient: str) -> ColumnElement[bool]:

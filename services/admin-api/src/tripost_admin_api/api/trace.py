@@ -97,6 +97,7 @@ class FactOut(Recorded):
     client: str = ""
     helo: str = ""
     login: str = ""
+    tried_login: str = Field("", description="The user name of an authentication that failed; it may be nobody's.")
     reverse_path: str | None = None
     recipients: list[str] = []
     size_octets: int = 0

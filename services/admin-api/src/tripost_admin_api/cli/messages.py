@@ -26,6 +26,9 @@ def list_messages(
     ] = None,
     recipient: Annotated[str | None, typer.Option("--recipient", help="An address, or @domain.")] = None,
     status: Annotated[Fact | None, typer.Option("--status", help="The newest fact that settles something.")] = None,
+    login: Annotated[
+        str | None, typer.Option("--login", help="The user name of a login, also of one that failed.")
+    ] = None,
     client: Annotated[str | None, typer.Option("--client", help="The client's IP address.")] = None,
     direction: Annotated[Direction | None, typer.Option("--direction", help="Where it goes.")] = None,
     since: Annotated[
@@ -43,6 +46,7 @@ def list_messages(
         sender=sender,
         recipient=recipient,
         status=status,
+        login=login,
         client=client,
         direction=direction,
         since=since,

@@ -66,12 +66,15 @@ class Auth:
         question = AuthenticateQuestion(
             session.id, session.client.address, mechanism, credentials.username, credentials.password
         )
-        named = f"{mechanism} as {printable(credentials.username)[:100]!r}"
+        tried = printable(credentials.username)[:100]
+        named = f"{mechanism} as {tried!r}"
         attempt: Attempt | None = None
         if not session.client.relay_permitted:  # many users of a webmail have one address
             attempt = await self._failures.attempt(network_of(session.client.address))
             if attempt is None:
-                return await self._failed(session, replies.AUTH_NOT_NOW, f"{named}: too many failures of this network")
+                return await self._failed(
+                    session, replies.AUTH_NOT_NOW, f"{named}: too many failures of this network", tried
+                )
         with attempt or nullcontext():
             try:
                 answer = await self._bus.ask(AUTHENTICATE, question)
@@ -81,17 +84,17 @@ class Auth:
             if attempt is not None and not is_right:
                 attempt.fail(credentials.username, credentials.password)
         if not is_right:
-            return await self._failed(session, replies.AUTH_INVALID, f"{named}: wrong user name or password")
+            return await self._failed(session, replies.AUTH_INVALID, f"{named}: wrong user name or password", tried)
         session.learn(login=answer.login)
         session.credential = answer.credential
         return replies.AUTHENTICATED
 
-    async def _failed(self, session: Session, reply: SmtpReply, because: str) -> SmtpReply:
+    async def _failed(self, session: Session, reply: SmtpReply, because: str, tried_login: str = "") -> SmtpReply:
         session.auth_failures += 1
         is_last = session.auth_failures >= self._max_failures
-        reply = self._journal.refused(
-            session, "auth", replies.TOO_MANY_AUTH_FAILURES if is_last else reply, because=because
-        )
+        if is_last:
+            reply = replies.TOO_MANY_AUTH_FAILURES
+        reply = self._journal.refused(session, "auth", reply, because=because, tried_login=tried_login)
         await self._pause(self._delay_seconds * session.auth_failures)
         return reply
 

@@ -38,6 +38,7 @@ class Journal:
         because: str = "",
         verdict: Verdict | None = None,
         reverse_path: str | None = None,
+        tried_login: str = "",
     ) -> SmtpReply:
         """Record a refusal of a command; gives the reply with the id by which it can be found."""
         transaction = session.transaction
@@ -57,6 +58,7 @@ class Journal:
                 recipient=recipient,
                 detail=f"{because}; {THE_REST}".removeprefix("; ") if telling is Telling.LAST else because,
                 reverse_path=reverse_path,
+                tried_login=tried_login,
                 **_judgement(verdict),
             )
         if transaction is None:
