@@ -20,7 +20,9 @@ class EarlyWord:
         self._parts_left = parts
         self._ended: list[Attempted] = []
         self._is_telling = False
-        self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._begin)
+        self._timer: asyncio.TimerHandle | None = None
+        if parts > 1:  # else there is nobody else to wait for
+            self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._begin)
 
     async def of(self, work: Coroutine[Any, Any, None], part: list[Attempted]) -> None:
         """Do a part of the work, which puts what becomes of its recipients into `part`."""
@@ -33,7 +35,8 @@ class EarlyWord:
 
     def close(self) -> None:
         """Tell nothing more."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _begin(self) -> None:
         self._is_telling = True
