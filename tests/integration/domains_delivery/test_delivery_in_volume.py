@@ -52,18 +52,20 @@ class HeldDisk(MaildirStore):
 
 
 class CountedContent(MemoryContentStore):
-    """Counts its readers; gives content in two pieces, and others their turn in between."""
+    """Counts its readers; gives content in two pieces, the second when it goes on."""
 
     def __init__(self) -> None:
         super().__init__()
         self.readers = self.most_readers = 0
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
 
     async def open(self, content: Content) -> AsyncIterator[bytes]:
         self.readers += 1
         self.most_readers = max(self.most_readers, self.readers)
         async for octets in super().open(content):
             yield octets[:100]
-            await asyncio.sleep(0)
+            await self.goes_on.wait()
             yield octets[100:]
         self.readers -= 1
 
@@ -119,9 +121,12 @@ async def test_stored_content_is_written_to_so_many_mailboxes_as_there_are_threa
     agent: MailboxAgent, disk: HeldDisk, store: CountedContent
 ) -> None:
     disk.goes_on.set()
+    store.goes_on.clear()
     message = make_message("team@dest.example", content=store.put("large", LARGE))
-    outcomes = await asyncio.gather(*(agent.deliver(message, each, Trial()) for each in mailboxes(MAILBOXES)))
-    assert {outcome.result for outcome in outcomes} == {Result.DELIVERED}
+    delivering = [asyncio.create_task(agent.deliver(message, each, Trial())) for each in mailboxes(MAILBOXES)]
+    await until(lambda: store.readers == STREAMS_A_THREAD * THREADS)
+    store.goes_on.set()
+    assert {(await each).result for each in delivering} == {Result.DELIVERED}
     assert store.most_readers == STREAMS_A_THREAD * THREADS
 
 
