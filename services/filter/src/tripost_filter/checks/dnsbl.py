@@ -8,7 +8,8 @@ from typing import Final
 
 from tripost_filter.check import Stage
 from tripost_filter.exemptions import Exemptions, address_of
-from tripost_filter.lookups import Lookups, settle
+from tripost_filter.lookup_check import LookupCheck
+from tripost_filter.lookups import Lookups
 from tripost_filter.mail import Mail
 from tripost_shared.clock import Clock
 from tripost_shared.contracts.config import DnsblZone
@@ -24,7 +25,7 @@ NEVER_LISTED: Final[Mapping[int, IPv4Address | IPv6Address]] = MappingProxyType(
 _NO_DATA_ANSWERS: Final = "127.255.255."  # how lists tell that they will not answer this resolver
 
 
-class Dnsbl:
+class Dnsbl(LookupCheck):
     """Refuse clients that a DNS block list names.
 
     Stage: connection. One A query per zone, all at once; each listing adds its zone's score, and refuses if the zone
@@ -39,18 +40,10 @@ class Dnsbl:
     def __init__(self, zones: Sequence[DnsblZone], exemptions: Exemptions, resolver: Resolver, clock: Clock) -> None:
         self._zones = zones
         self._exemptions = exemptions
-        self._resolver = resolver
-        self._clock = clock
+        super().__init__(resolver, clock)
 
-    def examine_at_once(self, mail: Mail) -> Finding | None:
-        """Examine on answers in the cache alone; raises MustWait."""
-        return self._judge(mail, Lookups(self._resolver))
-
-    async def examine(self, mail: Mail) -> Finding | None:
-        """Examine, asking for what the cache does not have."""
-        return await settle(lambda lookups: self._judge(mail, lookups), self._resolver, self._clock, mail.look_up_until)
-
-    def _judge(self, mail: Mail, lookups: Lookups) -> Finding | None:
+    def judge(self, mail: Mail, lookups: Lookups) -> Finding | None:
+        """Examine with these answers (LookupCheck's call)."""
         address = address_of(mail.client)
         if not self._zones or address is None or self._exemptions.cover(mail.client):
             return None

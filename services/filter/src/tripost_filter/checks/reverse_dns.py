@@ -8,11 +8,11 @@ from typing import Final
 
 from tripost_filter.check import Stage
 from tripost_filter.exemptions import address_of, parse_address
-from tripost_filter.lookups import Lookups, settle
+from tripost_filter.lookup_check import LookupCheck
+from tripost_filter.lookups import Lookups
 from tripost_filter.mail import Mail
-from tripost_shared.clock import Clock
 from tripost_shared.contracts.filter import Finding
-from tripost_shared.dns.port import DnsAnswer, Resolver, Status
+from tripost_shared.dns.port import DnsAnswer, Status
 
 MOST_NAMES: Final = 5  # of an address that count; some have hundreds (RFC 8601 §3 leaves the limit to us)
 MAX_EVIDENCE_CHARACTERS: Final = 255
@@ -24,7 +24,7 @@ _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME: Final = re.compile(rf"(?:{_LABEL}\.)*(?!\d+\Z){_LABEL}")
 
 
-class ReverseDns:
+class ReverseDns(LookupCheck):
     """Find out the client's host name: one that its address has (PTR), and that has its address (A or AAAA).
 
     Stage: connection. No score and no refusal: much honest mail comes from hosts without a name. "pass" (evidence
@@ -35,19 +35,8 @@ class ReverseDns:
     name = "reverse_dns"
     stages = frozenset({Stage.CONNECTION})
 
-    def __init__(self, resolver: Resolver, clock: Clock) -> None:
-        self._resolver = resolver
-        self._clock = clock
-
-    def examine_at_once(self, mail: Mail) -> Finding | None:
-        """Examine on answers in the cache alone; raises MustWait."""
-        return self._judge(mail, Lookups(self._resolver))
-
-    async def examine(self, mail: Mail) -> Finding | None:
-        """Examine, asking for what the cache does not have."""
-        return await settle(lambda lookups: self._judge(mail, lookups), self._resolver, self._clock, mail.look_up_until)
-
-    def _judge(self, mail: Mail, lookups: Lookups) -> Finding | None:
+    def judge(self, mail: Mail, lookups: Lookups) -> Finding | None:
+        """Examine with these answers (LookupCheck's call)."""
         address = address_of(mail.client)
         if address is None or mail.client.is_trusted:
             return None

@@ -6,7 +6,8 @@ from tripost_filter.adapters import pyspf
 from tripost_filter.adapters.pyspf import SpfResult
 from tripost_filter.check import Stage
 from tripost_filter.evaluations import Evaluations
-from tripost_filter.lookups import Lookups, settle
+from tripost_filter.lookup_check import LookupCheck
+from tripost_filter.lookups import Lookups
 from tripost_filter.mail import Mail
 from tripost_shared.clock import Clock
 from tripost_shared.contracts.filter import Finding
@@ -20,7 +21,7 @@ PERMERROR_SCORE: Final = 0.5
 MAX_EVIDENCE_CHARACTERS: Final = 255
 
 
-class Spf:
+class Spf(LookupCheck):
     """Evaluate the SPF policy of the reverse-path's domain, or of the HELO name for the null reverse-path.
 
     Stage: sender. "fail" refuses if the configuration says so, else it only scores. "temperror" is degraded. Clients of
@@ -32,23 +33,13 @@ class Spf:
     stages = frozenset({Stage.SENDER})
 
     def __init__(self, resolver: Resolver, clock: Clock, receiver: str, *, refuse_fail: bool) -> None:
-        self._resolver = resolver
-        self._clock = clock
+        super().__init__(resolver, clock)
         self._receiver = receiver
         self._refuse_with = NOT_PERMITTED if refuse_fail else None
         self._evaluations: Evaluations[SpfResult] = Evaluations(resolver)
 
-    def examine_at_once(self, mail: Mail) -> Finding | None:
-        """Evaluate on answers in the cache alone; raises MustWait."""
-        return self._evaluate(mail, Lookups(self._resolver))
-
-    async def examine(self, mail: Mail) -> Finding | None:
-        """Evaluate, asking for what the cache does not have."""
-        return await settle(
-            lambda lookups: self._evaluate(mail, lookups), self._resolver, self._clock, mail.look_up_until
-        )
-
-    def _evaluate(self, mail: Mail, lookups: Lookups) -> Finding | None:
+    def judge(self, mail: Mail, lookups: Lookups) -> Finding | None:
+        """Examine with these answers (LookupCheck's call)."""
         if mail.client.is_trusted or mail.reverse_path is None:
             return None
         sender = mail.sender
