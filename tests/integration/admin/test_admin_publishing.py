@@ -78,6 +78,8 @@ async def test_a_cluster_that_lost_its_state_gets_it_again(publishing: Api) -> N
     publishing.cluster.put_revisions.clear()
     publishing.cluster.regain()
     await eventually(lambda: (FILTER_KEY, 1) in publishing.cluster.put_revisions)
+    policy = await publishing.cluster.watch(FILTER_KEY, FilterConfig)
+    assert policy.current.mode is PolicyMode.MONITOR
 
 
 async def test_what_cannot_be_published_is_tried_again(publishing: Api) -> None:

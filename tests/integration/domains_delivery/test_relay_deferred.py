@@ -48,7 +48,7 @@ async def test_nobody_listening_is_a_deferral(world: RelayWorld) -> None:
     ],
 )
 async def test_the_next_host_is_tried(world: RelayWorld, script: dict[str, dict[str, str]]) -> None:
-    async with NextHop(**script) as first, NextHop(host="127.0.0.2", port=first.port) as second:  # type: ignore[arg-type]
+    async with NextHop(**script) as first, NextHop(host="127.0.0.2", port=first.port) as second:  # type: ignore[arg-type]  # a script of keywords
         outcome = await world.relay_by_mx(first, second)
         assert outcome.result is Result.RELAYED
         assert outcome.host == f"mx2.example[127.0.0.2]:{second.port}"

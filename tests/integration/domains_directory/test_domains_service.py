@@ -191,6 +191,7 @@ async def test_facts_of_other_services_are_tracked(
             return await tracked(database, "1k3v9q2m8f0abcde.1") == "accepted"
 
         await until(is_tracked)
+    assert await is_tracked()
 
 
 async def test_the_service_lives_through_the_death_of_its_database(

@@ -87,7 +87,7 @@ async def test_a_message_of_a_login_goes_out_and_the_password_is_kept_nowhere(
     ],
 )
 async def test_authentication(submitting: Dialog, script: str) -> None:
-    await submitting(script)
+    assert await submitting(script)  # the script's own lines say what; there is a last reply
 
 
 async def test_before_tls_there_is_no_authentication(world: EdgeWorld) -> None:
@@ -102,6 +102,7 @@ async def test_before_tls_there_is_no_authentication(world: EdgeWorld) -> None:
 async def test_implicit_tls_needs_no_starttls(world: EdgeWorld, client_tls: ssl.SSLContext) -> None:
     async with await world.greeted("submissions", tls=client_tls, implicit_tls=True) as client:
         await client(f"C: AUTH PLAIN {GOOD}\nS: 235 *\nC: QUIT\nS: 221 *\nS: <closed>")
+    assert [question.username for question in world.tiers.questions(AuthenticateQuestion)] == [USER]
 
 
 async def test_the_third_failure_ends_the_session_and_each_takes_longer(
@@ -125,6 +126,7 @@ async def test_the_third_failure_ends_the_session_and_each_takes_longer(
 async def test_without_an_answer_from_domains_it_is_a_temporary_failure(world: EdgeWorld, submitting: Dialog) -> None:
     world.bus.is_connected = False
     await submitting(f"C: AUTH PLAIN {GOOD}\nS: 454 4.7.0 *")
+    assert [event.stage for event in world.facts(Fact.REFUSED)] == ["auth"]
 
 
 async def test_the_reverse_path_must_belong_to_the_login(world: EdgeWorld, submitting: Dialog) -> None:
@@ -170,6 +172,7 @@ async def test_octets_behind_starttls_are_never_carried_into_the_encrypted_sessi
     async with await world.greeted() as client:
         client.send(b"STARTTLS\r\nEHLO evil\r\nMAIL FROM:<evil@b.example>\r\n")
         await client("S: 554 5.5.0 *\nS: <closed>")
+    assert world.tiers.asked == world.spooled == []
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -179,6 +182,7 @@ async def test_tls_1_2_and_1_3_work(world: EdgeWorld, authority: trustme.CA, ver
     context.minimum_version = context.maximum_version = version
     async with await world.greeted(tls=context) as client:
         await client("C: STARTTLS\nS: 220 *\nC: EHLO c\nS: 250 *")
+        assert client.writer.get_extra_info("ssl_object").version() == version.name.replace("_", ".")
 
 
 async def test_a_failed_handshake_ends_the_session(world: EdgeWorld) -> None:

@@ -51,7 +51,7 @@ async def persevere(work: Callable[[], Awaitable[Result]], failures: Failures) -
     while True:
         try:
             result = await work()
-        except Exception as error:
+        except Exception as error:  # whatever it is: it is told, and nobody else would do the work
             failures.add(error)
         else:
             failures.end()

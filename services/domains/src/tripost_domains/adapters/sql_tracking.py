@@ -64,7 +64,7 @@ class SqlTracking:
         """Write facts and their messages' statuses in one transaction."""
         try:
             await self._write(events)
-        except Exception as error:
+        except Exception as error:  # of whatever type: its SQLSTATE alone tells whose fault it is
             if not is_about_values(error):
                 raise
             raise FactsRefused(reason_of(error)) from error

@@ -35,7 +35,7 @@ async def open_session(way: Way, hello_name: str, patience: Patience, context: s
         await opening.greet()
         if tls in {"may", "encrypt"}:
             await opening.secure(tls, context)
-    except BaseException:
+    except BaseException:  # also a cancellation must leave no connection behind
         link.close()
         raise
     fell_back = tls == FALLBACK or opening.was_refused_tls
