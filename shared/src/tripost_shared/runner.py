@@ -17,7 +17,7 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
-from tripost_shared import logs, privileges
+from tripost_shared import collection, logs, privileges
 from tripost_shared.endings import BROKEN, DRAIN_WITHIN, STOP_WITHIN, WRONG_SETTING
 from tripost_shared.hostname import is_qualified
 from tripost_shared.settings import CommonSettings, SettingsError, explain
@@ -85,6 +85,7 @@ async def _live(service: Service) -> None:
         await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
+            collection.spare_what_lives()
             log.info("service ready", process=os.getpid())
             await waiting
             log.info("service draining")

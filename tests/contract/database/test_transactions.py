@@ -234,3 +234,11 @@ async def test_a_file_that_could_not_be_written_for_a_while_is_written_again(tmp
     async with reading(engine) as connection:
         assert (await connection.execute(text("SELECT n FROM seen"))).scalars().all() == [2]
     await engine.dispose()
+
+
+async def test_sqlite_sorts_in_memory_and_leaves_nothing_in_the_systems_folder(tmp_path: Path) -> None:
+    """Its own default is a file in /var/tmp, which a service with a read-only root does not have."""
+    engine = open_engine(f"sqlite+aiosqlite:///{tmp_path}/db.sqlite")
+    async with reading(engine) as connection:
+        assert (await connection.execute(text("PRAGMA temp_store"))).scalar_one() == 2
+    await engine.dispose()

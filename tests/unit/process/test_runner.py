@@ -89,6 +89,21 @@ def test_a_signal_drains_and_stops_it(number: signal.Signals) -> None:
     assert process.returncode == 0
 
 
+def test_what_it_has_made_by_its_start_is_spared_by_the_garbage_collection() -> None:
+    changes = """
+import gc
+async def drain(self): print("drain", gc.get_freeze_count(), gc.get_threshold()[0], flush=True)
+Sample.drain = drain
+"""
+    with running(changes) as process:
+        wait_until_ready(process)
+        process.terminate()
+        printed, _ = finish(process)
+    spared, threshold = next(line.split()[1:] for line in printed if line.startswith("drain "))
+    assert int(spared) > 10_000  # its modules and classes
+    assert int(threshold) > 700  # Python's own
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give root up")
 def test_root_is_given_up_between_bind_and_start() -> None:
     with running() as process:

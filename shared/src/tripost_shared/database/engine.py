@@ -17,6 +17,13 @@ CONNECT_WITHIN: Final = timedelta(seconds=5)
 STATEMENT_WITHIN: Final = timedelta(seconds=15)
 LOCK_WITHIN: Final = timedelta(seconds=10)
 
+_PRAGMAS: Final = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "journal_size_limit=67108864",
+    "temp_store=MEMORY",  # what is sorted is a small part of the queue; nothing of it in files outside TRIPOST_HOME
+)
 _READ_ONLY: Final = "tripost_read_only"
 _PRIMARY: Final = 0xFF  # of SQLite's result codes; the rest of an extended one says more of it
 _STICKS: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
@@ -93,7 +100,7 @@ def _open_sqlite(url: URL) -> AsyncEngine:
 
 def _set_pragmas(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "journal_size_limit=67108864"):
+    for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -57,6 +57,7 @@ class RelayAccess:
         return "" if is_ours or self.permits(address, announced_by_proxy=announced_by_proxy) else network_of(address)
 
 
+@lru_cache(maxsize=4096)
 def _is_of_this_machine(address: str) -> bool:
     parsed = ip_address(address)
     return parsed.is_loopback or parsed.is_unspecified
