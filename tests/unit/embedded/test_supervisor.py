@@ -4,19 +4,19 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from io import StringIO
 from pathlib import Path
 
 import pytest
 
-from tripost_embedded.output import LogFile, ServiceLog
-from tripost_embedded.process import Program
-from tripost_embedded.supervisor import Keeper, ServicePlan, Supervisor
-from tripost_embedded.terminal import Terminal
+from supervised import Supervised
+from tripost_embedded.readiness import Probe
+from tripost_embedded.supervisor import Keeper
+from tripost_shared.silence import Patience
 
-DEADLINE = 20.0
+PATIENCE = Patience(every=timedelta(milliseconds=20), looks=4)
 # Says that it is ready by a file, ends at SIGTERM and writes down when.
 OBEDIENT = """
 import signal, sys, pathlib, time
@@ -38,73 +38,39 @@ REFUSING_WHILE_TAKEN = OBEDIENT.replace(
     "def end", "if (folder / 'taken').exists():\n    (folder / 'taken').unlink()\n    sys.exit(2)\ndef end"
 )
 REFUSING = "import sys; print('TRIPOST_EDGE_WORKERS: too many', file=sys.stderr); sys.exit(2)"
-STOP_TURNS = {"edge": 0, "filter": 1, "domains": 1, "nats-server": 2}
 
 
-class Stage:
-    """A supervisor over scripts, and what it said."""
+class Stage(Supervised):
+    """A supervisor over scripts that stand for services."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.said: list[str] = []
-        self.all_ready = asyncio.Event()
-        self.terminal = Terminal(StringIO(), colours=False)
+        super().__init__(folder)
         self.interpreter = Path(sys.executable)
-        self._supervisor: Supervisor | None = None
-        self._running: asyncio.Task[str] | None = None
+        self.hangs: Counter[str] = Counter()  # how many looks more are in vain
+        self.looks: Counter[str] = Counter()
 
-    def start(self, **scripts: str) -> None:
-        keepers = [self._keeper(name, script) for name, script in scripts.items()]
-        self._supervisor = Supervisor(keepers, self.said.append)
-        self._running = asyncio.create_task(self._supervisor.run(self.all_ready.set))
-
-    def pid(self, name: str) -> int:
-        return int((self.folder / f"{name}.pid").read_text())
-
-    def ask_to_stop(self) -> None:
-        assert self._supervisor
-        self._supervisor.ask_to_stop()
-
-    async def renew(self, service: str) -> None:
-        assert self._supervisor
-        await self._supervisor.renew(service)
-
-    async def until_ready(self) -> None:
-        async with asyncio.timeout(DEADLINE):
-            await self.all_ready.wait()
-
-    async def ended(self) -> str:
-        assert self._running
-        async with asyncio.timeout(DEADLINE):
-            return await self._running
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(DEADLINE):
-            while not condition():  # noqa: ASYNC110 (files and other processes tell of nothing)
-                await asyncio.sleep(0.01)
-
-    async def close(self) -> None:
-        if self._running and not self._running.done():
-            self.ask_to_stop()
-            self.ask_to_stop()
-            await self.ended()
-        self.terminal.close()
+    def start_scripts(self, **scripts: str) -> None:
+        self.start([self._keeper(name, script) for name, script in scripts.items()])
 
     def _keeper(self, name: str, script: str) -> Keeper:
+        command = [str(self.interpreter), "-c", script, str(self.folder), name]
+        return self.keeper(name, command, self._is_ready(name), is_alive=self._is_alive(name), patience=PATIENCE)
+
+    def _is_ready(self, name: str) -> Probe:
         async def probe() -> bool:
             return (self.folder / f"{name}.ready").exists()
 
-        plan = ServicePlan(
-            name,
-            Program([str(self.interpreter), "-c", script, str(self.folder), name], dict(os.environ)),
-            probe,
-            timedelta(seconds=1),
-            self.folder / f"{name}.pid",
-            tells_wrong_setting=name != "nats-server",
-            stop_turn=STOP_TURNS[name],
-        )
-        log = ServiceLog(name, LogFile(self.folder / f"{name}.log", 1 << 20), self.terminal)
-        return Keeper(plan, log, self.said.append)
+        return probe
+
+    def _is_alive(self, name: str) -> Probe:
+        async def probe() -> bool:
+            self.looks[name] += 1
+            if self.hangs[name] > 0:
+                self.hangs[name] -= 1
+                await asyncio.Event().wait()
+            return True
+
+        return probe
 
 
 @pytest.fixture
@@ -115,7 +81,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def test_services_stop_turn_by_turn(stage: Stage) -> None:
-    stage.start(**{"nats-server": OBEDIENT, "filter": OBEDIENT, "edge": OBEDIENT})
+    stage.start_scripts(**{"nats-server": OBEDIENT, "filter": OBEDIENT, "edge": OBEDIENT})
     await stage.until_ready()
     stage.ask_to_stop()
     assert await stage.ended() == ""
@@ -125,7 +91,7 @@ async def test_services_stop_turn_by_turn(stage: Stage) -> None:
 
 async def test_services_of_one_turn_stop_side_by_side(stage: Stage) -> None:
     """Neither ends before the other has been asked to."""
-    stage.start(filter=ENDS_WITH_OTHERS, domains=ENDS_WITH_OTHERS)
+    stage.start_scripts(filter=ENDS_WITH_OTHERS, domains=ENDS_WITH_OTHERS)
     await stage.until_ready()
     stage.ask_to_stop()
     assert await stage.ended() == ""
@@ -133,7 +99,7 @@ async def test_services_of_one_turn_stop_side_by_side(stage: Stage) -> None:
 
 
 async def test_a_service_that_is_killed_is_started_again_and_said_so(stage: Stage) -> None:
-    stage.start(edge=OBEDIENT, filter=OBEDIENT)
+    stage.start_scripts(edge=OBEDIENT, filter=OBEDIENT)
     await stage.until_ready()
     first = stage.pid("edge")
     os.kill(first, signal.SIGKILL)
@@ -142,10 +108,49 @@ async def test_a_service_that_is_killed_is_started_again_and_said_so(stage: Stag
     assert any(text.startswith("edge was ended by SIGKILL") and "starts again in 0.2 s" in text for text in stage.said)
 
 
+async def test_a_service_that_hangs_is_killed_and_started_again_and_said_so(stage: Stage) -> None:
+    stage.start_scripts(edge=OBEDIENT, filter=OBEDIENT)
+    await stage.until_ready()
+    edge, filter_ = stage.pid("edge"), stage.pid("filter")
+    stage.hangs["edge"] = 1000
+    await stage.until(lambda: any("edge was ended by SIGKILL" in text for text in stage.said))
+    stage.hangs.clear()
+    await stage.until(lambda: "edge is ready again" in stage.said)
+    assert stage.said[0] == "edge hangs: it has answered nothing for 0.08 s, so it is killed"
+    assert "starts again in 0.2 s" in stage.said[1]
+    assert (stage.pid("edge") != edge, stage.pid("filter")) == (True, filter_)
+
+
+async def test_a_service_that_hangs_for_a_moment_is_left_alone(stage: Stage) -> None:
+    stage.start_scripts(edge=OBEDIENT)
+    await stage.until_ready()
+    for _ in range(3):
+        stage.hangs["edge"], before = PATIENCE.looks - 1, stage.looks["edge"]
+        await stage.until(lambda before=before: stage.looks["edge"] > before + PATIENCE.looks)  # type: ignore[misc]
+    assert stage.said == []
+
+
+async def test_a_service_that_is_still_at_its_start_is_not_looked_after(stage: Stage) -> None:
+    """It may migrate a database, or wait for another."""
+    stage.hangs["edge"] = 1000
+    stage.start_scripts(edge="import signal\nsignal.pause()", filter=OBEDIENT)
+    await stage.until(lambda: stage.looks["filter"] > 2 * PATIENCE.looks)
+    assert (stage.looks["edge"], stage.said) == (0, [])
+
+
+async def test_a_service_that_drains_is_not_taken_for_one_that_hangs(stage: Stage) -> None:
+    stage.start_scripts(edge=DEAF)
+    await stage.until_ready()
+    stage.hangs["edge"] = 1000
+    stage.ask_to_stop()
+    await stage.ended()
+    assert stage.said == ["stopping; Ctrl-C again kills", "edge had not ended after 1 s: killed"]
+
+
 async def test_a_service_whose_program_is_away_for_a_moment_is_tried_again_and_said_so(stage: Stage) -> None:
     """As while an upgrade replaces it."""
     stage.interpreter = stage.folder / "python"
-    stage.start(edge=OBEDIENT)
+    stage.start_scripts(edge=OBEDIENT)
     await stage.until(lambda: any("edge could not be started" in text for text in stage.said))
     stage.interpreter.symlink_to(sys.executable)
     await stage.until_ready()
@@ -154,22 +159,22 @@ async def test_a_service_whose_program_is_away_for_a_moment_is_tried_again_and_s
 
 async def test_a_stop_does_not_wait_for_a_program_that_stays_away(stage: Stage) -> None:
     stage.interpreter = stage.folder / "python"
-    stage.start(edge=OBEDIENT)
+    stage.start_scripts(edge=OBEDIENT)
     await stage.until(lambda: any("starts again in 1.6 s" in text for text in stage.said))
     stage.ask_to_stop()
     assert await stage.ended() == ""
 
 
 async def test_a_service_that_refuses_its_settings_ends_the_cluster(stage: Stage) -> None:
-    stage.start(edge=REFUSING, filter=OBEDIENT)
+    stage.start_scripts(edge=REFUSING, filter=OBEDIENT)
     assert await stage.ended() == "edge"
     assert "TRIPOST_EDGE_WORKERS: too many" in (stage.folder / "edge.log").read_text()
-    assert not stage.all_ready.is_set()
+    assert not stage.were_ready
 
 
 async def test_a_service_that_refuses_what_it_took_before_is_started_again_and_said_so(stage: Stage) -> None:
     """As when another program takes its port between two starts."""
-    stage.start(edge=REFUSING_WHILE_TAKEN)
+    stage.start_scripts(edge=REFUSING_WHILE_TAKEN)
     await stage.until_ready()
     (stage.folder / "taken").touch()
     (stage.folder / "edge.ready").unlink()
@@ -180,7 +185,7 @@ async def test_a_service_that_refuses_what_it_took_before_is_started_again_and_s
 
 async def test_a_nats_server_that_panics_is_started_again(stage: Stage) -> None:
     """Go ends such a program with 2."""
-    stage.start(**{"nats-server": REFUSING_WHILE_TAKEN, "edge": OBEDIENT})
+    stage.start_scripts(**{"nats-server": REFUSING_WHILE_TAKEN, "edge": OBEDIENT})
     await stage.until_ready()
     (stage.folder / "taken").touch()
     os.kill(stage.pid("nats-server"), signal.SIGKILL)
@@ -189,7 +194,7 @@ async def test_a_nats_server_that_panics_is_started_again(stage: Stage) -> None:
 
 
 async def test_one_service_is_started_anew_and_the_others_left_running(stage: Stage) -> None:
-    stage.start(**{"nats-server": OBEDIENT, "edge": OBEDIENT})
+    stage.start_scripts(**{"nats-server": OBEDIENT, "edge": OBEDIENT})
     await stage.until_ready()
     nats, edge = stage.pid("nats-server"), stage.pid("edge")
     await stage.renew("nats-server")
@@ -199,7 +204,7 @@ async def test_one_service_is_started_anew_and_the_others_left_running(stage: St
 
 
 async def test_a_service_that_is_deaf_to_its_end_is_killed_and_started_anew(stage: Stage) -> None:
-    stage.start(**{"nats-server": DEAF})
+    stage.start_scripts(**{"nats-server": DEAF})
     await stage.until_ready()
     await stage.renew("nats-server")
     await stage.until(lambda: "nats-server is ready again" in stage.said)
@@ -207,7 +212,7 @@ async def test_a_service_that_is_deaf_to_its_end_is_killed_and_started_anew(stag
 
 
 async def test_nothing_is_started_anew_once_all_stop(stage: Stage) -> None:
-    stage.start(**{"nats-server": OBEDIENT, "edge": DEAF})
+    stage.start_scripts(**{"nats-server": OBEDIENT, "edge": DEAF})
     await stage.until_ready()
     stage.ask_to_stop()
     await stage.renew("nats-server")
@@ -216,7 +221,7 @@ async def test_nothing_is_started_anew_once_all_stop(stage: Stage) -> None:
 
 
 async def test_a_stop_while_a_service_ends_to_start_anew_is_the_end_of_it(stage: Stage) -> None:
-    stage.start(**{"nats-server": DEAF})
+    stage.start_scripts(**{"nats-server": DEAF})
     await stage.until_ready()
     renewing = asyncio.create_task(stage.renew("nats-server"))
     await stage.until(lambda: "nats-server is stopped, to start anew" in stage.said)
@@ -227,7 +232,7 @@ async def test_a_stop_while_a_service_ends_to_start_anew_is_the_end_of_it(stage:
 
 
 async def test_a_service_that_does_not_end_in_time_is_killed_and_said_so(stage: Stage) -> None:
-    stage.start(edge=DEAF)
+    stage.start_scripts(edge=DEAF)
     await stage.until_ready()
     stage.ask_to_stop()
     await stage.ended()
@@ -235,7 +240,7 @@ async def test_a_service_that_does_not_end_in_time_is_killed_and_said_so(stage: 
 
 
 async def test_asked_to_stop_a_second_time_everything_is_killed_at_once(stage: Stage) -> None:
-    stage.start(edge=DEAF, filter=DEAF)
+    stage.start_scripts(edge=DEAF, filter=DEAF)
     await stage.until_ready()
     stage.ask_to_stop()
     stage.ask_to_stop()
@@ -244,7 +249,7 @@ async def test_asked_to_stop_a_second_time_everything_is_killed_at_once(stage: S
 
 
 async def test_a_service_that_waits_for_its_next_start_does_not_hold_up_the_stop(stage: Stage) -> None:
-    stage.start(edge="raise SystemExit(1)")
+    stage.start_scripts(edge="raise SystemExit(1)")
     await stage.until(lambda: any("starts again in 1.6 s" in text for text in stage.said))
     stage.ask_to_stop()
     assert await stage.ended() == ""

@@ -15,9 +15,9 @@ from tripost_embedded.credentials import nats_passwords
 from tripost_embedded.environment import service_environment
 from tripost_embedded.home import Home
 from tripost_embedded.nats_config import nats_config
-from tripost_embedded.ports import Place
+from tripost_embedded.ports import Listener, Place
 from tripost_embedded.process import Program
-from tripost_embedded.readiness import Probe, http_probe, nats_probe
+from tripost_embedded.readiness import http_probe, http_sign, nats_probe
 from tripost_embedded.supervisor import ServicePlan
 from tripost_shared.bus.permissions import SERVICES, permissions
 from tripost_shared.certificates import ensure_self_signed, local_names
@@ -33,12 +33,13 @@ EDGE_STOPS, OTHERS_STOP, NATS_STOPS = range(3)
 # Go's scheduler looks every 20 µs (70 with the usual slack) for threads that hang in an fsync, and one always does.
 NATS_TIMER_SLACK: Final = timedelta(milliseconds=5)
 
+ALIVE: Final = "/healthz"
 _HEALTH: Final = MappingProxyType(
     {
         "edge": (ports.EDGE_HEALTH, "/readyz"),
         "filter": (ports.FILTER_HEALTH, "/readyz"),
         "domains": (ports.DOMAINS_HEALTH, "/readyz"),
-        "admin-api": (ports.ADMIN, "/healthz"),
+        "admin-api": (ports.ADMIN, ALIVE),
     }
 )
 
@@ -99,13 +100,17 @@ def _nats_login(home: Home, service: str) -> dict[str, str]:
 
 
 def _service_plan(cluster: Cluster, name: str, ours: Mapping[str, str]) -> ServicePlan:
+    listener, path_when_ready = _HEALTH[name]
+    health = _health_address(name, listener, cluster.operators)
+    tls = listener is ports.ADMIN
     return ServicePlan(
         name,
         Program(
             cluster.code.command(f"tripost-{name}"),
             service_environment(name, cluster.operators, ours),
         ),
-        _health_probe(name, cluster.operators),
+        http_probe(health, path_when_ready, tls=tls),
+        http_sign(health, ALIVE, tls=tls),
         KILL_AFTER,
         cluster.home.pid_file(name),
         tells_wrong_setting=True,
@@ -113,12 +118,11 @@ def _service_plan(cluster: Cluster, name: str, ours: Mapping[str, str]) -> Servi
     )
 
 
-def _health_probe(name: str, operators: Mapping[str, str]) -> Probe:
-    listener, path = _HEALTH[name]
+def _health_address(name: str, listener: Listener, operators: Mapping[str, str]) -> Listen:
     address = listener.address(operators)
     if address is None or address.port == 0:
         raise SettingsError(f"{listener.variable}: the embedded cluster needs an address with a port, to see {name}")
-    return http_probe(address, path, tls=listener is ports.ADMIN)
+    return address
 
 
 def _nats_plan(cluster: Cluster, port: int, passwords: Mapping[str, str]) -> ServicePlan:
@@ -138,6 +142,7 @@ def _nats_plan(cluster: Cluster, port: int, passwords: Mapping[str, str]) -> Ser
     return ServicePlan(
         NATS,
         program,
+        probe,
         probe,
         NATS_KILL_AFTER,
         cluster.home.pid_file(NATS),

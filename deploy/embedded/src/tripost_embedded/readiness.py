@@ -1,4 +1,4 @@
-"""Whether a service is ready, asked at its own health end point."""
+"""Whether a service is ready, or alive at least, asked at its own health end points."""
 
 import asyncio
 import contextlib
@@ -17,11 +17,23 @@ Probe = Callable[[], Awaitable[bool]]
 
 def http_probe(listen: Listen, path: str, *, tls: bool = False) -> Probe:
     """Ask `path` by HTTP; ready is 200. The certificate is not looked at: the answerer is our child on loopback."""
+    context = _any_certificate() if tls else None
 
     async def probe() -> bool:
-        request = f"GET {path} HTTP/1.1\r\nHost: {listen}\r\nConnection: close\r\n\r\n".encode()
-        answer = await _first_line(listen, request, _any_certificate() if tls else None)
+        answer = await _first_line(listen, _request(listen, path), context)
         return answer.split(b" ")[1:2] == [b"200"]
+
+    return probe
+
+
+def http_sign(listen: Listen, path: str, *, tls: bool = False) -> Probe:
+    """Ask `path` by HTTP; any answer is a sign of life, also none if the connection is closed without it."""
+    context = _any_certificate() if tls else None
+
+    async def probe() -> bool:
+        with contextlib.suppress(ConnectionResetError):  # closed before it was read
+            await _first_line(listen, _request(listen, path), context)
+        return True
 
     return probe
 
@@ -45,6 +57,10 @@ async def wait_ready(probe: Probe) -> None:
         await asyncio.sleep(BETWEEN_PROBES.total_seconds())
 
 
+def _request(listen: Listen, path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: {listen}\r\nConnection: close\r\n\r\n".encode()
+
+
 async def _first_line(listen: Listen, request: bytes, tls: ssl.SSLContext | None) -> bytes:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.host, listen.host)  # noqa: S104 (compared, not bound)
     reader, writer = await asyncio.open_connection(host, listen.port, ssl=tls)
@@ -56,7 +72,7 @@ async def _first_line(listen: Listen, request: bytes, tls: ssl.SSLContext | None
 
 
 def _any_certificate() -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context

@@ -11,11 +11,13 @@ from pathlib import Path
 from subprocess import SubprocessError
 from typing import Final
 
+from tripost_embedded.liveness import PATIENCE, wait_for_silence
 from tripost_embedded.output import ServiceLog
 from tripost_embedded.process import GATHER_SECONDS, Process, Program
 from tripost_embedded.readiness import Probe, wait_ready
 from tripost_embedded.restart import Event, Life, Phase, event_of_exit
 from tripost_shared.endings import WRONG_SETTING
+from tripost_shared.silence import Patience
 
 SLOW_START: Final = timedelta(seconds=20)
 Say = Callable[[str], None]
@@ -25,13 +27,15 @@ Say = Callable[[str], None]
 class ServicePlan:
     """A service of the cluster. `kill_after`: how long it may take to end once it was asked to.
 
+    `is_ready` is asked as it starts, `is_alive` from then on: one that does not answer is killed and started again.
     `tells_wrong_setting`: whether its exit code 2 says that a setting is wrong, as it does for the services of ours. A
     program in Go ends with 2 when it panics. `stop_turn`: those with the same one stop side by side, lower ones first.
     """
 
     name: str
     program: Program
-    probe: Probe
+    is_ready: Probe
+    is_alive: Probe
     kill_after: timedelta
     pid_file: Path
     tells_wrong_setting: bool
@@ -39,14 +43,15 @@ class ServicePlan:
 
 
 class Keeper:
-    """Keeps one service running: starts it, awaits that it is ready, starts it again when it dies."""
+    """Keeps one service running: starts it, awaits that it is ready, starts it again when it dies or hangs."""
 
-    def __init__(self, plan: ServicePlan, log: ServiceLog, say: Say) -> None:
+    def __init__(self, plan: ServicePlan, log: ServiceLog, say: Say, patience: Patience = PATIENCE) -> None:
         self.plan = plan
         self.ready = asyncio.Event()
         self.life = Life()
         self._log = log
         self._say = say
+        self._patience = patience
         self._process: Process | None = None
         self._stop = asyncio.Event()
 
@@ -75,7 +80,7 @@ class Keeper:
         self._process = process
         if self._stop.is_set():  # asked to stop while it was being started
             await self._stop_process(process)
-        watching = asyncio.create_task(self._watch())
+        watching = asyncio.create_task(self._watch(process))
         try:
             code = await process.ended()
         finally:
@@ -85,14 +90,20 @@ class Keeper:
         may_refuse = self.plan.tells_wrong_setting and not self.life.has_been_ready
         return event_of_exit(code, may_refuse=may_refuse), _ending(code, self.plan)
 
-    async def _watch(self) -> None:
-        await wait_ready(self.plan.probe)
+    async def _watch(self, process: Process) -> None:
+        """Note when it is ready, and kill it when it then falls silent, unless it is to end anyhow."""
+        await wait_ready(self.plan.is_ready)
         if self.life.phase is Phase.STARTING:
             is_again = self.life.deaths > 0 or self.life.has_been_ready
             self.life = self.life.after(Event.ANSWERED)
             self.ready.set()
             if is_again:
                 self._say(f"{self.plan.name} is ready again")
+        await wait_for_silence(self.plan.is_alive, self._patience)
+        if self.life.phase is Phase.READY:
+            silent = self._patience.whole.total_seconds()
+            self._say(f"{self.plan.name} hangs: it has answered nothing for {silent:g} s, so it is killed")
+            process.signal(signal.SIGKILL)
 
     async def _wait_until_due(self) -> None:
         try:
