@@ -27,10 +27,15 @@ async def closing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @pytest.mark.parametrize("serve", [overloaded, closing])
-async def test_a_service_that_turns_the_question_away_is_alive_though_not_ready(serve: Serve) -> None:
+async def test_a_service_that_turns_the_question_away_is_alive(serve: Serve) -> None:
     listen = Listen(f"127.0.0.1:{free_port()}")
     async with await asyncio.start_server(serve, listen.host, listen.port):
         assert await http_sign(listen, "/healthz")()
+
+
+async def test_it_is_not_ready_by_that() -> None:
+    listen = Listen(f"127.0.0.1:{free_port()}")
+    async with await asyncio.start_server(overloaded, listen.host, listen.port):
         assert not await http_probe(listen, "/healthz")()
 
 

@@ -1,10 +1,9 @@
 """When a service that has ended is started again. Pure.
 
-A service that dies, also one that was killed because it hung, is started again, quickly at first, then with growing
-delays. One that exits for a wrong setting is
-not: nothing but its operator can mend that. That is so until it was ready for the first time. What it refuses later it
-has taken before (a port that somebody holds for a moment, a disk that is full), so that is a death like others. One
-that was ended to begin anew is started at once, and has not died.
+A service that dies is started again, quickly at first, then with growing delays; so is one that was killed because it
+hung. One that exits for a wrong setting is not: nothing but its operator can mend that. That is so until it was ready
+for the first time. What it refuses later it has taken before (a port that somebody holds for a moment, a disk that is
+full), so that is a death like others. One that was ended to begin anew is started at once, and has not died.
 """
 
 from dataclasses import dataclass
