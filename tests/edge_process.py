@@ -17,9 +17,12 @@ UP_TO_DATA = "C: MAIL FROM:<>\nC: RCPT TO:<ann@dest.example>\nC: DATA\nS: 250 *\
 
 
 class EdgeProcess:
-    """`tripost-edge` with its own ports."""
+    """`tripost-edge` with its own ports. `prelude`: Python that it runs first."""
 
-    def __init__(self, nats: NatsServer, tls: tuple[Path, Path], folder: Path, **settings: str) -> None:
+    def __init__(
+        self, nats: NatsServer, tls: tuple[Path, Path], folder: Path, *, prelude: str = "", **settings: str
+    ) -> None:
+        self._prelude = prelude
         self.mx = ("127.0.0.1", free_port())
         self.health = ("127.0.0.1", free_ports(1)[0])
         self.health_of_second = ("127.0.0.1", self.health[1] + PORTS_APART)
@@ -44,7 +47,7 @@ class EdgeProcess:
     def start(self) -> "EdgeProcess":
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", "from tripost_edge.app import main; main()"],
+                [sys.executable, "-c", f"{self._prelude}\nfrom tripost_edge.app import main; main()"],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stderr=log,

@@ -18,6 +18,12 @@ from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
 
 TWO_WORKERS = {"TRIPOST_EDGE_WORKERS": "2"}
+IMPATIENT = """
+from datetime import timedelta
+from tripost_edge import worker_beats
+worker_beats.BEAT_SECONDS = 0.01
+worker_beats.PATIENCE = worker_beats.Patience(timedelta(seconds=0.25), looks=4)
+"""
 
 
 async def test_workers_share_the_listener_and_are_started_again(
@@ -36,6 +42,21 @@ async def test_workers_share_the_listener_and_are_started_again(
         assert (await send(edge, b"x\r\n")).startswith("250 ")
     assert edge.stop() == 0
     assert not is_running(second)
+
+
+async def test_a_worker_that_hangs_is_killed_and_started_again_and_the_others_left_alone(
+    edge_process: Callable[..., EdgeProcess], link: NatsLink, tiers: OtherTiers
+) -> None:
+    edge = await edge_process(prelude=IMPATIENT, **TWO_WORKERS).until_ready(2)
+    first, second = edge.children()
+    os.kill(first, signal.SIGSTOP)
+    await edge.until_ready(3)
+    assert '"worker hung, so it was killed"' in edge.said()
+    assert first not in edge.children()
+    assert second in edge.children()
+    for _ in range(6):
+        assert (await send(edge, b"x\r\n")).startswith("250 ")
+    assert edge.stop() == 0
 
 
 async def test_workers_end_with_the_first_process(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tripost_edge.prefork import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Workers
+from tripost_edge.worker_beats import WorkerBeats
 from tripost_edge.worker_deaths import MOST, WorkerDeaths
 
 
@@ -39,6 +40,7 @@ class System:
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
         monkeypatch.setattr(time, "sleep", self._sleep)
         monkeypatch.setattr(signal, "signal", self.handlers.__setitem__)
+        monkeypatch.setattr(signal, "setitimer", lambda *_: None)
 
     def _fork(self) -> int:
         self.forked_at.append(self.now)
@@ -72,7 +74,7 @@ def end_code(workers: Workers) -> object:
 
 def test_a_worker_that_cannot_be_started_is_tried_again_with_a_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
     system = System(monkeypatch, [101, *[NO_MEMORY] * 12, 102])
-    assert end_code(Workers([NoSockets(), NoSockets()], WorkerDeaths(2))) == 0
+    assert end_code(Workers([NoSockets(), NoSockets()], WorkerDeaths(2), WorkerBeats(2))) == 0
     first_pause, *_, last_pause = [b - a for a, b in zip(system.forked_at[1:], system.forked_at[2:], strict=False)]
     assert FIRST_PAUSE_SECONDS <= first_pause < 2 * FIRST_PAUSE_SECONDS
     assert last_pause == pytest.approx(LONGEST_PAUSE_SECONDS, abs=0.2)
@@ -81,7 +83,7 @@ def test_a_worker_that_cannot_be_started_is_tried_again_with_a_back_off(monkeypa
 def test_no_worker_waits_for_the_back_off_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     system = System(monkeypatch, [101, 102, 103, 104])
     system.ends = [(101, signal.SIGKILL), (102, signal.SIGKILL)]
-    assert end_code(Workers([NoSockets(), NoSockets()], WorkerDeaths(2))) == 0
+    assert end_code(Workers([NoSockets(), NoSockets()], WorkerDeaths(2), WorkerBeats(2))) == 0
     first, second = system.forked_at[2:]
     assert first - system.forked_at[1] >= FIRST_PAUSE_SECONDS
     assert second - first < FIRST_PAUSE_SECONDS / 2
@@ -90,7 +92,7 @@ def test_no_worker_waits_for_the_back_off_of_another(monkeypatch: pytest.MonkeyP
 def test_a_signal_while_a_death_is_noted_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     system = System(monkeypatch, [101, 102])
     system.gone = {101}
-    assert end_code(Workers([NoSockets(), NoSockets()], WorkerDeaths(2))) == 0
+    assert end_code(Workers([NoSockets(), NoSockets()], WorkerDeaths(2), WorkerBeats(2))) == 0
 
 
 def test_a_signal_as_a_worker_is_due_leaves_the_first_process_hearing_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +106,7 @@ def test_a_signal_as_a_worker_is_due_leaves_the_first_process_hearing_the_next(m
         return set_mask(how, signals)
 
     monkeypatch.setattr(signal, "pthread_sigmask", signalled_before)
-    assert end_code(Workers([NoSockets(), NoSockets()], WorkerDeaths(2))) == 0
+    assert end_code(Workers([NoSockets(), NoSockets()], WorkerDeaths(2), WorkerBeats(2))) == 0
     assert len(system.forked_at) == 2
     assert not set_mask(signal.SIG_BLOCK, ()) & {signal.SIGTERM, signal.SIGINT}
 

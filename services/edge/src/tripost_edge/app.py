@@ -1,5 +1,6 @@
 """Edge, joined: sockets, workers, and the adapters below stages and listeners."""
 
+import asyncio
 import ssl
 from collections.abc import Iterator
 from itertools import chain
@@ -11,6 +12,7 @@ from tripost_edge.listeners.descriptors import room_for_sessions
 from tripost_edge.listeners.tls import server_context
 from tripost_edge.prefork import Workers
 from tripost_edge.settings import EdgeSettings
+from tripost_edge.worker_beats import WorkerBeats
 from tripost_edge.worker_deaths import WorkerDeaths
 from tripost_edge.worker_sockets import WorkerSockets, open_sockets
 from tripost_shared import privileges
@@ -48,6 +50,8 @@ class EdgeService:
         self._settings = EdgeSettings()
         self._worker = 0
         self._deaths = WorkerDeaths(self._settings.workers)
+        self._beats = WorkerBeats(self._settings.workers)
+        self._beating: asyncio.Task[None] | None = None
         self._sockets: WorkerSockets | None = None
         self._tls: ssl.SSLContext | None = None
         self._health: HealthServer | None = None
@@ -64,7 +68,7 @@ class EdgeService:
         sockets = open_sockets(self._settings)
         if len(sockets) > 1:
             privileges.give_up_root(self._common.run_user)
-            self._worker = Workers(sockets, self._deaths).fork_all()
+            self._worker = Workers(sockets, self._deaths, self._beats).fork_all()
         self._sockets = sockets[self._worker]
         if self._sockets.health is not None:
             self._health = HealthServer(self._sockets.health, self._is_ready)
@@ -73,6 +77,8 @@ class EdgeService:
         """Connect to NATS, wait for streams and configuration, then take clients."""
         if self._tls is None or self._sockets is None:
             raise RuntimeError("start before bind")
+        if self._settings.workers > 1:
+            self._beating = asyncio.create_task(self._beats.beat(self._worker))
         if self._health is not None:
             await self._health.start()
         self._link = link = await NatsLink.connect(self._common, "edge")
@@ -145,6 +151,8 @@ class EdgeService:
             await self._link.close()
         if self._health is not None:
             await self._health.stop()
+        if self._beating is not None:
+            self._beating.cancel()
 
     def _is_ready(self) -> bool:
         edge = self._edge

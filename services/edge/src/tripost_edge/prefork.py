@@ -4,6 +4,8 @@ A worker that dies is started again with a back-off of its own, and clients that
 are served then, since the first process keeps every socket open. The workers end when the first process does, however
 it ends; a new first process need not wait for them, since sockets for the same addresses may be opened while theirs
 are open.
+
+A worker whose event loop stands still is killed, which is a death like others.
 """
 
 import os
@@ -16,9 +18,11 @@ from typing import Final, Protocol
 
 import structlog
 
+from tripost_edge.worker_beats import WorkerBeats
 from tripost_edge.worker_deaths import WorkerDeaths
 from tripost_shared.endings import WRONG_SETTING
 from tripost_shared.privileges import die_with_parent
+from tripost_shared.silence import seconds_since_boot
 
 log = structlog.get_logger()
 
@@ -40,9 +44,11 @@ class Sockets(Protocol):
 class Workers:
     """The children of the first process, by their process id; one for each of `sockets`."""
 
-    def __init__(self, sockets: Sequence[Sockets], deaths: WorkerDeaths) -> None:
+    def __init__(self, sockets: Sequence[Sockets], deaths: WorkerDeaths, beats: WorkerBeats) -> None:
         self._sockets = sockets
         self._deaths = deaths
+        self._beats = beats
+        self._hung: set[int] = set()  # workers that were killed for it
         self._running: dict[int, int] = {}  # process id to the worker's number
         self._started_at = [0.0] * len(sockets)
         self._pauses = [FIRST_PAUSE_SECONDS] * len(sockets)
@@ -62,6 +68,9 @@ class Workers:
                 return number
         for ending in _ENDING:
             signal.signal(ending, self._asked_to_end)
+        signal.signal(signal.SIGALRM, self._look_after)
+        every = self._beats.patience.every.total_seconds()
+        signal.setitimer(signal.ITIMER_REAL, every, every)  # no child inherits it
         return self._supervise()
 
     def _start(self, number: int) -> bool:
@@ -71,8 +80,8 @@ class Workers:
         try:
             if self._is_ending or not self._fork(number):
                 return False
-            for ending in _ENDING:
-                signal.signal(ending, signal.SIG_DFL)
+            for number_of_signal in (*_ENDING, signal.SIGALRM):
+                signal.signal(number_of_signal, signal.SIG_DFL)
             die_with_parent(parent, signal.SIGTERM)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
@@ -84,6 +93,7 @@ class Workers:
     def _fork(self, number: int) -> bool:
         """Fork; True in the child. Where that fails now, it is tried again later."""
         self._started_at[number] = time.monotonic()
+        self._beats.forget(number)
         try:
             process = os.fork()
         except OSError as error:  # no memory, or too many processes: those that run go on
@@ -127,7 +137,12 @@ class Workers:
             log.error("a worker does not take its settings; all end", worker=number)
             self._end(WRONG_SETTING)
             return
-        log.error("worker died", worker=number, exit_code=code)
+        if number in self._hung:
+            silent = self._beats.patience.whole.total_seconds()
+            log.error("worker hung, so it was killed", worker=number, silent_seconds=silent)
+            self._hung.discard(number)
+        else:
+            log.error("worker died", worker=number, exit_code=code)
         self._started_again.add(number)
         self._start_later(number)
 
@@ -139,6 +154,17 @@ class Workers:
         if not self._is_ending:
             self._due[number] = now + self._pauses[number]
         self._pauses[number] = min(2 * self._pauses[number], LONGEST_PAUSE_SECONDS)
+
+    def _look_after(self, _number: int, _frame: object) -> None:
+        """Kill who hangs. It is logged when that is noted: here a line may be half written."""
+        if self._is_ending:  # its supervisor waits for the end, and not for ever
+            return
+        silent = self._beats.look(seconds_since_boot())
+        for process, number in self._running.items():
+            if number in silent:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+                    self._hung.add(number)
 
     def _asked_to_end(self, _number: int, _frame: object) -> None:
         self._end(self._exit_code)
