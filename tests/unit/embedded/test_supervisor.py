@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from supervised import Supervised
+from tripost_embedded import restart
 from tripost_embedded.readiness import Probe
 from tripost_embedded.supervisor import Keeper
 from tripost_shared.silence import Patience
@@ -32,6 +33,9 @@ while True: signal.pause()
 ENDS_WITH_OTHERS = OBEDIENT.replace(
     "    sys.exit(0)", "    while len((folder / 'ended').read_text().split()) < 2: time.sleep(0.01)\n    sys.exit(0)"
 )
+NEEDS_NATS = OBEDIENT.replace(
+    "    sys.exit(0)", "    while not (folder / 'nats-server.ready').exists(): time.sleep(0.01)\n    sys.exit(0)"
+)
 DEAF = OBEDIENT.replace("signal.signal(signal.SIGTERM, end)", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
 # Refuses once while there is a file that stands for what is taken.
 REFUSING_WHILE_TAKEN = OBEDIENT.replace(
@@ -46,6 +50,7 @@ class Stage(Supervised):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.interpreter = Path(sys.executable)
+        self.kill_after = timedelta(seconds=1)
         self.hangs: Counter[str] = Counter()  # how many looks more are in vain
         self.looks: Counter[str] = Counter()
 
@@ -54,7 +59,14 @@ class Stage(Supervised):
 
     def _keeper(self, name: str, script: str) -> Keeper:
         command = [str(self.interpreter), "-c", script, str(self.folder), name]
-        return self.keeper(name, command, self._is_ready(name), is_alive=self._is_alive(name), patience=PATIENCE)
+        return self.keeper(
+            name,
+            command,
+            self._is_ready(name),
+            is_alive=self._is_alive(name),
+            kill_after=self.kill_after,
+            patience=PATIENCE,
+        )
 
     def _is_ready(self, name: str) -> Probe:
         async def probe() -> bool:
@@ -253,3 +265,21 @@ async def test_a_service_that_waits_for_its_next_start_does_not_hold_up_the_stop
     await stage.until(lambda: any("starts again in 1.6 s" in text for text in stage.said))
     stage.ask_to_stop()
     assert await stage.ended() == ""
+
+
+@pytest.mark.parametrize("is_noticed", [True, False], ids=["and waits for its start", "just now"])
+async def test_a_nats_server_that_has_died_is_back_at_once_for_the_others_to_end(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, is_noticed: bool
+) -> None:
+    monkeypatch.setattr(restart, "FIRST_DELAY", restart.LONGEST_DELAY)
+    stage.kill_after = timedelta(seconds=10)
+    stage.start_scripts(**{"nats-server": OBEDIENT, "edge": NEEDS_NATS})
+    await stage.until_ready()
+    (stage.folder / "nats-server.ready").unlink()
+    os.kill(stage.pid("nats-server"), signal.SIGKILL)
+    if is_noticed:
+        await stage.until(lambda: any("starts again in 30 s" in text for text in stage.said))
+    stage.ask_to_stop()
+    assert await stage.ended() == ""
+    assert (stage.folder / "ended").read_text().split() == ["edge", "nats-server"]
+    assert not [text for text in stage.said if "had not ended" in text]

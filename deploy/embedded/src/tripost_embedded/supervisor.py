@@ -1,12 +1,13 @@
 """Keeps the services running, and stops them in turns."""
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from subprocess import SubprocessError
 from typing import Final
@@ -54,6 +55,7 @@ class Keeper:
         self._patience = patience
         self._process: Process | None = None
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()  # no back-off is waited for
 
     async def keep(self) -> Phase:
         """Run until stopped, or until the service refuses its settings; gives the last phase."""
@@ -106,13 +108,15 @@ class Keeper:
             process.signal(signal.SIGKILL)
 
     async def _wait_until_due(self) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.life.delay.total_seconds()):
-                await self._stop.wait()
-        except TimeoutError:
-            self.life = self.life.after(Event.DUE)
-        else:
-            self.life = self.life.after(Event.STOP)
+                await self._hurry.wait()
+        self._hurry.clear()
+        self.life = self.life.after(Event.STOP if self._stop.is_set() else Event.DUE)
+
+    def hasten(self) -> None:
+        """Have its next start wait for no back-off, once: it is needed, so that others can end."""
+        self._hurry.set()
 
     async def renew(self) -> None:
         """Let it end, so that it is started anew. Nothing if it waits for its next start anyhow, or is to stop."""
@@ -124,6 +128,7 @@ class Keeper:
     async def stop(self) -> None:
         """Let it drain and end; killed, and said so, when it takes too long."""
         self._stop.set()
+        self._hurry.set()
         if self._process is not None:
             await self._stop_process(self._process)
 
@@ -138,6 +143,7 @@ class Keeper:
     def kill(self) -> None:
         """End it at once, for good."""
         self._stop.set()
+        self._hurry.set()
         if self._process is not None:
             self._note_stop()
             self._process.signal(signal.SIGKILL)
@@ -186,11 +192,17 @@ class Supervisor:
             stopping.cancel()
         refused = [task.get_name() for task in done & keeping]
         self._stopping.set()
-        in_turns = sorted(self._keepers, key=_stop_turn)
-        for _, side_by_side in groupby(in_turns, key=_stop_turn):
-            await asyncio.gather(*(keeper.stop() for keeper in side_by_side))
+        await self._stop_in_turns()
         await asyncio.gather(*keeping)
         return refused[0] if refused else ""
+
+    async def _stop_in_turns(self) -> None:
+        """Stop them; whom the others need for their end, and who is away, is back for that as soon as can be."""
+        turns = [list(turn) for _, turn in groupby(sorted(self._keepers, key=_stop_turn), key=_stop_turn)]
+        for later in chain(*turns[1:]):
+            later.hasten()
+        for side_by_side in turns:
+            await asyncio.gather(*(keeper.stop() for keeper in side_by_side))
 
     async def _announce(self, when_ready: Callable[[], None]) -> None:
         waiting = {asyncio.create_task(keeper.ready.wait(), name=keeper.plan.name) for keeper in self._keepers}
