@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import structlog
 import uvloop
@@ -24,6 +24,8 @@ from tripost_shared.settings import CommonSettings, SettingsError, explain
 from tripost_shared.unknown_settings import unknown_settings
 
 log = structlog.get_logger()
+
+CANCEL_AGAIN_SECONDS: Final = 1.0
 
 
 class Service(Protocol):
@@ -91,12 +93,21 @@ async def _live(service: Service) -> None:
             log.info("service draining")
             await _within(DRAIN_WITHIN, service.drain(), "drain")
         else:
-            starting.cancel()
-            await asyncio.wait({starting}, timeout=DRAIN_WITHIN.total_seconds())
+            await _within(DRAIN_WITHIN, _give_up(starting), "start")
     finally:
         waiting.cancel()
         await _within(STOP_WITHIN, service.stop(), "stop")
     log.info("service stopped")
+
+
+async def _give_up(starting: asyncio.Task[None]) -> None:
+    """Cancel a start, more than once: `asyncio.wait_for` of Python 3.11 loses a cancellation that meets an answer.
+
+    A start that has lost one would wait on, for a NATS that may be away for long.
+    """
+    while not starting.done():
+        starting.cancel()
+        await asyncio.wait({starting}, timeout=CANCEL_AGAIN_SECONDS)
 
 
 async def _within(limit: timedelta, step: Coroutine[Any, Any, None], name: str) -> None:

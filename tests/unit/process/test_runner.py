@@ -206,3 +206,25 @@ def test_a_start_that_does_not_let_itself_be_cancelled_is_left() -> None:
     with running(stubborn) as process:
         assert stop_while_it_starts(process) == ["stop"]
     assert process.returncode == 0
+
+
+def test_a_start_that_has_lost_its_cancellation_is_cancelled_again() -> None:
+    """As `asyncio.wait_for` of Python 3.11 does when the answer comes at the same time."""
+    changes = """
+runner.DRAIN_WITHIN = timedelta(seconds=20)
+runner.CANCEL_AGAIN_SECONDS = 0.05
+async def start(self):
+    print("start", flush=True)
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        print("lost", flush=True)
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        print("cancelled", flush=True)
+        raise
+Sample.start = start
+"""
+    with running(changes) as process:
+        assert stop_while_it_starts(process) == ["lost", "cancelled", "stop"]
