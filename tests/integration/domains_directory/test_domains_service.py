@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config_publisher import KvConfigPublisher
 from postgres_server import TEMPLATE, PostgresServer, open_folder
+from queue_world import ALL, a_deferral, add
 from servers import NatsServer, free_port
 from tripost_domains.app import DomainsService
+from tripost_domains.queue.owner import take_owner
+from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.bus.port import NoAnswer
@@ -33,7 +37,7 @@ from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
 from tripost_shared.database.engine import open_engine
 from tripost_shared.database.migrate import upgrade
-from tripost_shared.database.models import Domain, Mailbox, TrackedMessage
+from tripost_shared.database.models import Domain, Mailbox, QueuedDelivery, TrackedMessage
 from tripost_shared.database.transactions import DatabaseUnavailable, reading, writing
 from tripost_shared.dns import silence
 from tripost_shared.settings import CommonSettings
@@ -228,6 +232,28 @@ async def test_the_service_lives_through_the_death_of_its_database(
         await until(is_back)
         assert await asker.kinds("bob@dest.example") == [RecipientKind.LOCAL]
     await engine.dispose()
+
+
+async def test_what_a_killed_service_in_the_same_place_had_claimed_is_freed_at_once(
+    own_nats: NatsServer, database: AsyncEngine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = take_owner(tmp_path / "mail", socket.gethostname())
+    queue = QueueRepository(database, killed.name)
+    await add(queue, a_deferral())
+    await queue.claim_due(datetime.now(UTC), timedelta(hours=1), ALL)
+
+    async def claimants() -> list[str]:
+        async with reading(database) as connection:
+            return list(await connection.scalars(select(QueuedDelivery.claimed_by)))
+
+    assert await claimants() == [killed.name]
+    killed.leave()
+    async with running(built(own_nats, database_url, tmp_path, monkeypatch)):
+
+        async def is_freed() -> bool:
+            return await claimants() != [killed.name]
+
+        await until(is_freed)
 
 
 async def test_a_service_that_takes_no_mail_any_more_is_not_ready_and_says_why(

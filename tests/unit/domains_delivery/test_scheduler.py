@@ -28,10 +28,11 @@ class EmptyQueue:
         self.shares.append(share)
         return Claimed(unreadable=self.unreadable)
 
-    async def give_back(self, _now: datetime) -> None:
+    async def give_back(self, _now: datetime) -> int:
         self._require_there()
         assert not self.shares, "these claims would be our own"
         self.given_back += 1
+        return 0
 
     def _require_there(self) -> None:
         if self.is_away:
@@ -69,7 +70,7 @@ async def test_nothing_is_taken_over_before_the_database_was_there_for_a_lease(c
 async def test_what_a_process_of_the_same_name_had_claimed_is_given_back_once_before_the_first_claim(
     clock: FrozenClock,
 ) -> None:
-    """In a container all processes have number 1, so a restart has the name of the dead one."""
+    """They are a dead process's, and nobody works on them."""
     queue = EmptyQueue()
     scheduler = a_scheduler(queue, clock)
     queue.is_away = True

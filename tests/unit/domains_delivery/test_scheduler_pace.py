@@ -38,8 +38,8 @@ class DueQueue:
             claimed.messages.extend(_messages(hop, taken))
         return claimed
 
-    async def give_back(self, _now: datetime) -> None:
-        return
+    async def give_back(self, _now: datetime) -> int:
+        return 0
 
 
 @dataclass

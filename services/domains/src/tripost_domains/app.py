@@ -1,5 +1,6 @@
 """The domains service: builds all objects in one place and joins them."""
 
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -16,6 +17,7 @@ from tripost_domains.directory.authentication import Authenticator
 from tripost_domains.directory.questions import DirectoryQuestions
 from tripost_domains.directory.senders import Senders
 from tripost_domains.directory.service import Directory
+from tripost_domains.queue.owner import take_owner_in_time
 from tripost_domains.queue.repository import QueueRepository
 from tripost_domains.settings import DomainsSettings
 from tripost_domains.tracking.history import TrackedHistory
@@ -33,7 +35,7 @@ from tripost_shared.database.migrate import upgrade_when_there
 from tripost_shared.dns.resolver import CachingResolver
 from tripost_shared.dns.system import system_servers
 from tripost_shared.health import HealthServer
-from tripost_shared.nodes import instance_name, serve_status
+from tripost_shared.nodes import serve_status
 from tripost_shared.provision import provision
 from tripost_shared.runner import run
 from tripost_shared.settings import CommonSettings, DatabaseSettings
@@ -166,18 +168,23 @@ class DomainsService:
         self._closing.push_async_callback(events.close)
         self._reader = JetStreamSpoolReader(link, self._common.spool_partitions)
         self._closing.push_async_callback(self._reader.close)
+        mail = self._common.home / "mail"
+        owner = await take_owner_in_time(mail, socket.gethostname())
+        self._closing.callback(owner.leave)
+        if owner.because:
+            log.warning("what is claimed will stay so for a while after a crash", because=owner.because)
         self._delivery = DeliveryService(
             self._reader,
             JetStreamSpool(link, self._common.spool_partitions),
             ObjectContentStore(link),
             directory,
-            QueueRepository(engine, instance_name()),
+            QueueRepository(engine, owner.name),
             history,
             events,
             resolver,
             settings=self._delivery_settings,
             clock=self._clock,
-            mail=self._common.home / "mail",
+            mail=mail,
             hostname=self._common.hostname,
         )
         self._closing.push_async_callback(self._delivery.stop)

@@ -50,7 +50,7 @@ log = structlog.get_logger()
 class QueueRepository:
     """Reads and changes the queue; every call is one transaction and raises DatabaseUnavailable.
 
-    `owner` names this process in claims, and no other one that runs now.
+    `owner` names this process in claims, and no other one that runs now (`queue.owner`).
     """
 
     def __init__(self, engine: AsyncEngine, owner: str) -> None:
@@ -165,15 +165,17 @@ class QueueRepository:
             )
 
     @uninterrupted
-    async def give_back(self, now: datetime) -> None:
+    async def give_back(self, now: datetime) -> int:
         """Let all claims of our name run out for anybody to take at once: ours, or a former process's, at its end.
 
         Attempts may have been made, so the rows stay claims, by nobody: whoever takes them asks what became of them.
+        Gives how many.
         """
         async with writing(self._engine) as connection:
-            await connection.execute(
+            freed = await connection.execute(
                 update(QueuedDelivery).where(self._is_ours).values(claimed_by="", claimed_until=now)
             )
+            return freed.rowcount
 
     @uninterrupted
     async def state(self) -> QueueState:

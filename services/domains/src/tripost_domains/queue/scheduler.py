@@ -84,7 +84,7 @@ class Scheduler:
         self._aside: dict[int, float] = {}  # rows, and until when
         self._loops: list[asyncio.Task[None]] = []
         self._sees_database_since: float | None = None
-        self._is_heir = False  # whether what a former process of our name had claimed has been given back
+        self._is_heir = False  # whether what a former process of our name had claimed has been freed
 
     def start(self) -> None:
         """Begin to look."""
@@ -158,9 +158,11 @@ class Scheduler:
         began_at = self._clock.monotonic()
         seen_since, self._sees_database_since = self._sees_database_since, None
         share = self._share(takes_over=seen_since is not None and began_at - seen_since >= LEASE.total_seconds())
-        if not self._is_heir:  # before the first claim: a container's processes all have number 1
-            await self._queue.give_back(self._clock.now())
+        if not self._is_heir:  # before the first claim: those of our name are now a dead process's
+            freed = await self._queue.give_back(self._clock.now())
             self._is_heir = True
+            if freed:
+                log.info("claims of the process before this one are freed", rows=freed)
         claimed = await self._queue.claim_due(self._clock.now(), LEASE, share)
         self._sees_database_since = began_at if seen_since is None else seen_since
         self._tell_unreadable(claimed.unreadable)
