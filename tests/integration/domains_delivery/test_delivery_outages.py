@@ -20,7 +20,7 @@ from delivery_world import (
     until_queued,
 )
 from next_hop import NextHop
-from tripost_domains.delivery import first_attempt, intake, patience
+from tripost_domains.delivery import first_attempt, intake, patience, waiting_log
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.contracts.events import Fact
 from tripost_shared.database.transactions import DatabaseUnavailable, writing
@@ -108,6 +108,7 @@ async def test_a_table_that_is_missing_for_a_while_has_no_mail_held_or_bounced(
 ) -> None:
     """Or a right to it: an administrator's mistake costs mail time, and nobody has to release it afterwards."""
     monkeypatch.setattr(intake, "AFTER_BREAKAGE", timedelta(milliseconds=10))
+    monkeypatch.setattr(waiting_log, "FIRST_PAUSE_SECONDS", 0.0)  # each try is told
     async with NextHop(replies={"RCPT": "450 4.2.1 Busy"}) as hop:
         route(delivery, hop)
         async with writing(delivery.engine) as connection:

@@ -7,6 +7,8 @@ from typing import Final, TypeVar
 
 import structlog
 
+from tripost_domains.delivery.waiting_log import waiting_log
+
 log = structlog.get_logger()
 
 FIRST_WAIT_SECONDS: Final = 0.2
@@ -22,20 +24,24 @@ async def until_done(
 
     The caller keeps in memory what it could not put down, so it bounds how many wait here.
     """
+    try:
+        return await operation()
+    except passing as error:
+        because = _told(error)
+    told, now = waiting_log(task), asyncio.get_running_loop().time
     wait = FIRST_WAIT_SECONDS
-    while True:
-        try:
-            answer = await operation()
-        except passing as error:
-            facts = {"task": task, "because": f"{type(error).__name__}: {error}", "again_in_seconds": wait}
-            if wait >= LONGEST_WAIT_SECONDS:
-                log.warning("still waiting", **facts)
-            else:
-                log.info("waiting", **facts)
+    with told.waiting():
+        while True:
+            told.failed(now(), because, lasts=wait >= LONGEST_WAIT_SECONDS)
             await asyncio.sleep(wait)
             wait = min(wait * 2, LONGEST_WAIT_SECONDS)
-        else:
-            return answer
+            try:
+                answer = await operation()
+            except passing as error:
+                because = _told(error)
+            else:
+                told.done(now())
+                return answer
 
 
 async def every(
@@ -56,6 +62,10 @@ async def every(
         try:
             await job()
         except passing as error:
-            log.warning("housekeeping waits", task=task, because=f"{type(error).__name__}: {error}")
+            log.warning("housekeeping waits", task=task, because=_told(error))
         except Exception:  # an entrance: the job would never be done again
             log.exception("housekeeping broke", task=task)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
