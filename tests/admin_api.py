@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tripost_admin_api.access.authentication import Authenticator
 from tripost_admin_api.access.passwords import Passwords
+from tripost_admin_api.access.roll import TokenRoll
 from tripost_admin_api.access.throttle import LoginThrottle
 from tripost_admin_api.access.tokens import digest_of
 from tripost_admin_api.adapters.memory_cluster import MemoryCluster
@@ -75,12 +76,14 @@ def parts(database: AsyncEngine, clock: FrozenClock, tmp_path: Path) -> Parts:
     ours = Database(database, clock)
     cluster = MemoryCluster()
     publisher = SnapshotPublisher(ours, cluster)
+    roll = TokenRoll(ours, clock)
     parts = Parts(
         database=ours,
         cluster=cluster,
         publisher=publisher,
         passwords=cheap,
-        authenticator=Authenticator(ours, cheap, LoginThrottle(clock), clock),
+        authenticator=Authenticator(ours, cheap, LoginThrottle(clock), roll, clock),
+        roll=roll,
         clock=clock,
         session_lifetime=timedelta(hours=12),
         home=home,

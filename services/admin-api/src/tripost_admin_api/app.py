@@ -9,6 +9,7 @@ import structlog
 
 from tripost_admin_api.access.authentication import Authenticator
 from tripost_admin_api.access.passwords import Passwords
+from tripost_admin_api.access.roll import TokenRoll
 from tripost_admin_api.access.throttle import LoginThrottle
 from tripost_admin_api.adapters.bootstrap import Bootstrap, Places
 from tripost_admin_api.adapters.https_server import HttpsServer, tls_context
@@ -47,6 +48,7 @@ class AdminService:
         self._admin = admin or AdminSettings()
         self._joining: asyncio.Task[None] | None = None
         self._publishing: asyncio.Task[None] | None = None
+        self._calling: asyncio.Task[None] | None = None
         self._server: HttpsServer | None = None
 
     def bind(self) -> None:
@@ -77,12 +79,14 @@ class AdminService:
         self._cluster = NatsCluster(self._settings, NAME)
         publisher = SnapshotPublisher(database, self._cluster)
         database.on_change(publisher.published)
+        roll = TokenRoll(database, clock)
         self._parts = Parts(
             database=database,
             cluster=self._cluster,
             publisher=publisher,
             passwords=passwords,
-            authenticator=Authenticator(database, passwords, LoginThrottle(clock), clock),
+            authenticator=Authenticator(database, passwords, LoginThrottle(clock), roll, clock),
+            roll=roll,
             clock=clock,
             session_lifetime=timedelta(hours=self._admin.session_hours),
             home=self._home,
@@ -105,6 +109,7 @@ class AdminService:
         await self._prepare_database()
         self._parts.started.set()
         self._publishing = asyncio.create_task(self._parts.publisher.run())
+        self._calling = asyncio.create_task(self._parts.roll.run())
         log.info("serving", url=self.url)
 
     async def _join_cluster(self) -> None:
@@ -127,6 +132,7 @@ class AdminService:
             try:
                 await upgrade(self._database_url)
                 await bootstrap.run(self.url, certificate)
+                await self._parts.roll.read()
             except DatabaseUnavailable as error:
                 log.warning("the database cannot be used, trying again", because=str(error))
             else:
@@ -145,7 +151,8 @@ class AdminService:
     async def stop(self) -> None:
         """Close everything."""
         await self.drain()
-        unfinished = {task for task in (self._joining, self._publishing) if task is not None and not task.done()}
+        tasks = (self._joining, self._publishing, self._calling)
+        unfinished = {task for task in tasks if task is not None and not task.done()}
         for task in unfinished:
             task.cancel()
         if unfinished:

@@ -6,6 +6,7 @@ from typing import Final
 
 SESSION_PATH: Final = "/api/v1/session"
 OPERATORS_PATH: Final = "/api/v1/operators/"
+STATUS_PATHS: Final = frozenset({"/api/v1/status", "/api/v1/health"})
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -60,6 +61,11 @@ def takes_password(method: str, path: str) -> bool:
     if (method, path) == ("POST", SESSION_PATH):
         return True
     return method == "PUT" and path.startswith(OPERATORS_PATH) and path.endswith("/password")
+
+
+def reads_status(method: str, path: str) -> bool:
+    """Tell whether the request is good for nothing but to learn how the cluster does."""
+    return method in READING and path in STATUS_PATHS
 
 
 def _permission_by_password(actor: Actor, method: str, path: str) -> Permission:

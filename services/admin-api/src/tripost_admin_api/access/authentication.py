@@ -1,5 +1,6 @@
 """Who is it? Bearer tokens (RFC 6750) for everything, an operator's password (RFC 7617) to get one."""
 
+import asyncio
 import base64
 import binascii
 import secrets
@@ -11,8 +12,9 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.access import tokens
-from tripost_admin_api.access.actor import Actor, Scope
+from tripost_admin_api.access.actor import Actor
 from tripost_admin_api.access.passwords import LONGEST_OCTETS, Passwords
+from tripost_admin_api.access.roll import SESSION_NAME, TokenRoll, actor_of, operator_of
 from tripost_admin_api.access.throttle import LoginThrottle, keys_of
 from tripost_admin_api.configuration.changes import Database
 from tripost_shared.clock import Clock
@@ -22,8 +24,8 @@ from tripost_shared.mail.header import printable
 
 log = structlog.get_logger()
 
-SESSION_NAME: Final = "session "  # then the operator's name and a random part: what a session's token is called
 NOTE_USE_EVERY: Final = timedelta(minutes=1)  # so that reading does not write each time
+ROLL_AFTER: Final = timedelta(seconds=5)  # a database that is silent for so long cannot be asked
 
 
 class NotAuthenticated(Exception):
@@ -41,18 +43,27 @@ class Throttled(Exception):
 class Authenticator:
     """Reads the Authorization field."""
 
-    def __init__(self, database: Database, passwords: Passwords, throttle: LoginThrottle, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, passwords: Passwords, throttle: LoginThrottle, roll: TokenRoll, clock: Clock
+    ) -> None:
         self._database = database
         self._passwords = passwords
         self._throttle = throttle
+        self._roll = roll
         self._clock = clock
 
-    async def authenticate(self, authorization: str, client_address: str, *, by_password: bool) -> Actor:
-        """Give who asks; raises NotAuthenticated or Throttled. `by_password`: the request takes HTTP Basic too."""
+    async def authenticate(
+        self, authorization: str, client_address: str, *, by_password: bool, by_roll: bool = False
+    ) -> Actor:
+        """Give who asks; raises NotAuthenticated, Throttled or DatabaseUnavailable.
+
+        `by_password`: the request takes HTTP Basic too. `by_roll`: while the database cannot be asked, a token will do
+        that was good when it could be.
+        """
         scheme, _, credentials = authorization.strip().partition(" ")
         credentials = credentials.strip()
         if scheme.lower() == "bearer":
-            return await self._by_token(credentials)
+            return await self._by_token(credentials, by_roll=by_roll)
         if scheme.lower() == "basic" and by_password:
             return await self._by_password(credentials, client_address)
         if scheme.lower() == "basic":
@@ -61,21 +72,30 @@ class Authenticator:
             )
         raise NotAuthenticated("Send a token: `Authorization: Bearer tripost_…`.")
 
-    async def _by_token(self, token: str) -> Actor:
-        unknown = NotAuthenticated("The token is not known, or has expired.")
+    async def _by_token(self, token: str, *, by_roll: bool) -> Actor:
         if not token or len(token) > tokens.LONGEST:
-            raise unknown
+            raise _unknown_token()
+        digest = tokens.digest_of(token)
+        try:
+            async with asyncio.timeout(ROLL_AFTER.total_seconds() if by_roll else None):
+                row = await self._token(digest)
+        except (DatabaseUnavailable, TimeoutError) as error:
+            actor = self._roll.find(digest) if by_roll else None
+            if actor is None:
+                raise DatabaseUnavailable(str(error) or "no answer in time") from error
+            return actor
         now = self._clock.now()
-        async with self._database.reading() as session:
-            row = await session.scalar(select(ApiToken).where(ApiToken.token_sha256 == tokens.digest_of(token)))
         if row is None or (row.expires_at is not None and row.expires_at <= now):
-            raise unknown
+            self._roll.strike(digest)
+            raise _unknown_token()
         if row.last_used_at is None or now - row.last_used_at >= NOTE_USE_EVERY:
             await self._note_use(row.id, now)
-        operator = _operator_of(row.name)
-        if operator:
-            return Actor(f"operator {operator}", Scope(row.scope), operator, proof=row.token_sha256)
-        return Actor(f"token {row.name}", Scope(row.scope), proof=row.token_sha256)
+        return actor_of(row)
+
+    async def _token(self, digest: str) -> ApiToken | None:
+        async with self._database.reading() as session:
+            row: ApiToken | None = await session.scalar(select(ApiToken).where(ApiToken.token_sha256 == digest))
+        return row
 
     async def _by_password(self, credentials: str, client_address: str) -> Actor:
         try:
@@ -130,10 +150,9 @@ async def end_sessions(session: AsyncSession, operator: str, expired_before: dat
         named = named.where(ApiToken.expires_at < expired_before)
     for row in await session.scalars(named):
         # SQLite's LIKE takes upper and lower case for the same, and another operator's name may begin with this one.
-        if _operator_of(row.name) == operator:
+        if operator_of(row.name) == operator:
             await session.delete(row)
 
 
-def _operator_of(token_name: str) -> str:
-    """Give whose session a token is; "" for a token that is no session's."""
-    return token_name.removeprefix(SESSION_NAME).rpartition(" ")[0] if token_name.startswith(SESSION_NAME) else ""
+def _unknown_token() -> NotAuthenticated:
+    return NotAuthenticated("The token is not known, or has expired.")

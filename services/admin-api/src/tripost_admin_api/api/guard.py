@@ -6,7 +6,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tripost_admin_api.access.actor import Actor, Permission, permission, takes_password
+from tripost_admin_api.access.actor import Actor, Permission, permission, reads_status, takes_password
 from tripost_admin_api.access.authentication import Authenticator, NotAuthenticated, Throttled
 from tripost_admin_api.api.problems import Problem, not_authenticated
 
@@ -49,6 +49,7 @@ class Guard:
                 request.headers.get("authorization", ""),
                 request.client.host if request.client else "",
                 by_password=by_password,
+                by_roll=reads_status(method, path),
             )
         except NotAuthenticated as error:
             raise not_authenticated(str(error), by_password=by_password) from None

@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from tripost_admin_api.access.actor import Actor
 from tripost_admin_api.access.authentication import Authenticator, NotAuthenticated, confirm
 from tripost_admin_api.access.passwords import Passwords
+from tripost_admin_api.access.roll import TokenRoll
 from tripost_admin_api.api.problems import not_authenticated
 from tripost_admin_api.configuration.changes import Change, Database
 from tripost_admin_api.configuration.publishing import SnapshotPublisher
@@ -29,6 +30,7 @@ class Parts:
     publisher: SnapshotPublisher
     passwords: Passwords
     authenticator: Authenticator
+    roll: TokenRoll
     clock: Clock
     session_lifetime: timedelta
     home: Path  # where what we write lies: the embedded cluster's state, or a volume
@@ -47,6 +49,15 @@ class Parts:
             except NotAuthenticated as error:
                 raise not_authenticated(str(error), by_password=actor.scope is None) from None
             yield change
+
+    @asynccontextmanager
+    async def revoking(self, actor: Actor) -> AsyncIterator[Change]:
+        """Begin a change that ends a token, which opens nothing from then on, not even while the database is away."""
+        try:
+            async with self.changing(actor) as change:
+                yield change
+        finally:  # also when it is not known whether it was committed
+            self.roll.clear()
 
 
 async def _parts(request: Request) -> Parts:

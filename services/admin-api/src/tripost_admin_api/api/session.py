@@ -80,7 +80,7 @@ async def set_operator_password(
     if await parts.passwords.verify(password, present.password_hash):
         raise invalid("body.password", "is the present one; choose another")
     password_hash = await parts.passwords.hash(password)
-    async with parts.changing(actor) as change:
+    async with parts.revoking(actor) as change:
         row = await _found(change.session, name)
         if row.password_hash != present.password_hash:
             raise Problem("conflict", f"The password of operator {name} has just been changed by someone else.")

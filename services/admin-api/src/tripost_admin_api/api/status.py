@@ -1,5 +1,7 @@
 """How the cluster does."""
 
+import asyncio
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,7 @@ from tripost_shared.nodes import instance_name
 router = APIRouter(tags=["status"])
 
 ANSWER_WITHIN: Final = timedelta(seconds=0.7)  # an instance answers in a few milliseconds, or is in trouble
+DATABASE_WITHIN: Final = timedelta(seconds=8)  # with what is asked before, less than the command line's patience
 OURSELVES: Final = "admin-api"
 TIERS: Final = {
     "edge": "no mail is taken in",
@@ -65,15 +68,18 @@ class SpoolOut(Outgoing):
 
 
 class StatusOut(Outgoing):
-    """The cluster. `problems` says in words what an operator should look at; empty when all is well."""
+    """The cluster. `problems` says in words what an operator should look at; empty when all is well.
+
+    `revision` and `queue` are null while the database cannot be reached.
+    """
 
     problems: list[str]
-    revision: int
+    revision: int | None
     published_revision: int
-    database: str
+    database: str = Field(description="Its kind, or `cannot be reached: …`.")
     nats_connected: bool
     nodes: list[NodeOut]
-    queue: QueueNumbers
+    queue: QueueNumbers | None
     spool: SpoolOut | None
 
 
@@ -85,13 +91,22 @@ class HealthOut(Outgoing):
     nats: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the database tells. `newest`: the last revision that concerns the tiers."""
+
+    revision: int
+    newest: int
+    queue: QueueNumbers
+
+
 @router.get("/health")
 async def show_health(parts: PartsNeeded) -> HealthOut:
     """Tell whether the database and NATS can be reached from here."""
     try:
-        async with parts.database.reading() as session:
+        async with asyncio.timeout(DATABASE_WITHIN.total_seconds()), parts.database.reading() as session:
             await current_revision(session)
-    except DatabaseUnavailable:
+    except (DatabaseUnavailable, TimeoutError):
         database = False
     else:
         database = True
@@ -102,23 +117,34 @@ async def show_health(parts: PartsNeeded) -> HealthOut:
 @router.get("/status")
 async def show_status(parts: PartsNeeded) -> StatusOut:
     """Show all instances, the spool, the queue, and what is wrong."""
-    async with parts.database.reading() as session:
-        revision = await current_revision(session)
-        newest = max(document.revision for document in (await documents.read_all(session)).values())
-        queue = await _queue_numbers(session)
+    known = await _ask_database(parts)
     nodes, spool, problems = await _ask_cluster(parts)
-    if parts.cluster.is_connected and parts.publisher.settled_revision < newest:
-        problems.append(f"Changes up to revision {newest} have not reached the tiers yet.")
+    if isinstance(known, str):
+        problems.insert(0, f"The database {known}. What is in the queue waits, and nothing can be changed.")
+    elif parts.cluster.is_connected and parts.publisher.settled_revision < known.newest:
+        problems.append(f"Changes up to revision {known.newest} have not reached the tiers yet.")
     return StatusOut(
         problems=[*_disk_problems(parts.home), *problems],
-        revision=revision,
+        revision=None if isinstance(known, str) else known.revision,
         published_revision=parts.publisher.settled_revision,
-        database=parts.database.engine.dialect.name,
+        database=known if isinstance(known, str) else parts.database.engine.dialect.name,
         nats_connected=parts.cluster.is_connected,
         nodes=[NodeOut.model_validate(node) for node in nodes],
-        queue=queue,
+        queue=None if isinstance(known, str) else known.queue,
         spool=spool,
     )
+
+
+async def _ask_database(parts: Parts) -> _Known | str:
+    """Give what it tells; in words why it tells nothing."""
+    try:
+        async with asyncio.timeout(DATABASE_WITHIN.total_seconds()), parts.database.reading() as session:
+            newest = max(document.revision for document in (await documents.read_all(session)).values())
+            return _Known(await current_revision(session), newest, await _queue_numbers(session))
+    except DatabaseUnavailable as error:
+        return f"cannot be reached: {error}"
+    except TimeoutError:
+        return f"cannot be reached: no answer within {DATABASE_WITHIN.total_seconds():g} s"
 
 
 async def _ask_cluster(parts: Parts) -> tuple[list[NodeStatus], SpoolOut | None, list[str]]:

@@ -95,7 +95,7 @@ async def show_token(name: str, parts: PartsNeeded) -> TokenOut:
 @router.delete("/{name}", status_code=204)
 async def remove_token(name: str, parts: PartsNeeded, actor: ActorNeeded) -> None:
     """Revoke a token, at once."""
-    async with parts.changing(actor) as change:
+    async with parts.revoking(actor) as change:
         row = await _found(change.session, name)
         await change.session.delete(row)
         change.note("token.delete", row.name, before={"scope": row.scope})

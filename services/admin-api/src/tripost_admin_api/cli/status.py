@@ -21,21 +21,28 @@ def status(context: typer.Context, output: Output = Form.TABLE) -> None:
         raise CommandFailed(f"Something is wrong: {' '.join(answer['problems'])}")
 
 
+def _counts(queue: dict[str, Any] | None) -> str:
+    if queue is None:  # the database is away
+        return "unknown"
+    oldest = f", oldest of {moment(queue['oldest_received_at'])} UTC" if queue["oldest_received_at"] else ""
+    counts = [f"{queue[state]} {state}" for state in DeliveryState]
+    return f"{queue['messages']} messages ({', '.join(counts)}){oldest}"
+
+
 def _show(answer: dict[str, Any]) -> None:
     queue, spool, count = answer["queue"], answer["spool"], len(answer["problems"])
     plural = "S" if count > 1 else ""
     line(f"health        {f'{count} PROBLEM{plural}' if count else 'all is well'}")
     for problem in answer["problems"]:
         line(f"              {problem}")
-    oldest = f", oldest of {moment(queue['oldest_received_at'])} UTC" if queue["oldest_received_at"] else ""
-    counts = [f"{queue[state]} {state}" for state in DeliveryState]
-    line(f"queue         {queue['messages']} messages ({', '.join(counts)}){oldest}")
+    line(f"queue         {_counts(queue)}")
     if spool is not None:
         streams = f"{spool['octets']} octets in {spool['partitions']} partitions"
         line(f"spool         {spool['waiting']} waiting, {spool['attempted']} attempted, {streams}")
     line(f"database      {answer['database']}")
     line(f"NATS          {'connected' if answer['nats_connected'] else 'NOT CONNECTED'}")
-    line(f"configuration revision {answer['revision']}, published {answer['published_revision']}")
+    revision = "unknown" if answer["revision"] is None else answer["revision"]
+    line(f"configuration revision {revision}, published {answer['published_revision']}")
     if answer["nodes"]:
         columns = [
             column("SERVICE", "service"),
