@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from next_hop import NextHop
 from tripost_domains.adapters.memory_directory import MemoryDirectoryRecords
 from tripost_domains.adapters.sql_tracking import SqlTracking
+from tripost_domains.delivery.mailbox.refusals import Refusals
 from tripost_domains.delivery.service import DeliveryService
 from tripost_domains.delivery.settings import DeliverySettings
 from tripost_domains.directory.cache import CacheLimits
@@ -172,6 +173,11 @@ class Delivery:
         """Facts, each once: the tracking knows one that is told again by its id."""
         facts = {event.id: event for event in reversed(self.events.events)}
         return [event for event in reversed(facts.values()) if not message_id or event.message_id == message_id]
+
+
+def no_refusals() -> Refusals:
+    """For a mailbox agent of whom nobody asks what the disk has refused."""
+    return Refusals(Path("mail"), SystemClock(), timedelta(hours=1))
 
 
 async def queued(delivery: Delivery) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from delivery_world import Delivery, Outside, make_message
+from delivery_world import Delivery, Outside, make_message, no_refusals
 from links import PARTITIONS, provisioned_link, until
 from servers import NatsServer
 from tripost_domains.delivery.mailbox.agent import STREAMS_A_THREAD, WHOLE_OCTETS, MailboxAgent
@@ -85,7 +85,7 @@ def store() -> CountedContent:
 async def agent(disk: HeldDisk, store: CountedContent) -> AsyncIterator[MailboxAgent]:
     workers = DiskWorkers(THREADS)
     workers.start()
-    yield MailboxAgent(disk, workers, store, "mail.ours.example")
+    yield MailboxAgent(disk, workers, store, "mail.ours.example", no_refusals())
     disk.goes_on.set()
     await workers.stop()
 

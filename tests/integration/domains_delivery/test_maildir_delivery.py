@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from delivery_world import OCTETS, TOP, make_message
+from delivery_world import OCTETS, TOP, make_message, no_refusals
 from tripost_domains.delivery.mailbox.agent import MailboxAgent
 from tripost_domains.delivery.mailbox.maildir import STALE_TMP_SECONDS, Delivery, MaildirStore
 from tripost_domains.delivery.mailbox.workers import DiskWorkers
@@ -43,7 +43,7 @@ def store() -> MemoryContentStore:
 async def agent(mail: Path, store: MemoryContentStore) -> AsyncIterator[MailboxAgent]:
     workers = DiskWorkers(2)
     workers.start()
-    yield MailboxAgent(MaildirStore(mail), workers, store, "mail.ours.example")
+    yield MailboxAgent(MaildirStore(mail), workers, store, "mail.ours.example", no_refusals())
     await workers.stop()
 
 

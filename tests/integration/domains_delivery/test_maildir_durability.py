@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from delivery_world import OCTETS, make_message
+from delivery_world import OCTETS, make_message, no_refusals
 from tripost_domains.delivery.mailbox import folder_sync
 from tripost_domains.delivery.mailbox.agent import MailboxAgent
 from tripost_domains.delivery.mailbox.maildir import MaildirStore
@@ -66,7 +66,7 @@ async def new_agent(mail: Path, store: MemoryContentStore) -> AsyncIterator[Make
     """Make an agent that knows nothing of the others, as after a restart."""
     workers = DiskWorkers(2)
     workers.start()
-    yield lambda: MailboxAgent(MaildirStore(mail), workers, store, "mail.ours.example")
+    yield lambda: MailboxAgent(MaildirStore(mail), workers, store, "mail.ours.example", no_refusals())
     await workers.stop()
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config_publisher import KvConfigPublisher
+from delivery_world import make_message
 from postgres_server import TEMPLATE, PostgresServer, open_folder
 from queue_world import ALL, a_deferral, add
 from servers import NatsServer, free_port
@@ -35,6 +36,7 @@ from tripost_shared.contracts.domains import (
 )
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
+from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.database.engine import open_engine
 from tripost_shared.database.migrate import upgrade
 from tripost_shared.database.models import Domain, Mailbox, QueuedDelivery, TrackedMessage
@@ -42,6 +44,7 @@ from tripost_shared.database.transactions import DatabaseUnavailable, reading, w
 from tripost_shared.dns import silence
 from tripost_shared.settings import CommonSettings
 from tripost_shared.spool.events import JetStreamEventLog
+from tripost_shared.spool.jetstream import JetStreamSpool
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PASSWORD = "correct horse"
@@ -65,6 +68,9 @@ class Asker:
         events.record(Event(f"{message}-{fact}", message, NOW, fact, "edge", client="192.0.2.1"))
         await events.flush()
         await events.close()
+
+    async def spool(self, message: SpooledMessage) -> None:
+        await JetStreamSpool(self._link, CommonSettings().spool_partitions).publish(message)
 
     async def status(self) -> list[NodeStatus]:
         return await self.bus.gather(NODES_SUBJECT, NodeStatus, timedelta(seconds=0.5))
@@ -288,6 +294,33 @@ async def test_a_service_whose_dns_servers_are_silent_says_so(
         await until(says_so)
         [trouble] = (await asker.status())[0].troubles
         assert trouble.startswith("next hops cannot be looked up: no DNS server answers")
+
+
+async def test_a_mail_folder_that_cannot_be_written_is_told_until_mail_is_delivered_there(
+    own_nats: NatsServer, asker: Asker, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIPOST_DOMAINS_RETRY_FIRST_SECONDS", "3600")
+    in_the_way = tmp_path / "mail" / "dest.example"
+    async with running(built(own_nats, sqlite_url, tmp_path, monkeypatch)) as service:
+        assert service._engine is not None
+        await add_mailbox(service._engine, "ann")
+        in_the_way.write_text("no folder")
+        await asker.spool(make_message("ann@dest.example"))
+
+        async def is_told() -> bool:
+            return (await asker.status())[0].troubles != ()
+
+        await until(is_told)
+        assert (await asker.status())[0].troubles == (
+            f"mail folder {tmp_path / 'mail'}: Not a directory: mail for dest.example/ann, deferred once",
+        )
+        in_the_way.unlink()
+        await asker.spool(make_message("ann@dest.example"))
+
+        async def is_over() -> bool:
+            return not await is_told()
+
+        await until(is_over)
 
 
 async def test_a_service_that_finds_no_database_waits_for_it(

@@ -202,6 +202,8 @@ class DomainsService:
         """Tell what an operator should look at, from memory alone."""
         if self._delivery is not None and self._is_serving and not self._delivery.is_at_work:
             yield "no mail is taken from the spool: restart this instance"
+        if self._delivery is not None:
+            yield from self._delivery.troubles
         if self._reader is not None:
             yield from (f"spool: {trouble}" for trouble in self._reader.state().troubles)
         if self._recorder is not None and self._recorder.trouble:

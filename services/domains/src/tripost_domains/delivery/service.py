@@ -1,6 +1,7 @@
 """Delivery as one thing to start and stop: intake from SPOOL, agents, deferred queue, bounces."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from tripost_domains.delivery.holding import Holding
 from tripost_domains.delivery.intake import Intake, Room
 from tripost_domains.delivery.mailbox.agent import MailboxAgent
 from tripost_domains.delivery.mailbox.maildir import MaildirStore
+from tripost_domains.delivery.mailbox.refusals import Refusals
 from tripost_domains.delivery.mailbox.workers import DiskWorkers
 from tripost_domains.delivery.patience import every
 from tripost_domains.delivery.relay.agent import RelayAgent
@@ -45,6 +47,7 @@ FIRST_SWEEP_AFTER: Final = timedelta(minutes=10)
 SWEEP_EVERY: Final = timedelta(hours=1)
 SWEEP_WAITS_FOR: Final = (DatabaseUnavailable, ContentUnavailable, SpoolUnavailable)
 QUEUEING_FOR_EACH_AT_HAND: Final = 3  # messages that only wait for their rows in the queue
+AFTER_LONGEST_DELAY: Final = timedelta(minutes=5)  # a queue may be late; then a mailbox's trouble is forgotten
 BUSY_SECONDS: Final = 2.0  # until a delivery comes back that found its next hop too busy
 
 
@@ -75,12 +78,14 @@ class DeliveryService:
         self._contents = Contents(content, clock)
         self._workers = DiskWorkers(settings.mailbox_threads)
         self._pool = SessionPool(clock, settings.relay_idle_seconds, settings.relay_messages_per_connection)
-        mailboxes = MailboxAgent(MaildirStore(mail), self._workers, content, hostname)
+        policy = _backoff(settings)
+        self._refusals = Refusals(mail, clock, policy.longest + AFTER_LONGEST_DELAY)
+        mailboxes = MailboxAgent(MaildirStore(mail), self._workers, content, hostname, self._refusals)
         relay = _relay_agent(settings, resolver, self._pool, content, hostname, clock)
         dispatcher = Dispatcher(directory, mailboxes, relay)
         bouncer = Bouncer(spool, self._contents, history, events, hostname, clock)
         queueing = WaitingRoom(settings.messages_at_hand * QUEUEING_FOR_EACH_AT_HAND)
-        settlement = Settlement(queue, self._contents, bouncer, events, _backoff(settings), clock, queueing)
+        settlement = Settlement(queue, self._contents, bouncer, events, policy, clock, queueing)
         room = Room(settings.messages_at_hand, settings.octets_at_hand)
         pace = Pace(
             settings.queue_poll_seconds,
@@ -100,6 +105,11 @@ class DeliveryService:
     def messages_at_hand(self) -> int:
         """How many messages are taken from SPOOL and not yet settled."""
         return self._intake.messages_at_hand
+
+    @property
+    def troubles(self) -> Iterator[str]:
+        """What keeps mail from mailboxes that an operator should look at."""
+        return self._refusals.troubles()
 
     @property
     def is_at_work(self) -> bool:

@@ -20,6 +20,11 @@ class BackoffPolicy:
     lifetime: timedelta = timedelta(days=5)
     busy: timedelta = timedelta(seconds=30)
 
+    @property
+    def longest(self) -> timedelta:
+        """The longest delay after an attempt, except for `busy`."""
+        return self.cap * (1 + self.jitter)
+
 
 def delay_after(attempts: int, policy: BackoffPolicy, chance: float) -> timedelta:
     """Give the delay after so many attempts (1 or more); `chance` from 0 to 1 picks the place within the jitter."""

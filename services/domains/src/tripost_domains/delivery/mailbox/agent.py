@@ -14,6 +14,7 @@ from tripost_domains.delivery.mailbox.group_commit import GroupCommit
 from tripost_domains.delivery.mailbox.line_ends import LfLines, to_lf
 from tripost_domains.delivery.mailbox.maildir import MaildirStore, MaildirWriting
 from tripost_domains.delivery.mailbox.names import UnsafeName, file_name, mailbox_folder, stem
+from tripost_domains.delivery.mailbox.refusals import Refusals
 from tripost_domains.delivery.mailbox.workers import DiskWorkers
 from tripost_domains.delivery.octets import joined, joined_in_pieces
 from tripost_domains.delivery.outcome import MAILBOX, Outcome, Result, Trial, deferred, delivered, failed
@@ -46,7 +47,14 @@ class MailboxAgent:
     (many small ones must come together, for GroupCommit to gather them), by number where it comes from the store.
     """
 
-    def __init__(self, maildirs: MaildirStore, workers: DiskWorkers, content: ContentStore, hostname: str) -> None:
+    def __init__(
+        self,
+        maildirs: MaildirStore,
+        workers: DiskWorkers,
+        content: ContentStore,
+        hostname: str,
+        refusals: Refusals,
+    ) -> None:
         self._maildirs = maildirs
         self._workers = workers
         self._group = GroupCommit(maildirs, workers)
@@ -54,6 +62,7 @@ class MailboxAgent:
         self._streams = asyncio.Semaphore(STREAMS_A_THREAD * workers.count)
         self._content = content
         self._hostname = hostname
+        self._refusals = refusals
 
     async def deliver(self, message: SpooledMessage, mailbox: MailboxDestination, trial: Trial) -> Outcome:
         """Put the message into the mailbox, durably. What the disk refuses is a deferral."""
@@ -64,11 +73,14 @@ class MailboxAgent:
         top = top_fields(message, mailbox)
         try:
             async with self._room(message.content):
-                return await self._put(message, folder, top, trial)
+                outcome = await self._put(message, folder, top, trial)
         except OSError as error:
+            self._refusals.refused(folder, error.strerror or type(error).__name__)
             return _disk_refused(message, mailbox, error)
         except (ContentMissing, ContentUnavailable) as error:
             return deferred("4.3.0", "Content cannot be read now", MAILBOX, f"{type(error).__name__}: {error}")
+        self._refusals.taken(folder)
+        return outcome
 
     def _room(self, content: Content) -> AbstractAsyncContextManager[None]:
         return self._streams if content.inline is None else self._whole.take(len(content.inline))
