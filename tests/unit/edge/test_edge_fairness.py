@@ -16,8 +16,9 @@ from tripost_shared.mail.client import ListenerKind
 class Sink(asyncio.Transport):
     """A connection that takes everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, session: SmtpSession) -> None:
         super().__init__({"peername": ("192.0.2.7", 40000)})
+        self._session = session
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         pass
@@ -26,10 +27,10 @@ class Sink(asyncio.Transport):
         return False
 
     def close(self) -> None:
-        pass
+        asyncio.get_running_loop().call_soon(self._session.connection_lost, None)
 
     def abort(self) -> None:
-        pass
+        self.close()
 
 
 async def most_replies_between_turns(world: EdgeWorld, commands: bytes) -> int:
@@ -44,7 +45,7 @@ async def most_replies_between_turns(world: EdgeWorld, commands: bytes) -> int:
         say(reply)  # type: ignore[arg-type] # what is said is passed on
 
     session.say = counted  # type: ignore[method-assign] # it is looked at, and does what it does
-    session.connection_made(Sink())
+    session.connection_made(Sink(session))
     session.data_received(b"EHLO c\r\n" + commands + b"QUIT\r\n")
     most = 0
     while len(world.edge.registry):

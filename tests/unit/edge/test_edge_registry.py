@@ -1,5 +1,7 @@
 """How many sessions there may be: in all, of one kind of listener, and of one client network."""
 
+import asyncio
+
 import pytest
 
 from tripost_edge.firewall.networks import Networks, RelayAccess
@@ -16,11 +18,14 @@ FAR = Place(ListenerKind.MX, "198.51.100.7")
 class Quiet:
     """A session that does nothing."""
 
+    def __init__(self) -> None:
+        self.is_cut_off = False
+
     def dismiss(self) -> None:
         return None
 
     def abort(self) -> None:
-        return None
+        self.is_cut_off = True
 
 
 def admitted(registry: Registry, place: Place, count: int) -> list[Quiet]:
@@ -63,6 +68,54 @@ async def test_a_session_is_counted_to_the_network_that_a_proxy_announces() -> N
         registry.leave(session)
     assert len(registry) == 0
     assert registry.admit(Quiet(), NEAR) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "per_network", "lingering", "newcomer"),
+    [
+        pytest.param(100, 2, [NEAR, NEAR], NEAR, id="of its network"),
+        pytest.param(8, 0, [FAR] * 6, NEAR, id="of its kind"),
+        pytest.param(8, 0, [*[FAR] * 6, *[SUBMISSION] * 2], SUBMISSION, id="of all"),
+    ],
+)
+async def test_sessions_that_linger_count_and_make_room_when_it_is_wanted(
+    limit: int, per_network: int, lingering: list[Place], newcomer: Place
+) -> None:
+    """The one that has lingered for longest goes first; when all converse, nobody makes room."""
+    registry = Registry(limit, per_network)
+    sessions = [session for place in lingering for session in admitted(registry, place, 1)]
+    assert registry.admit(Quiet(), newcomer) is not None
+    for session in sessions:
+        registry.linger(session)
+    assert len(registry) == len(lingering)
+    assert registry.admit(Quiet(), newcomer) is None
+    assert [session.is_cut_off for session in sessions] == [True] + [False] * (len(sessions) - 1)
+    assert len(registry) == len(lingering)
+
+
+async def test_a_network_that_a_proxy_announces_makes_room_too() -> None:
+    registry = Registry(limit=100, per_network=1)
+    registry.admit(first := Quiet(), MX)
+    registry.locate(first, "192.0.2.7")
+    registry.linger(first)
+    registry.admit(second := Quiet(), MX)
+    assert registry.locate(second, "192.0.2.7") is None
+    assert first.is_cut_off
+    assert not second.is_cut_off
+
+
+async def test_nobody_waits_for_the_sessions_that_linger() -> None:
+    registry = Registry(limit=100, per_network=0)
+    registry.admit(lingers := Quiet(), NEAR)
+    registry.admit(converses := Quiet(), NEAR)
+    registry.linger(lingers)
+    draining = asyncio.ensure_future(registry.drain())
+    await asyncio.sleep(0)
+    assert not draining.done()
+    registry.linger(converses)
+    async with asyncio.timeout(5):
+        await draining
+    assert len(registry) == 2
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,10 @@
 import asyncio
 import ssl
 
+import pytest
+
 from edge_world import EdgeWorld
+from tripost_edge.listeners import wire
 from tripost_edge.listeners.context import ListenerProfile
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_shared.mail.client import ListenerKind
@@ -32,7 +35,8 @@ class FullConnection(asyncio.Transport):
         """See above."""
 
 
-async def test_it_is_not_waited_for_without_end() -> None:
+async def test_it_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "LINGER_SECONDS", 0.1)
     world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), command_timeout_seconds=0.1)
     profile = ListenerProfile("mx", ListenerKind.MX)
     session = SmtpSession(asyncio.get_running_loop(), world.edge.context, profile)

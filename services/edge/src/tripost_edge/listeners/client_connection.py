@@ -84,6 +84,7 @@ class ClientConnection(Wire):
                 ssl_handshake_timeout=self._context.limits.tls_handshake_seconds,
             )
         except (OSError, ssl.SSLError, TimeoutError) as error:
+            self._cut_off()
             raise SessionOver(None, because=f"TLS handshake failed: {error}") from error
         if connection is None:
             raise SessionOver(None, because="connection lost in the TLS handshake")

@@ -1,7 +1,12 @@
-"""The sessions of a worker that are open now: their bounds, and how they end when the service drains."""
+"""The sessions of a worker that are open now: their bounds, and how they end when the service drains.
+
+A session counts until its connection is closed, since so long it has a descriptor. One that has ended may linger: its
+client has yet to take the last reply and to close. Those are cut off where their places are wanted.
+"""
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -49,12 +54,13 @@ class Registry:
         self._limit_of_kind = max(1, limit - int(limit * (1 - KIND_SHARE)))
         self._per_network = per_network
         self._open: dict[Dismissable, Place] = {}
+        self._lingering: dict[Dismissable, Place] = {}  # those of the open ones that have ended, oldest first
         self._kinds: Counter[ListenerKind] = Counter()
         self._networks: Counter[str] = Counter()
         self._turned_away = 0  # since it was last said
         self._said_at = -SAY_AGAIN_SECONDS
-        self._is_empty = asyncio.Event()
-        self._is_empty.set()
+        self._all_have_ended = asyncio.Event()
+        self._all_have_ended.set()
         self.is_draining = False
 
     def __len__(self) -> int:
@@ -69,7 +75,7 @@ class Registry:
             self._open[session] = place
             self._kinds[place.kind] += 1
             self._count(place.network)
-            self._is_empty.clear()
+            self._all_have_ended.clear()
         metrics.sessions_open.set(len(self._open))
         return refusal
 
@@ -79,40 +85,65 @@ class Registry:
         A refused one stays counted as before, until it leaves.
         """
         place = self._open.get(session)
-        if place is None or self._is_full(network):
+        if place is None or not self._has_room_for(network):
             return self._turn_away(replies.TOO_MANY_OF_NETWORK, network)
         self._open[session] = Place(place.kind, network)
         self._count(network)
         return None
 
+    def linger(self, session: Dismissable) -> None:
+        """Note that a session has ended and waits for its client to close; it leaves when it has."""
+        place = self._open.get(session)
+        if place is not None:
+            self._lingering[session] = place
+            self._look_for_the_end()
+
     def leave(self, session: Dismissable) -> None:
-        """Let a session go."""
+        """Let a session go whose connection is closed."""
         self._forget(session)
         metrics.sessions_open.set(len(self._open))
-        if not self._open:
-            self._is_empty.set()
+        self._look_for_the_end()
 
     async def drain(self) -> None:
-        """Dismiss all sessions and wait until they have gone; those in a transaction finish it first."""
+        """Dismiss all sessions and wait until they have ended; those in a transaction finish it first.
+
+        Those that linger then have been told what there was to tell: nobody waits for them.
+        """
         self.is_draining = True
         for session in list(self._open):
             session.dismiss()
-        await self._is_empty.wait()
+        await self._all_have_ended.wait()
 
     def abort(self) -> None:
-        """Cut off whoever is left."""
+        """Cut off whoever is left, and whoever lingers."""
         for session in list(self._open):
             session.abort()
 
     def _refusal(self, place: Place) -> SmtpReply | None:
-        if len(self._open) >= self._limit or self._kinds[place.kind] >= self._limit_of_kind:
-            return self._turn_away(replies.TOO_MANY_SESSIONS, place.network)
-        if self._is_full(place.network):
+        if not self._has_room_for(place.network):
             return self._turn_away(replies.TOO_MANY_OF_NETWORK, place.network)
+        kind = place.kind
+        has_room = self._kinds[kind] < self._limit_of_kind or self._cut_off_one(lambda other: other.kind is kind)
+        if not has_room or (len(self._open) >= self._limit and not self._cut_off_one(lambda _: True)):
+            return self._turn_away(replies.TOO_MANY_SESSIONS, place.network)
         return None
 
-    def _is_full(self, network: str) -> bool:
-        return bool(network) and 0 < self._per_network <= self._networks[network]
+    def _has_room_for(self, network: str) -> bool:
+        is_full = bool(network) and 0 < self._per_network <= self._networks[network]
+        return not is_full or self._cut_off_one(lambda other: other.network == network)
+
+    def _cut_off_one(self, is_wanted: Callable[[Place], bool]) -> bool:
+        """Give a place back whose session lingers, the one that has for longest; says whether there is one."""
+        for session, place in self._lingering.items():
+            if is_wanted(place):
+                self._forget(session)
+                session.abort()
+                return True
+        return False
+
+    def _look_for_the_end(self) -> None:
+        if len(self._open) == len(self._lingering):
+            self._all_have_ended.set()
 
     def _count(self, network: str) -> None:
         if network:
@@ -122,6 +153,7 @@ class Registry:
         place = self._open.pop(session, None)
         if place is None:
             return
+        self._lingering.pop(session, None)
         self._kinds[place.kind] -= 1
         if place.network:
             self._networks[place.network] -= 1

@@ -36,6 +36,7 @@ class SessionLife(ClientConnection):
         super().__init__(loop, context, profile)
         self._instead_of = instead_of
         self._is_dismissed = False
+        self._has_ended = False
         self._state = Session("", Client(""))  # until the client's address is known
 
     async def converse(self) -> None:
@@ -49,10 +50,18 @@ class SessionLife(ClientConnection):
         refusal = self._context.registry.admit(self, place, instead_of=self._instead_of)
         if refusal is None:
             super().connection_made(transport)
-        else:
-            connection = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
-            connection.write(refusal.encoded())
-            connection.close()
+            return
+        # It is counted nowhere, and need not be: one line fits into the empty buffers of a new connection, so it is
+        # closed at once. Over TLS, where closing takes two, it is cut off after a while.
+        self._connection = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        self.say(refusal)
+        self.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Free the place of a session that had ended before."""
+        super().connection_lost(error)
+        if self._has_ended:
+            self._context.registry.leave(self)
 
     def find_place(self, client: Client) -> None:
         """Count a client that a proxy has announced; raises SessionOver when its network has too many sessions."""
@@ -79,14 +88,18 @@ class SessionLife(ClientConnection):
         return True
 
     async def _handle_client(self) -> None:
-        """Run the session; its place is free afterwards, even where its end breaks."""
+        """Run the session; its place is free once its connection is closed too, even where its end breaks."""
         try:
             await self._run()
         except Exception:
             log.exception("session broke at its end", session=self._state.id, client=self._state.client.address)
             super().abort()
         finally:
-            self._context.registry.leave(self)
+            self._has_ended = True
+            if self._is_lost:
+                self._context.registry.leave(self)
+            else:
+                self._context.registry.linger(self)
 
     async def _run(self) -> None:
         """Run the session from greeting to end; this is the entrance that catches everything."""

@@ -195,12 +195,17 @@ class Wire(SMTP):
             self._connection.close()
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self.loop.call_later(LINGER_SECONDS, self._connection.abort)
+        self._timer = self.loop.call_later(LINGER_SECONDS, self._cut_off)
 
     def abort(self) -> None:
         """Cut the connection off."""
+        self._cut_off()
+
+    def _cut_off(self) -> None:
+        """Close without a word. The event loop does not tell of every end: of none within a handshake (STARTTLS)."""
         if self._connection is not None:
             self._connection.abort()
+            self.connection_lost(None)
 
     def _end(self, over: SessionOver) -> None:
         """Let the session end at its next wait, or at the one that it is in."""
