@@ -1,6 +1,14 @@
 """What domains and admin-api both know of the deferred queue, which they share through the database."""
 
 from enum import StrEnum
+from typing import Final
+
+MAILBOX_HOP: Final = "mailbox"  # what stands for the next hop of a local delivery
+
+
+def smarthost_hop(host: str, port: int) -> str:
+    """Name a smarthost as a next hop; one that is found by MX records is named by its domain alone."""
+    return f"{host}:{port}"
 
 
 class DeliveryState(StrEnum):

@@ -10,6 +10,7 @@ from tripost_admin_api.api import names, paging
 from tripost_admin_api.api.models import Incoming, MailDomain, Outgoing, Page
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem
+from tripost_admin_api.api.queued_for import Force, refuse_while_queued_for_domain
 from tripost_shared.database.models import Alias, Domain, Mailbox
 
 router = APIRouter(prefix="/domains", tags=["domains"])
@@ -69,8 +70,13 @@ async def show_domain(name: str, parts: PartsNeeded) -> DomainOut:
 
 
 @router.delete("/{name}", status_code=204)
-async def remove_domain(name: str, parts: PartsNeeded, actor: ActorNeeded, *, with_contents: bool = False) -> None:
-    """Remove a domain; one with mailboxes or aliases only `with_contents`. The mail in its mailboxes stays on disk."""
+async def remove_domain(
+    name: str, parts: PartsNeeded, actor: ActorNeeded, *, with_contents: bool = False, force: Force = False
+) -> None:
+    """Remove a domain; one with mailboxes or aliases only `with_contents`. The mail in its mailboxes stays on disk.
+
+    One for which mail is queued is removed only by `force`.
+    """
     async with parts.changing(actor) as change:
         row, mailboxes, aliases = await _found(change.session, name)
         if (mailboxes or aliases) and not with_contents:
@@ -79,6 +85,8 @@ async def remove_domain(name: str, parts: PartsNeeded, actor: ActorNeeded, *, wi
                 f"{row.name} still has mailboxes ({mailboxes}) or aliases ({aliases}); remove them first, or all at "
                 "once: with_contents=true, on the command line --with-contents.",
             )
+        if not force:
+            await refuse_while_queued_for_domain(change.session, row.name)
         await change.session.delete(row)
         await change.touch_directory()
         before = {"name": row.name, "mailboxes": mailboxes, "aliases": aliases}

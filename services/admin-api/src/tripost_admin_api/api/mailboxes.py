@@ -15,6 +15,7 @@ from tripost_admin_api.api.models import Incoming, MailboxAddress, NewPassword, 
 from tripost_admin_api.api.of_domains import OfDomainQuery, find_held, list_held
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem, invalid
+from tripost_admin_api.api.queued_for import Force, refuse_while_queued_for_mailbox
 from tripost_shared.database.models import Alias, Mailbox
 
 router = APIRouter(prefix="/mailboxes", tags=["mailboxes"])
@@ -115,10 +116,12 @@ async def set_password(address: str, body: PasswordIn, parts: PartsNeeded, actor
 
 
 @router.delete("/{address}", status_code=204)
-async def remove_mailbox(address: str, parts: PartsNeeded, actor: ActorNeeded) -> None:
-    """Remove a mailbox with its grants. Its mail stays on disk."""
+async def remove_mailbox(address: str, parts: PartsNeeded, actor: ActorNeeded, *, force: Force = False) -> None:
+    """Remove a mailbox with its grants; one for which mail is queued only by `force`. Its mail stays on disk."""
     async with parts.changing(actor) as change:
         row = await found_mailbox(change.session, address)
+        if not force:
+            await refuse_while_queued_for_mailbox(change.session, _key(address))
         await change.session.delete(row)
         await change.touch_directory()
         change.note("mailbox.delete", _key(address), before=_audited(row))

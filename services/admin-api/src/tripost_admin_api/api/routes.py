@@ -14,6 +14,7 @@ from tripost_admin_api.api.domains import domain_of_ours
 from tripost_admin_api.api.models import Host, Incoming, Outgoing, Page, RouteDomain
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem, invalid
+from tripost_admin_api.api.queued_for import Force, refuse_while_queued_for_route
 from tripost_shared.database.models import Route
 from tripost_shared.mail.lookup import relayable_from_anyone
 
@@ -108,10 +109,12 @@ async def replace_route(domain: str, body: RouteSettings, parts: PartsNeeded, ac
 
 
 @router.delete("/{domain}", status_code=204)
-async def remove_route(domain: str, parts: PartsNeeded, actor: ActorNeeded) -> None:
-    """Remove a route; mail that is queued for it is sent where the remaining ones lead."""
+async def remove_route(domain: str, parts: PartsNeeded, actor: ActorNeeded, *, force: Force = False) -> None:
+    """Remove a route; one for which mail is queued, which then goes where the remaining ones lead, only by `force`."""
     async with parts.changing(actor) as change:
         row = await _found(change.session, domain)
+        if not force:
+            await refuse_while_queued_for_route(change.session, row)
         await change.session.delete(row)
         await change.touch_directory()
         change.note("route.delete", row.domain, before=_audited(row))

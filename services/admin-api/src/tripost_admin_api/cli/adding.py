@@ -13,6 +13,7 @@ from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, done, note
 
 IfMissing = Annotated[bool, typer.Option("--if-missing", help="It is no error when it exists already.")]
+Force = Annotated[bool, typer.Option("--force", help="Also when mail is queued for it, which may bounce then.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tripost_admin_api.cli.adding import IfMissing, PasswordStdin, add, exists, read_password
+from tripost_admin_api.cli.adding import Force, IfMissing, PasswordStdin, add, exists, read_password
 from tripost_admin_api.cli.client import Client, connect, path
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, Output, column, done, facts, note, rows, time_column
@@ -56,11 +56,12 @@ def remove_domain(
     with_contents: Annotated[
         bool, typer.Option("--with-contents", help="Its mailboxes and aliases too; mail on disk stays.")
     ] = False,
+    force: Force = False,
     output: Output = Form.TABLE,
 ) -> None:
-    """Remove a domain."""
+    """Remove a domain; refused while mail is queued for it."""
     client = connect(context)
-    client.delete(path("domains", name), with_contents=with_contents)
+    client.delete(path("domains", name), with_contents=with_contents, force=force)
     done(output, f"Domain {name} removed.", {"removed": name})
     _note_aliases_to(client, f"@{name}")
 
@@ -134,10 +135,10 @@ def disable_mailbox(context: typer.Context, address: Address, output: Output = F
 
 
 @mailbox.command("remove")
-def remove_mailbox(context: typer.Context, address: Address, output: Output = Form.TABLE) -> None:
-    """Remove a mailbox; its mail stays on disk."""
+def remove_mailbox(context: typer.Context, address: Address, force: Force = False, output: Output = Form.TABLE) -> None:
+    """Remove a mailbox; its mail stays on disk. Refused while mail is queued for it."""
     client = connect(context)
-    client.delete(path("mailboxes", address))
+    client.delete(path("mailboxes", address), force=force)
     done(output, f"Mailbox {address} removed; its mail is still on disk.", {"removed": address})
     _note_aliases_to(client, address)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tripost_admin_api.cli.adding import IfMissing, add
+from tripost_admin_api.cli.adding import Force, IfMissing, add
 from tripost_admin_api.cli.client import connect, path
 from tripost_admin_api.cli.output import Form, Output, column, done, facts, rows, time_column
 
@@ -82,9 +82,9 @@ def set_route(
 
 
 @route.command("remove")
-def remove_route(context: typer.Context, domain: Domain, output: Output = Form.TABLE) -> None:
-    """Remove a route."""
-    connect(context).delete(path("routes", domain))
+def remove_route(context: typer.Context, domain: Domain, force: Force = False, output: Output = Form.TABLE) -> None:
+    """Remove a route; refused while mail is queued for it."""
+    connect(context).delete(path("routes", domain), force=force)
     done(output, f"Route for {domain} removed.", {"removed": domain})
 
 

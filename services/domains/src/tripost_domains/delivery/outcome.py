@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from tripost_shared.contracts.queue import MAILBOX_HOP
 from tripost_shared.mail.envelope import Recipient
 from tripost_shared.mail.reply import SmtpReply
 
-MAILBOX: Final = "mailbox"  # what stands for the next hop of a local delivery
+MAILBOX: Final = MAILBOX_HOP
 
 
 class Result(StrEnum):

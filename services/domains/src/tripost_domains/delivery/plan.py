@@ -13,6 +13,7 @@ from tripost_domains.directory.model import (
     Resolution,
 )
 from tripost_shared.contracts.domains import RecipientKind
+from tripost_shared.contracts.queue import smarthost_hop
 from tripost_shared.mail.envelope import Recipient
 
 
@@ -70,7 +71,7 @@ def lost(todo: Plan) -> list[Attempted]:
 
 def hop_name(hop: NextHop) -> str:
     """Name a next hop as the queue lists it: the domain, or `host:port` of a smarthost."""
-    return hop.host if hop.kind is HopKind.MX else f"{hop.host}:{hop.port}"
+    return hop.host if hop.kind is HopKind.MX else smarthost_hop(hop.host, hop.port)
 
 
 def _add(made: Plan, target: Target, destination: MailboxDestination | RelayDestination) -> None:
