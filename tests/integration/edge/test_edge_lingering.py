@@ -5,12 +5,14 @@ import socket
 import ssl
 import struct
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from dialog import Dialog
 from edge_world import EdgeWorld
 from tripost_edge.listeners import wire
+from tripost_shared.mail.reply import SmtpReply
 
 Start = Callable[..., Awaitable[EdgeWorld]]
 ONE_ERROR_TOO_MUCH = "C: X\nC: X\nS: 500 *\nS: 500 *\nS: 421 4.7.0 *"
@@ -76,6 +78,25 @@ async def test_a_service_that_ends_does_not_wait_for_clients_to_close(running: S
         world.edge.abort()
         await world.until_sessions(0)
         await lingering("S: <closed>")
+
+
+async def test_a_client_that_has_connected_just_then_is_not_waited_for(
+    world: EdgeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is taken in, and all are dismissed before its session has had its first turn."""
+    registry, draining = world.edge.registry, []
+    admit = registry.admit
+
+    def admit_and_drain(*session_and_place: Any, **instead: Any) -> SmtpReply | None:
+        refusal = admit(*session_and_place, **instead)
+        draining.append(asyncio.create_task(registry.drain()))
+        return refusal
+
+    monkeypatch.setattr(registry, "admit", admit_and_drain)
+    async with await world.dialog() as client:
+        await client("S: 421 4.3.2 *\nS: <closed>")
+    async with asyncio.timeout(5):
+        await draining[0]
 
 
 @pytest.mark.parametrize("says", [pytest.param(b"", id="silent"), pytest.param(b"EHLO c\r\n", id="no handshake")])

@@ -118,6 +118,18 @@ async def test_nobody_waits_for_the_sessions_that_linger() -> None:
     assert len(registry) == 2
 
 
+async def test_who_comes_while_all_are_dismissed_is_turned_away() -> None:
+    """A TLS handshake may end just then."""
+    registry = Registry(limit=100, per_network=0)
+    registry.admit(handshake := Quiet(), NEAR)
+    draining = asyncio.ensure_future(registry.drain())
+    await asyncio.sleep(0)
+    assert registry.admit(Quiet(), NEAR, instead_of=handshake) == replies.SHUTTING_DOWN
+    registry.leave(handshake)
+    async with asyncio.timeout(5):
+        await draining
+
+
 @pytest.mark.parametrize(
     ("address", "announced", "network"),
     [

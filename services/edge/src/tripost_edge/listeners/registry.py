@@ -67,7 +67,10 @@ class Registry:
         return len(self._open)
 
     def admit(self, session: Dismissable, place: Place, *, instead_of: Dismissable | None = None) -> SmtpReply | None:
-        """Take a session in, in the place of what was counted before it; gives the refusal when there are too many."""
+        """Take a session in, in the place of what was counted before it.
+
+        Gives the refusal when there are too many, or when all are dismissed: nobody would dismiss this one.
+        """
         if instead_of is not None:
             self._forget(instead_of)
         refusal = self._refusal(place)
@@ -120,6 +123,8 @@ class Registry:
             session.abort()
 
     def _refusal(self, place: Place) -> SmtpReply | None:
+        if self.is_draining:
+            return replies.SHUTTING_DOWN
         if not self._has_room_for(place.network):
             return self._turn_away(replies.TOO_MANY_OF_NETWORK, place.network)
         kind = place.kind

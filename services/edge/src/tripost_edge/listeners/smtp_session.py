@@ -62,12 +62,12 @@ class SmtpSession(SessionLife):
         metrics.sessions_begun[self._profile.kind].inc()
         log.debug("session begun", session=self._state.id, client=self._state.client.address)
         self._stages.connect.begin(self._state)
+        self._end_if_dismissed()
         self.say(replies.greeting(self._context.hostname))
         if not self._state.client.tls:
             await self.expect_no_tls(self._state.client)
         while self._state.phase is not Phase.CLOSED:
-            if self._is_dismissed and self._state.transaction is None:
-                raise SessionOver(replies.SHUTTING_DOWN, because="service shuts down")
+            self._end_if_dismissed()
             try:
                 command = parse_command(await self.read_line())
             except LineTooLong:
@@ -76,6 +76,11 @@ class SmtpSession(SessionLife):
                 self._refuse(failure.reply)
             else:
                 await self._obey(command)
+
+    def _end_if_dismissed(self) -> None:
+        """Raise SessionOver where the session was dismissed while it did not wait for its client."""
+        if self._is_dismissed and self._state.transaction is None:
+            raise SessionOver(replies.SHUTTING_DOWN, because="service shuts down")
 
     async def _obey(self, command: Command) -> None:
         """Do a command, if it has its place; what breaks in it is a 451."""
