@@ -84,6 +84,19 @@ def test_what_is_found_for_each_of_many_recipients_is_kept_once() -> None:
     assert [finding.check for finding in transaction.findings] == ["spf"] + ["greylist"] * 10
 
 
+def test_of_the_sender_the_latest_finding_of_a_check_counts() -> None:
+    """Else the scores of one failure, told in other words each time, would add up."""
+    transaction = Transaction("id.1", "a@b.example")
+    for number in range(4):
+        failed = Finding("spf", "temperror", 4.0, because=f"server {number}", degraded=True, stage="sender")
+        transaction.add_findings((failed, Finding("greylist", "known", because=str(number), stage="recipient")))
+    assert transaction.findings_of_sender() == ()
+    transaction.add_findings((passed := Finding("spf", "pass", stage="sender"),))
+    assert [finding.check for finding in transaction.findings] == ["spf"] + ["greylist"] * 4
+    assert transaction.findings[0] == passed
+    assert transaction.findings_of_sender() == (passed,)
+
+
 async def test_a_discarded_message_leaves_nothing_in_the_content_store(world: EdgeWorld) -> None:
     world.bus.most_octets = 300_000
     world.tiers.message = Verdict(Action.DISCARD, rule="antivirus")

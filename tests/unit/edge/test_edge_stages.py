@@ -173,6 +173,20 @@ async def test_findings_ride_along_to_the_message_stage_each_once(world: EdgeWor
     assert message.verdict == world.tiers.message
 
 
+async def test_the_sender_is_judged_again_only_while_a_check_cannot_do_its_work(world: EdgeWorld) -> None:
+    """For a client that waits for each reply every recipient is a question."""
+    failed = Finding("spf", "temperror", degraded=True, stage="sender")
+    passed = Finding("spf", "pass", stage="sender")
+    session = a_session()
+    await mail(world, session)
+    for address, finding in (("ann@dest.example", failed), ("bob@dest.example", passed), ("user@dest.example", passed)):
+        world.tiers.recipients[address] = Verdict(Action.ACCEPT, (finding,))
+        await rcpt(world, session, address)
+    assert [question.sender for question in world.tiers.questions(RecipientsQuestion)] == [(), (), (passed,)]
+    assert session.transaction is not None
+    assert session.transaction.findings == [passed]
+
+
 async def test_an_accepted_message_s_fact_says_what_monitor_mode_held_back(world: EdgeWorld) -> None:
     world.tiers.message = Verdict(Action.TAG, score=7.5, rule="monitor:dnsbl", intended=Action.REJECT)
     session = a_session()

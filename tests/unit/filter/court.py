@@ -64,15 +64,21 @@ class Court:
         return await self.judge.connection(ConnectionQuestion("1", client))
 
     async def recipients(
-        self, *recipients: str, client: Client = STRANGER, reverse_path: str = "ann@sender.example"
+        self,
+        *recipients: str,
+        client: Client = STRANGER,
+        reverse_path: str = "ann@sender.example",
+        sender: tuple[Finding, ...] = (),
     ) -> tuple[Verdict, ...]:
-        question = RecipientsQuestion("1.1", client, reverse_path, recipients or ("bob@dest.example",))
+        question = RecipientsQuestion("1.1", client, reverse_path, recipients or ("bob@dest.example",), sender=sender)
         return (await self.judge.recipients(question)).verdicts
 
     async def client_and_recipient(
-        self, client: Client = STRANGER, reverse_path: str = "ann@sender.example"
+        self, client: Client = STRANGER, reverse_path: str = "ann@sender.example", sender: tuple[Finding, ...] = ()
     ) -> RecipientsAnswer:
-        question = RecipientsQuestion("1.1", client, reverse_path, ("bob@dest.example",), and_client=True)
+        question = RecipientsQuestion(
+            "1.1", client, reverse_path, ("bob@dest.example",), and_client=True, sender=sender
+        )
         return await self.judge.recipients(question)
 
     async def message(

@@ -65,6 +65,31 @@ async def test_one_question_may_be_about_the_client_too(court: Court) -> None:
     assert [results(verdict) for verdict in answer.verdicts] == [{"spf": "pass", "greylist": "passed"}]
 
 
+async def test_a_sender_that_was_judged_before_is_not_judged_again(court: Court) -> None:
+    """What was found then counts as if it had been found now."""
+    before = Finding("spf", "neutral", 0.5, stage="sender")
+    (verdict,) = await court.recipients("bob@dest.example", reverse_path="eve@forged.example", sender=(before,))
+    assert verdict.findings[0] == before
+    assert (results(verdict), verdict.score) == ({"spf": "neutral", "greylist": "new"}, 0.5)
+    answer = await court.client_and_recipient(reverse_path="eve@forged.example", sender=(before,))
+    assert answer.client is not None
+    assert results(answer.client) == {"dnsbl": "none", "reverse_dns": "pass"}
+    assert answer.verdicts[0].findings[0] == before
+
+
+async def test_each_finding_names_its_stage(court: Court) -> None:
+    verdict = await court.connection()
+    assert [(finding.check, finding.stage) for finding in verdict.findings] == [
+        ("dnsbl", "connection"),
+        ("reverse_dns", "connection"),
+    ]
+    (verdict,) = await court.recipients()
+    assert [(finding.check, finding.stage) for finding in verdict.findings] == [
+        ("spf", "sender"),
+        ("greylist", "recipient"),
+    ]
+
+
 async def test_a_client_that_one_question_refuses_greylists_nothing(court: Court) -> None:
     answer = await court.client_and_recipient(Client("192.0.2.66"))
     assert answer.client is not None

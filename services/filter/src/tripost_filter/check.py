@@ -4,14 +4,16 @@ from enum import StrEnum
 from typing import Protocol
 
 from tripost_filter.mail import Mail
-from tripost_shared.contracts.filter import Finding
+from tripost_shared.contracts.filter import CONNECTION_STAGE, SENDER_STAGE, Finding
 
 
 class Stage(StrEnum):
     """When a check is asked; the checks of one stage run side by side and do not see each other's findings."""
 
-    CONNECTION = "connection"  # the client's address is known
-    SENDER = "sender"  # once per transaction, before its first recipient is answered: HELO and reverse-path are known
+    CONNECTION = CONNECTION_STAGE  # the client's address is known
+    # Once per transaction, before its first recipient is answered: HELO and reverse-path are known. Again for
+    # recipients that come later, while it is refused or a check could not do its work.
+    SENDER = SENDER_STAGE
     RECIPIENT = "recipient"  # once per recipient, unless the sender is refused
     MESSAGE = "message"  # the content is known
     CONCLUSION = "conclusion"  # after MESSAGE, with its findings: for checks that weigh others' results

@@ -73,7 +73,7 @@ class Judge:
         return _counted("connection", verdict)
 
     async def recipients(self, question: RecipientsQuestion) -> RecipientsAnswer:
-        """Judge the sender once, and then each recipient; the sender's findings are in each recipient's verdict.
+        """Judge the sender, unless that is done, and then each recipient; its findings are in each recipient's verdict.
 
         Where edge asks for the client too, it is judged beside the sender; one that is refused is not greylisted.
         """
@@ -92,12 +92,15 @@ class Judge:
 
         client: Verdict | None = None
         if question.and_client:
-            findings, sender = await pipeline.run_both(Stage.CONNECTION, Stage.SENDER, mail_to(""))
+            if question.sender:
+                findings, sender = await pipeline.run(Stage.CONNECTION, mail_to("")), question.sender
+            else:
+                findings, sender = await pipeline.run_both(Stage.CONNECTION, Stage.SENDER, mail_to(""))
             client = _counted("connection", decide(findings, config))
             if client.action.refuses and not question.client.is_trusted:
                 return RecipientsAnswer((), client)
         else:
-            sender = await pipeline.run(Stage.SENDER, mail_to(""))
+            sender = question.sender or await pipeline.run(Stage.SENDER, mail_to(""))
         verdict = decide(sender, config)
         if verdict.action.refuses:
             return RecipientsAnswer((_counted("recipient", verdict),) * len(question.recipients), client)

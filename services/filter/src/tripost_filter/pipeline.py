@@ -29,6 +29,7 @@ MAX_BECAUSE_CHARACTERS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    stage: Stage
     check: Check
     policy: CheckPolicy
     metrics: CheckMetrics
@@ -41,11 +42,11 @@ class Pipeline:
     def __init__(self, checks: Iterable[tuple[Check, CheckPolicy]], degradation: Degradation, clock: Clock) -> None:
         self._degradation = degradation
         self._clock = clock
-        entries = [
-            _Entry(check, policy, metrics_of(check.name), getattr(check, "examine_at_once", None))
-            for check, policy in checks
-        ]
-        self._by_stage = {stage: [entry for entry in entries if stage in entry.check.stages] for stage in Stage}
+        self._by_stage: dict[Stage, list[_Entry]] = {stage: [] for stage in Stage}
+        for check, policy in checks:
+            for stage in check.stages:
+                at_once = getattr(check, "examine_at_once", None)
+                self._by_stage[stage].append(_Entry(stage, check, policy, metrics_of(check.name), at_once))
 
     async def run(self, stage: Stage, mail: Mail) -> tuple[Finding, ...]:
         """Give the findings of the stage's checks, in the registry's order; never raises for a check's sake."""
@@ -113,7 +114,7 @@ class Pipeline:
         self._degradation.count(finding)
         if finding.degraded:
             finding = under_failure_policy(finding, entry.policy)
-        return msgspec.structs.replace(finding, elapsed_ms=round(seconds * 1000, 3))
+        return msgspec.structs.replace(finding, elapsed_ms=round(seconds * 1000, 3), stage=entry.stage.value)
 
 
 def _made(results: Sequence[Finding | None]) -> tuple[Finding, ...]:

@@ -34,13 +34,18 @@ class Action(StrEnum):
         return self in {Action.DEFER, Action.REJECT}
 
 
+CONNECTION_STAGE: Final = "connection"
+SENDER_STAGE: Final = "sender"
+
+
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one check found.
 
     `result` is the standard's own word ("pass", "softfail", "listed", "new" …). `score` counts towards the policy's
     thresholds. `refuse_with` asks for a refusal in these words. `degraded` tells that the check could not do its work
     and its failure policy spoke instead; `because` says why, for the trace. `evidence` holds what an operator needs to
-    understand the result: DNS name and record, selector, zone and answer, times. Values are short strings.
+    understand the result: DNS name and record, selector, zone and answer, times. Values are short strings. `stage` is
+    the one at which the check was asked, "" when the replica is too old to say.
     """
 
     check: str
@@ -51,6 +56,12 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     degraded: bool = False
     evidence: dict[str, str] = msgspec.field(default_factory=dict)
     elapsed_ms: float = 0.0
+    stage: str = ""
+
+    @property
+    def counts_once(self) -> bool:
+        """Whether it is about the client or the sender: then a transaction has one of its check, the latest."""
+        return self.stage in {CONNECTION_STAGE, SENDER_STAGE}
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,7 +94,9 @@ class RecipientsQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
     """MAIL and one or more RCPT were given (stages "sender": SPF, and "recipient": greylist).
 
     `recipients` holds those not yet asked about; `reverse_path` is "" for the null one. `and_client` asks for the
-    stage "connection" as well: the client has not been judged yet.
+    stage "connection" as well: the client has not been judged yet. `sender` holds what the transaction has of stage
+    "sender" already, if all those checks could do their work: the sender is not judged again, and these are in the
+    verdicts as if it had been.
     """
 
     message_id: str
@@ -91,6 +104,7 @@ class RecipientsQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
     reverse_path: str
     recipients: tuple[str, ...]
     and_client: bool = False
+    sender: tuple[Finding, ...] = ()
 
 
 class RecipientsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -7,7 +7,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from tripost_edge.session.phase import Phase
-from tripost_shared.contracts.filter import Finding, Verdict
+from tripost_shared.contracts.filter import SENDER_STAGE, Finding, Verdict
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.envelope import Envelope, Recipient
 from tripost_shared.mail.identifier import message_id_of
@@ -24,7 +24,7 @@ class Transaction:
     eight_bit: bool = False
     recipients: dict[str, Recipient] = field(default_factory=dict)  # accepted ones, by their address
     findings: list[Finding] = field(default_factory=list)
-    found: set[tuple[str, str, str]] = field(default_factory=set)  # what `findings` hold, to tell repetitions quickly
+    found: dict[tuple[str, str, str], int] = field(default_factory=dict)  # where in `findings` what they say is held
     refused_recipients: int = 0
     deferred_recipients: int = 0  # those of them that were judged, and may come again later
     last_refusal: SmtpReply | None = None
@@ -41,12 +41,22 @@ class Transaction:
             del self.recipients[address]
 
     def add_findings(self, findings: tuple[Finding, ...]) -> None:
-        """Keep what a stage found; what says the same for many recipients (SPF), or again, is kept once."""
+        """Keep what a stage found. Of client and sender the latest of each check counts; of recipients what differs."""
         for finding in findings:
-            key = (finding.check, finding.result, finding.because)
-            if key not in self.found:
-                self.found.add(key)
+            if finding.counts_once:
+                key = (finding.check, finding.stage, "")
+            else:
+                key = (finding.check, finding.result, finding.because)
+            place = self.found.setdefault(key, len(self.findings))
+            if place == len(self.findings):
                 self.findings.append(finding)
+            elif finding.counts_once:
+                self.findings[place] = finding
+
+    def findings_of_sender(self) -> tuple[Finding, ...]:
+        """Give what was found of the sender; nothing where a check could not do its work, and should be asked again."""
+        found = tuple(finding for finding in self.findings if finding.stage == SENDER_STAGE)
+        return () if any(finding.degraded for finding in found) else found
 
 
 class Cancellable(Protocol):

@@ -129,7 +129,12 @@ class Rcpt:
         self, session: Session, transaction: Transaction, asked: list[str], *, and_client: bool
     ) -> dict[str, SmtpReply]:
         question = RecipientsQuestion(
-            transaction.id, session.client, transaction.reverse_path, tuple(asked), and_client=and_client
+            transaction.id,
+            session.client,
+            transaction.reverse_path,
+            tuple(asked),
+            and_client=and_client,
+            sender=transaction.findings_of_sender(),
         )
         try:
             answer = await self._bus.ask(RECIPIENTS, question)
