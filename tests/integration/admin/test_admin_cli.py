@@ -239,3 +239,14 @@ def test_aliases_that_lead_to_what_takes_no_mail_any_more_are_remarked(admin: Ru
 def test_the_cluster_is_found_from_the_folder_above_its_state(admin: RunningAdmin, tmp_path: Path) -> None:
     (tmp_path / "var").symlink_to(admin.home)
     assert run_cli("domain", "list", cwd=tmp_path).returncode == 0
+
+
+def test_adding_a_mailbox_that_was_remarks_on_the_mail_in_its_folder(admin: RunningAdmin) -> None:
+    admin.quick_cli("domain", "add", "former.test")
+    add = ("mailbox", "add", "user@former.test", "--no-password")
+    assert "removed-mailboxes.md" not in admin.quick_cli(*add).stderr
+    assert admin.quick_cli("mailbox", "remove", "user@former.test").returncode == 0
+    again = admin.quick_cli(*add)
+    assert (again.returncode, again.stdout) == (0, "Mailbox user@former.test added.\n")
+    assert again.stderr.startswith("A mailbox user@former.test, or its domain, was removed on ")
+    assert "docs/operations/removed-mailboxes.md" in again.stderr

@@ -1,6 +1,7 @@
 """Domains, mailboxes, aliases, routes and grants through the API, on both databases."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -54,6 +55,7 @@ async def test_a_mailbox_lives_from_its_password_to_its_removal(api: Api) -> Non
         "enabled": True,
         "has_password": True,
         "created_at": "",
+        "former_removed_at": None,
     }
     path = f"{V1}/mailboxes/user@local.test"
     assert (await api.admin.patch(path, json={"enabled": False})).json()["enabled"] is False
@@ -62,6 +64,32 @@ async def test_a_mailbox_lives_from_its_password_to_its_removal(api: Api) -> Non
     assert (await api.reader.get(path)).json()["enabled"] is False
     assert (await api.admin.delete(path)).status_code == 204
     assert (await api.admin.delete(path)).status_code == 404
+
+
+async def test_whoever_adds_a_mailbox_is_told_that_one_of_its_address_was_removed(api: Api) -> None:
+    """Its mail is on disk still. An address that was none before is told nothing."""
+    await api.add("domains", name="local.test")
+    await api.add("mailboxes", address="user@local.test")
+    removed_at = api.clock.now()
+    assert (await api.admin.delete(f"{V1}/mailboxes/user@local.test")).status_code == 204
+    api.clock.advance(timedelta(days=1))
+    made = await api.add("mailboxes", address="User@local.test")
+    assert made.json()["former_removed_at"] == removed_at.isoformat().replace("+00:00", "Z")
+    assert (await api.add("mailboxes", address="other@local.test")).json()["former_removed_at"] is None
+
+
+async def test_of_a_domain_that_was_removed_with_mailboxes_each_address_may_have_been_one(api: Api) -> None:
+    for name in ("full.test", "empty.test"):
+        await api.add("domains", name=name)
+    await api.add("mailboxes", address="user@full.test")
+    api.clock.advance(timedelta(days=1))
+    removed_at = api.clock.now()
+    for name in ("full.test", "empty.test"):
+        assert (await api.admin.delete(f"{V1}/domains/{name}?with_contents=true")).status_code == 204
+        await api.add("domains", name=name)
+    made = await api.add("mailboxes", address="user@full.test")
+    assert made.json()["former_removed_at"] == removed_at.isoformat().replace("+00:00", "Z")
+    assert (await api.add("mailboxes", address="user@empty.test")).json()["former_removed_at"] is None
 
 
 async def test_mailboxes_are_listed_by_domain_in_parts(api: Api) -> None:

@@ -282,6 +282,7 @@ class AuditEntry(Base):
     """Who changed what, when: written in the same transaction as the change."""
 
     __tablename__ = "audit_entries"
+    __table_args__ = (Index("ix_audit_entries_target", "target", "action", "id"),)
 
     id: Mapped[int] = mapped_column(BIG_KEY, primary_key=True)
     at: Mapped[datetime]

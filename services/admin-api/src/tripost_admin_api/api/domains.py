@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.api import names, paging
+from tripost_admin_api.api.former import REMOVED_DOMAIN
 from tripost_admin_api.api.models import Incoming, MailDomain, Outgoing, Page
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem
@@ -90,7 +91,7 @@ async def remove_domain(
         await change.session.delete(row)
         await change.touch_directory()
         before = {"name": row.name, "mailboxes": mailboxes, "aliases": aliases}
-        change.note("domain.delete", row.name, before=before)
+        change.note(REMOVED_DOMAIN, row.name, before=before)
 
 
 async def domain_of_ours(session: AsyncSession, name: str) -> Domain | None:

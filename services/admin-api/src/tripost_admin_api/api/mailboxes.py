@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tripost_admin_api.access.passwords import complaint_about
 from tripost_admin_api.api import names
 from tripost_admin_api.api.domains import domain_of_ours
+from tripost_admin_api.api.former import REMOVED_MAILBOX, removed_at
 from tripost_admin_api.api.models import Incoming, MailboxAddress, NewPassword, Outgoing, Page
 from tripost_admin_api.api.of_domains import OfDomainQuery, find_held, list_held
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
@@ -50,6 +51,15 @@ class MailboxOut(Outgoing):
     created_at: datetime
 
 
+class MailboxMade(MailboxOut):
+    """A new mailbox."""
+
+    former_removed_at: datetime | None = Field(
+        description="When a mailbox of this address, or its domain with mailboxes, was removed last: mail of then "
+        "may still be in the folder, and is the new mailbox's then. Null: never."
+    )
+
+
 @router.get("")
 async def list_mailboxes(parts: PartsNeeded, query: OfDomainQuery) -> Page[MailboxOut]:
     """List the mailboxes by domain and name."""
@@ -58,7 +68,7 @@ async def list_mailboxes(parts: PartsNeeded, query: OfDomainQuery) -> Page[Mailb
 
 
 @router.post("", status_code=201)
-async def add_mailbox(body: MailboxIn, parts: PartsNeeded, actor: ActorNeeded, response: Response) -> MailboxOut:
+async def add_mailbox(body: MailboxIn, parts: PartsNeeded, actor: ActorNeeded, response: Response) -> MailboxMade:
     """Add a mailbox to a domain of ours."""
     password_hash = None if body.password is None else await _hashed(parts, body.password, body.address)
     local_part, domain = names.halves(body.address)
@@ -70,6 +80,7 @@ async def add_mailbox(body: MailboxIn, parts: PartsNeeded, actor: ActorNeeded, r
             raise Problem("conflict", f"The mailbox {body.address} exists already.")
         if await find_held(change.session, Alias, domain, local_part) is not None:
             raise invalid("body.address", f"there is an alias {body.address}, which it would hide; remove that first")
+        former = await removed_at(change.session, body.address)
         row = Mailbox(
             domain_id=owner.id,
             local_part=local_part,
@@ -81,7 +92,7 @@ async def add_mailbox(body: MailboxIn, parts: PartsNeeded, actor: ActorNeeded, r
         await change.touch_directory()
         change.note("mailbox.create", body.address, after=_audited(row))
     response.headers["Location"] = f"/api/v1/mailboxes/{quote(body.address)}"
-    return _shown(row, domain)
+    return MailboxMade(**_shown(row, domain).model_dump(), former_removed_at=former)
 
 
 @router.get("/{address}")
@@ -124,7 +135,7 @@ async def remove_mailbox(address: str, parts: PartsNeeded, actor: ActorNeeded, *
             await refuse_while_queued_for_mailbox(change.session, _key(address))
         await change.session.delete(row)
         await change.touch_directory()
-        change.note("mailbox.delete", _key(address), before=_audited(row))
+        change.note(REMOVED_MAILBOX, _key(address), before=_audited(row))
 
 
 async def found_mailbox(session: AsyncSession, address: str) -> Mailbox:

@@ -17,16 +17,17 @@ Force = Annotated[bool, typer.Option("--force", help="Also when mail is queued f
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
 
-def add(form: Form, what: str, work: Callable[[], dict[str, Any]], *, if_missing: bool) -> None:
-    """Add something and say so."""
+def add(form: Form, what: str, work: Callable[[], dict[str, Any]], *, if_missing: bool) -> dict[str, Any]:
+    """Add something and say so; gives what the API says of it, nothing when it was there."""
     try:
         item = work()
     except CommandFailed as failure:
         if not (if_missing and failure.code is ExitCode.CONFLICT):
             raise
         note(f"{what} exists already; left as it is.")
-        return
+        return {}
     done(form, f"{what} added.", item)
+    return item
 
 
 def exists(client: Client, where: str) -> bool:

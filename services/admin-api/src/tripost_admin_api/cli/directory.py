@@ -7,7 +7,7 @@ import typer
 from tripost_admin_api.cli.adding import Force, IfMissing, PasswordStdin, add, exists, read_password
 from tripost_admin_api.cli.client import Client, connect, path
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
-from tripost_admin_api.cli.output import Form, Output, column, done, facts, note, rows, time_column
+from tripost_admin_api.cli.output import Form, Output, column, done, facts, moment, note, rows, time_column
 
 domain = typer.Typer(help="The domains whose mail is taken in.", no_args_is_help=True)
 mailbox = typer.Typer(help="The mailboxes of your domains.", no_args_is_help=True)
@@ -98,7 +98,12 @@ def add_mailbox(
     body: dict[str, Any] = {"address": address}
     if not no_password:
         body["password"] = read_password(address, from_stdin=password_stdin)
-    add(output, f"Mailbox {address}", lambda: client.post("mailboxes", body), if_missing=if_missing)
+    made = add(output, f"Mailbox {address}", lambda: client.post("mailboxes", body), if_missing=if_missing)
+    if made.get("former_removed_at"):
+        note(
+            f"A mailbox {address}, or its domain, was removed on {moment(made['former_removed_at'])} UTC. Mail of then "
+            "may still be in its folder, which is the new user's now: see docs/operations/removed-mailboxes.md"
+        )
 
 
 @mailbox.command("show")
