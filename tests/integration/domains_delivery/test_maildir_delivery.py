@@ -218,11 +218,17 @@ async def test_being_stopped_while_a_thread_is_at_the_file_leaves_nothing_behind
     assert open_descriptors() == descriptors
 
 
-async def test_a_mailbox_that_was_removed_is_made_again(agent: MailboxAgent, mail: Path) -> None:
+@STORED_OR_NOT
+@pytest.mark.parametrize(("part", "left"), [("", 0), ("new", 0), ("tmp", 1)], ids=["all", "new", "tmp"])
+async def test_what_was_removed_of_a_mailbox_is_made_again(
+    agent: MailboxAgent, mail: Path, store: MemoryContentStore, stored: bool, part: str, left: int
+) -> None:
+    """The mailbox would take no mail until domains starts again."""
     await agent.deliver(make_message("ann@dest.example"), ANN, FIRST)
-    (mail / "dest.example" / "ann").rename(mail / "moved")
-    assert (await agent.deliver(make_message("ann@dest.example"), ANN, FIRST)).result is Result.DELIVERED
-    assert len(files(mail)) == 1
+    (mail / "dest.example" / "ann" / part).rename(mail / "moved")
+    message = make_message("ann@dest.example", content=store.put("large", OCTETS) if stored else None)
+    assert (await agent.deliver(message, ANN, FIRST)).result is Result.DELIVERED
+    assert (len(files(mail)), files(mail, "tmp")) == (left + 1, [])
 
 
 async def test_a_mailbox_without_a_safe_name_fails(agent: MailboxAgent) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path, PurePath
 from typing import Final, NamedTuple
@@ -59,10 +60,11 @@ class MaildirStore:
     def begin(self, mailbox: PurePath, name: str) -> "MaildirWriting":
         """Begin to write a message; raises OSError."""
         folder = self._known.get(mailbox) or self._make(mailbox)
+        make_again = partial(self._make, mailbox)
         try:
-            return MaildirWriting(folder, name, self._syncs)
+            return MaildirWriting(folder, name, self._syncs, make_again)
         except FileNotFoundError:  # removed since we last looked
-            return MaildirWriting(self._make(mailbox), name, self._syncs)
+            return MaildirWriting(make_again(), name, self._syncs, make_again)
 
     def find(self, mailbox: PurePath, name: str, stem: str) -> str | None:
         """Look for a message that an earlier attempt delivered: gives "new", "cur" or None; raises OSError.
@@ -115,10 +117,14 @@ class MaildirStore:
 
 
 class MaildirWriting:
-    """A message on its way into a Maildir; visible to readers at `commit`."""
+    """A message on its way into a Maildir; visible to readers at `commit`.
 
-    def __init__(self, folder: str, name: str, syncs: FolderSyncs) -> None:
+    `make_again` makes those of the Maildir's folders that are missing, durably.
+    """
+
+    def __init__(self, folder: str, name: str, syncs: FolderSyncs, make_again: Callable[[], object]) -> None:
         self._syncs = syncs
+        self._make_again = make_again
         self.folder = f"{folder}/{_NEW}"  # where it will be seen
         self._final = f"{folder}/{_NEW}/{name}"
         self._path = f"{folder}/{_TMP}/{name[:180]}.{os.getpid()}_{next(_numbers)}"  # where it is now
@@ -147,8 +153,11 @@ class MaildirWriting:
     def show(self) -> None:
         """Make the message visible, not yet durably; raises OSError."""
         self._close()
-        os.rename(self._path, self._final)  # noqa: PTH104 (a Path costs more than the call)
-        self._path = self._final
+        try:
+            self._rename()
+        except FileNotFoundError:  # `new/` was removed since we last looked, or the message with the whole Maildir
+            self._make_again()
+            self._rename()
 
     def keep(self) -> None:
         """Note that it is durable: from now on `abort` leaves it there."""
@@ -170,6 +179,10 @@ class MaildirWriting:
             self._close()
         if not self._is_kept:
             _remove(self._path)
+
+    def _rename(self) -> None:
+        os.rename(self._path, self._final)  # noqa: PTH104 (a Path costs more than the call)
+        self._path = self._final
 
     def _open_file(self) -> int:
         if self._file is None:
