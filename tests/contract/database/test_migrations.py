@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from tripost_shared.database.alembic_run import configuration
 from tripost_shared.database.engine import open_engine
-from tripost_shared.database.migrate import upgrade, upgrade_when_there
+from tripost_shared.database.migrate import _LOCK_KEY, upgrade, upgrade_when_there
 from tripost_shared.database.migrations import NEWEST
 from tripost_shared.database.models import Base
 from tripost_shared.database.transactions import DatabaseUnavailable
@@ -106,6 +106,26 @@ async def test_several_services_may_start_at_once_on_an_empty_database(empty_url
     ]
     ends = await asyncio.gather(*(process.communicate() for process in starting))
     assert [process.returncode for process in starting] == [0, 0, 0, 0], ends
+
+
+async def test_a_migration_waits_until_that_of_another_service_has_ended(empty_postgres_url: str) -> None:
+    """Two that look at one time would both begin at the same revision."""
+    engine = open_engine(empty_postgres_url)
+    lock = text(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})")
+    waiting = text(
+        "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+        "WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"
+    )
+    async with engine.begin() as other:
+        await other.execute(lock)
+        upgrading = asyncio.create_task(upgrade(empty_postgres_url))
+        async with asyncio.timeout(20):
+            while await other.scalar(waiting) == 0:
+                assert not upgrading.done()
+                await asyncio.sleep(0.02)
+        assert await other.scalar(text("SELECT to_regclass('alembic_version')")) is None
+    assert await upgrading == NEWEST
+    await engine.dispose()
 
 
 async def test_a_schema_newer_than_this_release_is_left_as_it_is(empty_url: str) -> None:

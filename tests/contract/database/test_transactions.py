@@ -236,6 +236,15 @@ async def test_a_file_that_could_not_be_written_for_a_while_is_written_again(tmp
     await engine.dispose()
 
 
+async def test_sqlite_is_on_the_disk_when_it_says_that_it_has_written(tmp_path: Path) -> None:
+    """Its own default beside a write-ahead log (NORMAL) may lose the last transactions with the machine's power."""
+    engine = open_engine(f"sqlite+aiosqlite:///{tmp_path}/db.sqlite")
+    for opened in (reading, writing):
+        async with opened(engine) as connection:
+            assert (await connection.execute(text("PRAGMA synchronous"))).scalar_one() == 2
+    await engine.dispose()
+
+
 async def test_sqlite_sorts_in_memory_and_leaves_nothing_in_the_systems_folder(tmp_path: Path) -> None:
     """Its own default is a file in /var/tmp, which a service with a read-only root does not have."""
     engine = open_engine(f"sqlite+aiosqlite:///{tmp_path}/db.sqlite")

@@ -14,6 +14,7 @@ from delivery_world import (
     Delivery,
     database_away,
     make_message,
+    patient,
     queued,
     retry_now,
     route,
@@ -24,6 +25,7 @@ from tripost_domains.delivery import first_attempt, intake, patience, waiting_lo
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.contracts.events import Fact
 from tripost_shared.database.transactions import DatabaseUnavailable, writing
+from tripost_shared.spool.port import SpoolUnavailable
 
 
 async def until_at_hand(delivery: Delivery, count: int, *, of: int, recipient: str = "ann@dest.example") -> None:
@@ -41,6 +43,38 @@ async def test_nothing_is_acknowledged_before_its_events_are_on_disk(delivery: D
     delivery.events.is_unavailable = False
     await delivery.until_settled()
     assert len(delivery.files()) == 1
+
+
+async def test_queued_deliveries_stay_in_the_queue_until_their_facts_are_on_disk(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Facts and rows lost together would have the message sent again, or never traced."""
+    failed = asyncio.Event()
+
+    async def flush() -> None:
+        try:
+            await whole()
+        except SpoolUnavailable:
+            failed.set()
+            raise
+
+    whole = delivery.events.flush
+    await patient(delivery)
+    async with NextHop(replies={"RCPT": ["450 4.2.1 Busy", "250 Ok"]}) as hop:
+        route(delivery, hop)
+        await delivery.spool.publish(make_message(BOB))
+        await until_queued(delivery, BOB)
+        await delivery.until_settled()
+        monkeypatch.setattr(delivery.events, "flush", flush)
+        delivery.events.is_unavailable = True
+        await retry_now(delivery)
+        await hop.wait_until(lambda hop: len(hop.taken) == 1)
+        async with asyncio.timeout(5):
+            await failed.wait()
+        assert await queued(delivery) == [BOB]
+        delivery.events.is_unavailable = False
+        await until_queued(delivery)
+        assert len(hop.taken) == 1
 
 
 async def test_a_deferral_waits_for_the_database_and_nothing_is_delivered_twice(delivery: Delivery) -> None:

@@ -223,7 +223,6 @@ async def test_being_stopped_while_a_thread_is_at_the_file_leaves_nothing_behind
 async def test_what_was_removed_of_a_mailbox_is_made_again(
     agent: MailboxAgent, mail: Path, store: MemoryContentStore, stored: bool, part: str, left: int
 ) -> None:
-    """The mailbox would take no mail until domains starts again."""
     await agent.deliver(make_message("ann@dest.example"), ANN, FIRST)
     (mail / "dest.example" / "ann" / part).rename(mail / "moved")
     message = make_message("ann@dest.example", content=store.put("large", OCTETS) if stored else None)

@@ -82,6 +82,36 @@ async def test_what_a_process_of_the_same_name_had_claimed_is_given_back_once_be
     assert queue.given_back == 1
 
 
+async def test_facts_are_on_disk_before_claims_are_given_back(
+    clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes them next asks the tracking what was made of them."""
+    steps: list[str] = []
+
+    async def flush() -> None:
+        steps.append("flush")
+
+    async def give_back(_now: datetime) -> int:
+        steps.append("give back")
+        return 0
+
+    queue, events = EmptyQueue(), MemoryEventLog()
+    monkeypatch.setattr(events, "flush", flush)
+    monkeypatch.setattr(queue, "give_back", give_back)
+    scheduler = a_scheduler(queue, clock, events)
+    scheduler.start()
+    await scheduler.stop()
+    assert steps == ["flush", "give back"]
+
+
+async def test_claims_whose_facts_cannot_be_put_on_disk_run_out_by_themselves(clock: FrozenClock) -> None:
+    queue, events = EmptyQueue(), MemoryEventLog(is_unavailable=True)
+    scheduler = a_scheduler(queue, clock, events)
+    scheduler.start()
+    await scheduler.stop()
+    assert queue.given_back == 0
+
+
 async def test_what_cannot_be_read_is_told_as_held_each_time(clock: FrozenClock) -> None:
     """An operator may release it, and it is held again."""
     queue, events = EmptyQueue(), MemoryEventLog()
