@@ -30,6 +30,7 @@ ERROR_HEADER: Final = b"NATS/1.0\r\nTripost-Failed: error\r\n\r\n"
 BUSY_HEADER: Final = b"NATS/1.0\r\nTripost-Failed: busy\r\n\r\n"
 PATIENCE_SECONDS: Final = 1.0  # with a tier that nobody of answers: a supervisor restarts it in less
 PAUSE_SECONDS: Final = 0.05
+MOST_PAUSES: Final = round(PATIENCE_SECONDS / PAUSE_SECONDS)
 MOST_INSTANCES: Final = 1000
 QUIET_SECONDS: Final = 0.15
 
@@ -132,7 +133,8 @@ class _Asked:
     """One question on its way; `answer` ends with a message or NoAnswer.
 
     The question goes out a second time after `try_after`; the first answer wins. While nobody serves the subject, or
-    the connection is lost, it goes out again and again for PATIENCE_SECONDS, since a restart takes less.
+    the connection is lost, it goes out again and again for PATIENCE_SECONDS, since a restart takes less. Time in which
+    a replica may be at work on it does not count, and a replica that was for long has its successor waited for anew.
     """
 
     def __init__(self, link: NatsLink, subject: Subject[Any, Any], payload: bytes) -> None:
@@ -142,8 +144,9 @@ class _Asked:
         self._link = link
         self._subject = subject
         self._payload = payload
-        self._tokens: list[bytes] = []
-        self._nobody_since = 0.0
+        self._tokens: list[bytes] = []  # of the tries that may still be answered
+        self._pauses = 0  # made with no such try
+        self._sent_at = 0.0  # after the last pause
         self._again: asyncio.TimerHandle | None = None
         self._was_busy = False
         self._try_timer = loop.call_later(subject.try_after.total_seconds(), self._send)
@@ -156,8 +159,19 @@ class _Asked:
         self._deadline.cancel()
         if self._again is not None:
             self._again.cancel()
+        self._forget_tries()
+
+    def _forget_tries(self) -> None:
         for token in self._tokens:
             self._link.forget(token)
+        self._tokens.clear()
+
+    def _forget_try(self, message: Incoming) -> None:
+        """Note that a try has met nobody who works on it."""
+        token = message.subject.rpartition(b".")[2]
+        self._link.forget(token)
+        if token in self._tokens:
+            self._tokens.remove(token)
 
     def _send(self) -> None:
         if self.answer.done():
@@ -173,28 +187,34 @@ class _Asked:
         if self.answer.done():
             return
         if message is None:
+            self._forget_tries()
             self._nobody("the connection to NATS was lost")
         elif message.status == NO_RESPONDERS:
+            self._forget_try(message)
             self._nobody("nobody serves it")
         elif message.header is not None and b"busy" in message.header and not self._was_busy:
             self._was_busy = True
+            self._forget_try(message)
             self._send()
         else:
             self.answer.set_result(message)
 
     def _nobody(self, because: str) -> None:
-        now = self._loop.time()
-        self._nobody_since = self._nobody_since or now
-        if now - self._nobody_since >= PATIENCE_SECONDS:
+        if self._loop.time() - self._sent_at >= PATIENCE_SECONDS:
+            self._pauses = 0
+        if not self._tokens and self._pauses >= MOST_PAUSES:
             self._fail(because)
-        elif self._again is None:
-            self._again = self._loop.call_later(PAUSE_SECONDS, self._send_again)
+            return
+        if self._again is not None:
+            self._again.cancel()
+        seconds = PATIENCE_SECONDS if self._tokens else PAUSE_SECONDS  # no hurry while it is being worked on
+        self._again = self._loop.call_later(seconds, self._send_again)
 
     def _send_again(self) -> None:
         self._again = None
-        for token in self._tokens[:-1]:  # bounded: the last two tries may still be answered
-            self._link.forget(token)
-        del self._tokens[:-1]
+        if not self._tokens:
+            self._pauses += 1
+        self._sent_at = self._loop.time()
         self._send()
 
     def _expire(self) -> None:
