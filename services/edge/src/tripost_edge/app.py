@@ -9,6 +9,7 @@ import structlog
 
 from tripost_edge.edge import Edge
 from tripost_edge.listeners.descriptors import room_for_sessions
+from tripost_edge.listeners.renewal import Renewal
 from tripost_edge.listeners.tls import server_context
 from tripost_edge.prefork import Workers
 from tripost_edge.settings import EdgeSettings
@@ -54,6 +55,8 @@ class EdgeService:
         self._beating: asyncio.Task[None] | None = None
         self._sockets: WorkerSockets | None = None
         self._tls: ssl.SSLContext | None = None
+        self._renewal: Renewal | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._health: HealthServer | None = None
         self._link: NatsLink | None = None
         self._bus: NatsBus | None = None
@@ -63,7 +66,9 @@ class EdgeService:
 
     def bind(self) -> None:
         """Load TLS, open all sockets; with several workers fork them here, root already given up."""
-        self._tls = server_context(*self._settings.tls_files(self._common))
+        files = self._settings.tls_files(self._common)
+        self._tls = server_context(*files)
+        self._renewal = Renewal(self._tls, *files)
         self._settings.sessions_limit = room_for_sessions(self._settings.sessions_limit)
         sockets = open_sockets(self._settings)
         if len(sockets) > 1:
@@ -75,10 +80,11 @@ class EdgeService:
 
     async def start(self) -> None:
         """Connect to NATS, wait for streams and configuration, then take clients."""
-        if self._tls is None or self._sockets is None:
+        if self._tls is None or self._renewal is None or self._sockets is None:
             raise RuntimeError("start before bind")
         if self._settings.workers > 1:
             self._beating = asyncio.create_task(self._beats.beat(self._worker))
+        self._renewing = asyncio.create_task(self._renewal.follow())
         if self._health is not None:
             await self._health.start()
         self._link = link = await NatsLink.connect(self._common, "edge")
@@ -151,8 +157,9 @@ class EdgeService:
             await self._link.close()
         if self._health is not None:
             await self._health.stop()
-        if self._beating is not None:
-            self._beating.cancel()
+        for task in (self._beating, self._renewing):
+            if task is not None:
+                task.cancel()
 
     def _is_ready(self) -> bool:
         edge = self._edge

@@ -45,7 +45,9 @@ class EdgeSettings(BaseSettings):
     )
     workers: int = Field(1, ge=1, le=256, description="Number of worker processes that share the listeners.")
     certificate: Path | None = Field(
-        None, description="File with the TLS certificate and its chain (PEM). Default: `$TRIPOST_HOME/tls/edge.crt`."
+        None,
+        description="File with the TLS certificate and its chain (PEM). Default: `$TRIPOST_HOME/tls/edge.crt`. A "
+        "renewed one is loaded within a minute, if the user that edge runs as may read it and the key.",
     )
     key: Path | None = Field(
         None, description="File with the certificate's private key (PEM). Default: `$TRIPOST_HOME/tls/edge.key`."
