@@ -25,8 +25,9 @@ from tripost_edge.stages.connect import Connect
 from tripost_edge.stages.data import Data
 from tripost_edge.stages.hello import Hello
 from tripost_edge.stages.journal import Journal
-from tripost_edge.stages.mail import GrantKey, Mail
+from tripost_edge.stages.mail import Mail
 from tripost_edge.stages.rcpt import Rcpt
+from tripost_edge.stages.rights import GrantKey, Rights
 from tripost_shared.contracts.config import DirectoryChange, EdgeConfig, FilterConfig
 from tripost_shared.contracts.domains import RecipientKind
 from tripost_shared.settings import CommonSettings
@@ -59,20 +60,22 @@ class Edge:
         self._relay = RelayAccess()
         journal = Journal(events, clock, ToldRefusals(clock, settings.refusals_told_per_network))
         self._connect = connect = Connect(bus, clock, remember_seconds=settings.connection_memory_seconds)
+        rights = Rights(bus, self._grants)
         stages = Stages(
             connect=connect,
             hello=Hello(common.hostname, size_limit_octets=settings.size_limit_octets),
             auth=_auth(settings, bus, journal, clock),
             mail=Mail(
-                bus,
-                self._grants,
+                rights,
                 journal,
                 hostname=common.hostname,
                 size_limit_octets=settings.size_limit_octets,
                 messages_per_session=settings.messages_per_session,
             ),
             rcpt=Rcpt(bus, connect, self._recipients, journal, max_recipients=settings.recipients_limit),
-            data=Data(bus, spool, store, journal, clock, hostname=common.hostname, limits=settings.content_limits()),
+            data=Data(
+                bus, rights, spool, store, journal, clock, hostname=common.hostname, limits=settings.content_limits()
+            ),
         )
         self.context = Context(
             common.hostname, stages, journal, settings.session_limits(), tls, self.registry, self._relay, clock

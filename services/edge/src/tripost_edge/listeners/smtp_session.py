@@ -195,7 +195,9 @@ class SmtpSession(SessionLife):
 
     async def smtp_DATA(self, arg: str | None) -> None:
         """Take the content and answer for it (DATA)."""
-        self._answer(Event.DATA, replies.SEND_CONTENT)
+        self._answer(Event.DATA, await self._stages.data.begin(self._state))
+        if self._state.phase is not Phase.RECEIVING:
+            return
         reception = self._stages.data.receive(self._state)
         try:
             await self._take_content(reception)
@@ -206,6 +208,8 @@ class SmtpSession(SessionLife):
         reply = await self._stages.data.conclude(self._state, reception, is_client_there=lambda: not self._is_lost)
         if reply.is_positive:
             self._state.message_accepted()
+        elif reply.code == 421:
+            raise SessionOver(reply, because=reply.text)
         self.say(reply)
 
     async def smtp_RSET(self, arg: str | None) -> None:

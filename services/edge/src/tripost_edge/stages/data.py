@@ -29,6 +29,7 @@ from tripost_edge.session.received import received_field
 from tripost_edge.session.session import Session, Transaction
 from tripost_edge.stages.journal import Journal, direction_of
 from tripost_edge.stages.reception import ContentLimits, Reception
+from tripost_edge.stages.rights import Rights
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.filter import MESSAGE, Action, MessageQuestion, Verdict
 from tripost_shared.contracts.spool import SpooledMessage
@@ -48,6 +49,7 @@ class Data:
     def __init__(
         self,
         bus: Bus,
+        rights: Rights,
         spool: Spool,
         store: ContentStore,
         journal: Journal,
@@ -57,12 +59,21 @@ class Data:
         limits: ContentLimits,
     ) -> None:
         self._bus = bus
+        self._rights = rights
         self._spool = spool
         self._store = store
         self._journal = journal
         self._clock = clock
         self._hostname = hostname
         self._limits = limits
+
+    async def begin(self, session: Session) -> SmtpReply:
+        """Answer DATA: the client may send the content, unless its login has lost the right to since MAIL."""
+        try:
+            await self._rights.check(session, _transaction_of(session).reverse_path)
+        except MailFailure as failure:
+            return self._journal.refused(session, "data", failure.reply, because=failure.because)
+        return replies.SEND_CONTENT
 
     def receive(self, session: Session) -> Reception:
         """Begin to take the content of the transaction at hand."""
@@ -82,9 +93,7 @@ class Data:
 
         A client that has gone before the spool was asked will send its message again, so it is not spooled.
         """
-        transaction = session.transaction
-        if transaction is None:
-            raise RuntimeError("content without a transaction")
+        transaction = _transaction_of(session)
         message = _Message(session, transaction)
         try:
             message.content = await reception.finish()
@@ -123,6 +132,8 @@ class Data:
 
     async def _answer(self, message: "_Message", is_client_there: Callable[[], bool]) -> SmtpReply:
         message.verdict = verdict = await self._judge(message)
+        if not verdict.action.refuses:  # content may take an hour, and a login be over by its end
+            await self._rights.check(message.session, message.transaction.reverse_path)
         if not is_client_there():
             raise TransientFailure(because="client went away before it could be answered")
         if verdict.action.refuses:
@@ -219,3 +230,9 @@ class _Message:
     content: Content = NOTHING_YET
     subject: str = ""
     verdict: Verdict | None = None
+
+
+def _transaction_of(session: Session) -> Transaction:
+    if session.transaction is None:
+        raise RuntimeError("content without a transaction")
+    return session.transaction

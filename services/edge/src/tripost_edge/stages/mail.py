@@ -2,42 +2,32 @@
 
 from typing import Final
 
-from tripost_edge.limits.short_memory import ShortMemory
-from tripost_edge.ports import Bus, NoAnswer
 from tripost_edge.session import replies
 from tripost_edge.session.command import PathArgument, parse_mail
 from tripost_edge.session.session import Session
 from tripost_edge.stages.journal import Journal
-from tripost_shared.contracts.domains import MAY_SEND, MaySendQuestion
+from tripost_edge.stages.rights import Rights
 from tripost_shared.mail.address import MAX_PATH_OCTETS, InvalidAddress, parse_path
 from tripost_shared.mail.client import ListenerKind
-from tripost_shared.mail.failures import PermanentFailure
-from tripost_shared.mail.reply import TRY_LATER, SmtpReply
+from tripost_shared.mail.failures import MailFailure, PermanentFailure
+from tripost_shared.mail.reply import SmtpReply
 
 MAX_SIZE_DIGITS: Final = 20  # RFC 1870 §3
 
-GrantKey = tuple[str, str, str]
-"""A login, a reverse-path that it may use, and the credential that it has been given for."""
-
 
 class Mail:
-    """Answers MAIL. A reverse-path must belong to the client's login; grants are remembered for a short time.
-
-    With each grant the login itself is looked at again: a session may outlive its mailbox, and its password.
-    """
+    """Answers MAIL. A reverse-path must belong to the client's login, which must still stand."""
 
     def __init__(
         self,
-        bus: Bus,
-        grants: ShortMemory[GrantKey, bool],
+        rights: Rights,
         journal: Journal,
         *,
         hostname: str,
         size_limit_octets: int,
         messages_per_session: int,
     ) -> None:
-        self._bus = bus
-        self._grants = grants
+        self._rights = rights
         self._journal = journal
         self._hostname = hostname
         self._size_limit_octets = size_limit_octets
@@ -55,10 +45,12 @@ class Mail:
             if failure.reply == replies.TOO_BIG:  # a message that was refused, not a slip of the protocol
                 return self._journal.refused(session, "mail", failure.reply, because=failure.because)
             return failure.reply
-        if session.client.login:
-            refusal = await self._not_allowed(session, reverse_path)
-            if refusal is not None:
-                return refusal
+        try:
+            await self._rights.check(session, reverse_path)
+        except MailFailure as failure:
+            return self._journal.refused(
+                session, "mail", failure.reply, because=failure.because, reverse_path=reverse_path
+            )
         session.begin_transaction(reverse_path, smtputf8=smtputf8, eight_bit=eight_bit)
         return replies.SENDER_OK
 
@@ -109,25 +101,6 @@ class Mail:
         if address is None:
             return ""
         return str(address) if address.domain else f"{address}@{self._hostname}"
-
-    async def _not_allowed(self, session: Session, reverse_path: str) -> SmtpReply | None:
-        key = (session.client.login, reverse_path, session.credential)
-        if self._grants.get(key):
-            return None
-        generation = self._grants.generation
-        try:
-            answer = await self._bus.ask(MAY_SEND, MaySendQuestion(*key))
-        except NoAnswer as error:
-            return self._journal.refused(session, "mail", TRY_LATER, because=str(error), reverse_path=reverse_path)
-        if not answer.login_stands:
-            return self._journal.refused(session, "mail", replies.LOGIN_OVER, reverse_path=reverse_path)
-        if not answer.allowed and reverse_path:  # the null one is open to every login
-            because = f"{session.client.login} may not send as {reverse_path}"
-            return self._journal.refused(
-                session, "mail", replies.SENDER_NOT_YOURS, because=because, reverse_path=reverse_path
-            )
-        self._grants.put(key, True, generation)
-        return None
 
 
 def _is_eight_bit(value: str | None) -> bool:
