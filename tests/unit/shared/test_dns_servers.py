@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tripost_shared.dns.exchange import Exchange, NoReply
 from tripost_shared.dns.system import parse_server, system_servers
+from tripost_shared.dns.wire import Query
 from tripost_shared.settings import CommonSettings, SettingsError
 
 
@@ -45,3 +47,17 @@ def test_without_the_setting_resolv_conf_counts_and_without_both_this_host(tmp_p
     assert system_servers(settings, resolv_conf) == ["127.0.0.1"]
     resolv_conf.write_text("# by hand\nsearch a.example\nnameserver 192.0.2.1\nnameserver 2001:db8::1 \nnameserver x\n")
     assert system_servers(settings, resolv_conf) == ["192.0.2.1", "2001:db8::1"]
+
+
+@pytest.mark.parametrize(
+    ("servers", "because"),
+    [
+        pytest.param([], "no DNS server is set", id="no server"),
+        pytest.param(["127.0.0.1:5353"], "no time left", id="no time"),
+    ],
+)
+async def test_why_nobody_was_asked(servers: list[str], because: str) -> None:
+    exchange = Exchange(servers)
+    with pytest.raises(NoReply, match=because):
+        await exchange.ask(Query.of("a.example", "A"), 0)
+    exchange.close()

@@ -77,7 +77,7 @@ class Exchange:
     async def _ask(self, query: Query, within_seconds: float) -> Reading:
         loop = asyncio.get_running_loop()
         end = loop.time() + within_seconds
-        because = "no DNS server is set"
+        because = "no time left" if self._servers else "no DNS server is set"
         for _ in range(ROUNDS):
             refused: Reading | None = None
             for server in sorted(self._servers, key=_Server.dead_until_now):
