@@ -2,6 +2,7 @@
 
 import pytest
 
+from tripost_filter.adapters import pyspf
 from tripost_filter.checks.spf import Spf
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.filter import Finding
@@ -186,3 +187,21 @@ async def test_evidence_names_domain_and_mechanism() -> None:
         "domain": "sender.example",
         "mechanism": "ip4:192.0.2.0/24",
     }
+
+
+async def test_a_client_without_an_address_is_not_examined() -> None:
+    """It is a process of this machine."""
+    assert await a_check(TableResolver("sender.example TXT v=spf1 -all")).examine(a_mail(Client(""))) is None
+
+
+async def test_a_mistake_in_the_evaluation_is_not_taken_for_a_client_without_an_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pipeline makes a finding of it, and says it."""
+
+    def broken(*_: object) -> None:
+        raise ValueError("nobody foresaw it")
+
+    monkeypatch.setattr(pyspf, "evaluate", broken)
+    with pytest.raises(ValueError, match="nobody foresaw it"):
+        await a_check(TableResolver()).examine(a_mail(STRANGER))

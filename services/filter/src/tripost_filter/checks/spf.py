@@ -6,6 +6,7 @@ from tripost_filter.adapters import pyspf
 from tripost_filter.adapters.pyspf import SpfResult
 from tripost_filter.check import Stage
 from tripost_filter.evaluations import Evaluations
+from tripost_filter.exemptions import address_of
 from tripost_filter.lookup_check import LookupCheck
 from tripost_filter.lookups import Lookups
 from tripost_filter.mail import Mail
@@ -40,17 +41,14 @@ class Spf(LookupCheck):
 
     def judge(self, mail: Mail, lookups: Lookups) -> Finding | None:
         """Examine with these answers (LookupCheck's call)."""
-        if mail.client.is_trusted or mail.reverse_path is None:
+        if mail.client.is_trusted or mail.reverse_path is None or address_of(mail.client) is None:
             return None
         sender = mail.sender
         if sender is not None:
             identity, local_part, domain = "mailfrom", sender.local_part, sender.domain
         else:
             identity, local_part, domain = "helo", "postmaster", mail.helo
-        try:
-            found = self._result(mail, local_part, domain, lookups)
-        except ValueError:  # no IP address: the client is a process of this machine
-            return None
+        found = self._result(mail, local_part, domain, lookups)
         return self._finding(found, {"identity": identity, "domain": domain})
 
     def _result(self, mail: Mail, local_part: str, domain: str, lookups: Lookups) -> SpfResult:
