@@ -58,6 +58,18 @@ async def test_ttl_zero_is_never_used_again(resolver_of: Maker) -> None:
         assert server.questions[ASKED] == 2
 
 
+async def test_an_answer_too_large_to_remember_is_given_all_the_same(
+    resolver_of: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolver, "MOST_REMEMBERED_CHARACTERS", 100)
+    async with DnsServer(f"a.example TXT {'x' * 100}", f"b.example TXT {'x' * 101}") as server:
+        asking = resolver_of(server)
+        small, large = [await asking.resolve(name, "TXT") for name in ("a.example", "b.example")]
+        assert asking.cached("a.example", "TXT") == small
+        assert asking.cached("b.example", "TXT") is None
+        assert large.records == ("x" * 101,)
+
+
 async def test_an_alias_with_ttl_zero_is_never_used_again(resolver_of: Maker) -> None:
     async with DnsServer("a.example 0 CNAME b.example", "b.example 300 A 192.0.2.1") as server:
         asking = resolver_of(server)

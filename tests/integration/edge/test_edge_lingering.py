@@ -54,6 +54,16 @@ async def test_a_client_that_does_not_close_gives_its_place_back_in_time(
         await world.until_sessions(0)
 
 
+async def test_a_client_that_sends_much_first_can_still_read_why_it_is_told_to_go(running: Start) -> None:
+    """What it has sent is taken and dropped: it would wait for that for ever, and never come to the reply."""
+    world = await running(errors_per_session=1)
+    async with await world.dialog() as client:
+        client.send(b"X\r\n" * 2 + b"X" * (32 << 20))
+        async with asyncio.timeout(wire.LINGER_SECONDS):
+            await client.writer.drain()
+            assert b"421 4.7.0 " in await client.reader.read()
+
+
 async def test_over_tls_a_client_that_does_not_close_is_counted(
     running: Start, client_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,51 @@
+"""A client that pipelines, and is slow to take the replies."""
+
+import asyncio
+import ssl
+
+from edge_world import EdgeWorld
+from tripost_edge.listeners.context import ListenerProfile
+from tripost_edge.listeners.smtp_session import SmtpSession
+from tripost_shared.mail.client import ListenerKind
+
+
+class SlowConnection(asyncio.Transport):
+    """A connection whose buffer is full after each write, until the test says otherwise."""
+
+    def __init__(self, session: SmtpSession) -> None:
+        super().__init__({"peername": ("192.0.2.7", 40000)})
+        self._session = session
+        self._written: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._session.pause_writing()
+        self._written.put_nowait(bytes(data))
+
+    async def next_write(self) -> bytes:
+        async with asyncio.timeout(5):
+            return await self._written.get()
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        asyncio.get_running_loop().call_soon(self._session.connection_lost, None)
+
+    def abort(self) -> None:
+        self.close()
+
+
+async def test_what_arrives_while_it_takes_none_is_answered_once_it_does() -> None:
+    """Nothing more may come: the client has said all, and waits."""
+    world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    session = SmtpSession(asyncio.get_running_loop(), world.edge.context, ListenerProfile("mx", ListenerKind.MX))
+    connection = SlowConnection(session)
+    session.connection_made(connection)
+    assert (await connection.next_write()).startswith(b"220 ")
+    session.data_received(b"NOOP\r\n")
+    session.resume_writing()
+    assert await connection.next_write() == b"250 2.0.0 OK\r\n"
+    session.data_received(b"QUIT\r\n")
+    session.resume_writing()
+    assert (await connection.next_write()).startswith(b"221 ")
+    await world.until_sessions(0)
