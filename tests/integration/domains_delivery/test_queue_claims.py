@@ -61,7 +61,7 @@ class TestOwners:
     async def test_a_claim_that_is_renewed_lasts(self, queue: QueueRepository, replica: QueueRepository) -> None:
         await add(queue, a_deferral())
         (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
-        assert await queue.renew([one.id], NOW + 3 * LEASE) == {one.id}
+        assert await queue.renew([one], NOW + 3 * LEASE) == {one.id}
         assert await claim(replica, NOW + 3 * LEASE) == []
 
     async def test_who_lost_a_claim_is_told_so_and_changes_nothing(
@@ -70,7 +70,7 @@ class TestOwners:
         message = await add(queue, a_deferral(), a_deferral("eve@other.example"))
         one, other = claims_of(await queue.claim_due(NOW, LEASE, ALL))
         assert await claim(replica, NOW + 2 * LEASE) == [BOB, "eve@other.example"]
-        assert await queue.renew([one.id, other.id], NOW + 9 * LEASE) == frozenset()
+        assert await queue.renew([one, other], NOW + 9 * LEASE) == frozenset()
         await queue.settle(message.id, [one.id], [(other.id, a_deferral())], [], NOW)
         await queue.give_back(NOW)
         assert await rows(database) == (1, 2)
@@ -102,7 +102,7 @@ class TestOwners:
     async def test_what_is_released_was_not_attempted(self, queue: QueueRepository, replica: QueueRepository) -> None:
         await add(queue, a_deferral())
         (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
-        await queue.release([one.id], NOW)
+        await queue.release([one], NOW)
         (again,) = (await replica.claim_due(NOW, LEASE, ALL)).messages
         assert not again.may_be_settled
 
@@ -112,8 +112,8 @@ class TestOwners:
         queue, replica = QueueRepository(database, f"{host}/4711"), QueueRepository(database, f"{host}/4712")
         await add(queue, a_deferral())
         (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
-        assert await replica.renew([one.id], NOW + LEASE) == frozenset()
-        assert await queue.renew([one.id], NOW + LEASE) == {one.id}
+        assert await replica.renew([one], NOW + LEASE) == frozenset()
+        assert await queue.renew([one], NOW + LEASE) == {one.id}
 
 
 async def test_next_hops_take_turns(queue: QueueRepository) -> None:
@@ -172,7 +172,7 @@ async def test_recipients_of_one_message_and_next_hop_come_together(queue: Queue
 async def test_a_released_claim_counts_no_attempt(queue: QueueRepository) -> None:
     await add(queue, a_deferral())
     (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
-    await queue.release([one.id], NOW + timedelta(seconds=5))
+    await queue.release([one], NOW + timedelta(seconds=5))
     (again,) = claims_of(await queue.claim_due(NOW + timedelta(seconds=5), LEASE, ALL))
     assert again.attempts == 1
 

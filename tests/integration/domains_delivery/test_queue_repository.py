@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import delete, event
+from sqlalchemy import delete, event, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from delivery_world import TOP
@@ -89,6 +89,25 @@ async def test_what_is_put_off_waits_again(queue: QueueRepository) -> None:
     assert await claim(queue, NOW + MINUTE - timedelta(seconds=1)) == []
     (later,) = claims_of(await queue.claim_due(NOW + MINUTE, LEASE, ALL))
     assert (later.attempts, later.next_hop) == (2, "third.example")
+
+
+async def test_a_row_that_has_the_number_of_a_deleted_one_is_left_alone(
+    queue: QueueRepository, database: AsyncEngine
+) -> None:
+    """SQLite gives a deleted row's number to the next that comes, which we may have claimed too."""
+    message = await add(queue, a_deferral(), a_deferral("eve@third.example", "third.example", NOW + MINUTE))
+    (lost,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+    other = await add(queue, a_deferral("new@other.example"))
+    async with writing(database) as connection:
+        await connection.execute(delete(QueuedDelivery).where(QueuedDelivery.id == lost.id))
+        of_the_other = update(QueuedDelivery).where(QueuedDelivery.message_id == other.id)
+        await connection.execute(of_the_other.values(id=lost.id))
+    (ours,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+    assert ours.id == lost.id
+    assert await queue.renew([lost], NOW + 9 * LEASE) == frozenset()
+    await queue.release([lost], NOW)
+    await queue.settle(message.id, [], [(lost.id, a_deferral())], [], NOW)
+    assert await queue.renew([ours], NOW + LEASE) == {ours.id}
 
 
 async def test_a_recipient_can_be_replaced_by_others(queue: QueueRepository) -> None:

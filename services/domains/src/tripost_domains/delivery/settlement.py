@@ -140,9 +140,8 @@ class Settlement:
         is_plain = all(each.source == each.recipient.address for each, _, _ in found.deferred)
         if not found.failed and is_plain:  # what is put off or deleted is checked by the queue itself
             return set()
-        ids = [claim.id for claim in claims]
         ours = await until_done(
-            lambda: self._queue.renew(ids, self._clock.now() + lease), (DatabaseUnavailable,), "renew claims"
+            lambda: self._queue.renew(claims, self._clock.now() + lease), (DatabaseUnavailable,), "renew claims"
         )
         lost = {claim.recipient.address for claim in claims if claim.id not in ours}
         open_ones = [each for each, _, _ in found.failed] + [each for each, _, _ in found.deferred]

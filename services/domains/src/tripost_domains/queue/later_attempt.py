@@ -109,7 +109,7 @@ class LaterAttempt:
         except Exception:  # nothing was attempted yet, so it may be tried again; once out of here it is set aside
             log.exception("queued message cannot be planned", message_id=claimed.message.id)
         try:
-            await self._queue.release([claim.id for claim in claimed.claims], self._clock.now() + DIRECTORY_PAUSE)
+            await self._queue.release(claimed.claims, self._clock.now() + DIRECTORY_PAUSE)
         except DatabaseUnavailable as error:
             log.warning("claims will run out by themselves", message_id=claimed.message.id, because=str(error))
         except Exception:  # whatever it is: a claim runs out by itself

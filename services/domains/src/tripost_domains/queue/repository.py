@@ -2,7 +2,8 @@
 
 A claim is its owner's until it has run out. Its owner may be cut off from the database and still be at work, so others
 wait one more lease before they take it over, and an owner that comes back asks what is still its own (`renew`) before
-it tells a sender anything. At worst, an attempt that lasts through two leases without the database is made again by
+it tells a sender anything. A row is named by its number and its message: SQLite gives a deleted row's number to the
+next one that comes. At worst, an attempt that lasts through two leases without the database is made again by
 another replica: a next hop may get the message twice then (a Maildir does not), and the sender one DSN.
 """
 
@@ -27,7 +28,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tripost_domains.queue.due import DueDeliveries
-from tripost_domains.queue.model import Claimed, Deferral, QueueState, Share, Unreadable
+from tripost_domains.queue.model import Claim, Claimed, Deferral, QueueState, Share, Unreadable
 from tripost_domains.queue.rows import (
     UNREADABLE,
     claimed_messages,
@@ -115,12 +116,12 @@ class QueueRepository:
         return replace(found, was_beaten=len(states) < len(chosen))
 
     @uninterrupted
-    async def renew(self, ids: Collection[int], until: datetime) -> frozenset[int]:
-        """Keep claims that are being worked on; gives those that are still ours."""
+    async def renew(self, claims: Collection[Claim], until: datetime) -> frozenset[int]:
+        """Keep claims that are being worked on; gives the numbers of those that are still ours."""
         async with writing(self._engine) as connection:
             kept = await connection.scalars(
                 update(QueuedDelivery)
-                .where(self._is_ours, QueuedDelivery.id.in_(ids))
+                .where(self._is_ours, _is_of(claims))
                 .values(claimed_until=until)
                 .returning(QueuedDelivery.id)
             )
@@ -146,7 +147,7 @@ class QueueRepository:
             if done:
                 await self._delete_done(connection, message_id, done)
             if put_off:
-                await connection.execute(self._put_off, [put_off_row(row, each, now) for row, each in put_off])
+                await connection.execute(self._put_off, [put_off_row(message_id, *each, now) for each in put_off])
             if instead:
                 rows = [delivery_row(message_id, deferral, now) for deferral in instead]
                 await connection.execute(self._unless_there(QueuedDelivery), rows)
@@ -155,12 +156,12 @@ class QueueRepository:
         return await self._writes.run(write)
 
     @uninterrupted
-    async def release(self, ids: Collection[int], due_at: datetime) -> None:
+    async def release(self, claims: Collection[Claim], due_at: datetime) -> None:
         """Give claims back for which nothing was attempted."""
         async with writing(self._engine) as connection:
             await connection.execute(
                 update(QueuedDelivery)
-                .where(self._is_ours, QueuedDelivery.id.in_(ids))
+                .where(self._is_ours, _is_of(claims))
                 .values(state=DeliveryState.DEFERRED, claimed_by="", claimed_until=None, next_attempt_at=due_at)
             )
 
@@ -213,6 +214,7 @@ class QueueRepository:
             update(QueuedDelivery.__table__)  # type: ignore[arg-type]  # a mapped class' table is typed as FromClause
             .where(
                 QueuedDelivery.__table__.c.id == bindparam("row_id"),
+                QueuedDelivery.__table__.c.message_id == bindparam("of_message"),
                 QueuedDelivery.__table__.c.state == DeliveryState.ATTEMPTING,
                 QueuedDelivery.__table__.c.claimed_by == self._owner,
             )
@@ -229,7 +231,6 @@ class QueueRepository:
         )
 
     async def _delete_done(self, connection: AsyncConnection, message_id: str, done: Collection[int]) -> None:
-        # Of this message only: SQLite gives a deleted row's number to the next one.
         rows_done = and_(QueuedDelivery.message_id == message_id, QueuedDelivery.id.in_(done))
         is_free = or_(self._is_ours, QueuedDelivery.state != DeliveryState.ATTEMPTING)
         gone = await connection.execute(delete(QueuedDelivery).where(rows_done, is_free))
@@ -246,6 +247,14 @@ class QueueRepository:
         if self._engine.dialect.name == "postgresql":
             return postgresql.insert(table).on_conflict_do_nothing()
         return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def _is_of(claims: Collection[Claim]) -> Any:
+    """Tell which rows are those of the claims."""
+    return and_(
+        QueuedDelivery.id.in_([claim.id for claim in claims]),
+        QueuedDelivery.message_id.in_({claim.message_id for claim in claims}),
+    )
 
 
 async def _read_claims(connection: AsyncConnection, states: Mapping[int, str]) -> Claimed:

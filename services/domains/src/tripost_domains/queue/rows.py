@@ -61,10 +61,11 @@ def delivery_row(message_id: str, deferral: Deferral, now: datetime) -> dict[str
     }
 
 
-def put_off_row(row: int, deferral: Deferral, now: datetime) -> dict[str, Any]:
+def put_off_row(message_id: str, row: int, deferral: Deferral, now: datetime) -> dict[str, Any]:
     """Give what changes in the row of a delivery that waits again."""
     return {
         "row_id": row,
+        "of_message": message_id,
         "attempts_made": deferral.attempts,
         "hop": deferral.next_hop[:MAX_NEXT_HOP],
         "due_at": deferral.next_attempt_at,

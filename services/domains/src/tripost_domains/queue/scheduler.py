@@ -225,8 +225,8 @@ class Scheduler:
         await until_done(self._renew_once, (DatabaseUnavailable,), "renew claims")
 
     async def _renew_once(self) -> None:
-        if ids := self._busy_rows():
-            await self._queue.renew(ids, self._clock.now() + LEASE)
+        if claims := [claim for claimed in self._working.values() for claim in claimed.claims]:
+            await self._queue.renew(claims, self._clock.now() + LEASE)
 
     async def _keep_house(self) -> None:
         """Measure the queue, and forget the content of what was settled some time ago."""
