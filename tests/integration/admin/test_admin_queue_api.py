@@ -184,6 +184,24 @@ async def test_a_claim_that_has_run_out_counts_as_none(api: Api) -> None:
     assert await states(api, identifier) == {"bob@b.example": "held"}
 
 
+@pytest.mark.parametrize("operations", [["retry"], ["hold", "release"], ["hold", "release", "hold", "release"]])
+@pytest.mark.parametrize("claimed_by", [pytest.param("worker", id="run out"), pytest.param("", id="given back")])
+async def test_what_may_have_been_delivered_stays_a_claim_by_nobody(
+    api: Api, operations: list[str], claimed_by: str
+) -> None:
+    """Else domains would not ask the tracking what became of it, and the next hop would get the message twice."""
+    earlier = api.clock.now() - timedelta(seconds=1)
+    identifier = await queued(api, ("bob@b.example", "attempting"), claimed_by=claimed_by, claimed_until=earlier)
+    for operation in operations:
+        api.clock.advance(timedelta(minutes=1))
+        assert (await api.admin.post(f"{V1}/{identifier}/{operation}")).status_code == 200
+    async with api.parts.database.reading() as session:
+        row = await session.scalar(select(QueuedDelivery).where(QueuedDelivery.message_id == identifier))
+    assert row is not None
+    assert (row.state, row.claimed_by, row.claimed_until) == ("attempting", "", api.clock.now())
+    assert row.next_attempt_at == api.clock.now()
+
+
 async def test_what_is_not_queued_or_no_recipient_is_told(api: Api) -> None:
     identifier = await queued(api, ("bob@b.example", "held"))
     assert (await api.admin.post(f"{V1}/{message_id_of(new_session_id(api.clock.now()), 1)}/retry")).status_code == 404

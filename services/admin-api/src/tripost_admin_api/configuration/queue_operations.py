@@ -99,7 +99,8 @@ async def _apply(change: Change, operation: Operation, message: QueuedMessage, o
     for delivery in (await change.session.scalars(rows)).all():
         if only and delivery.recipient.lower() not in only:
             continue
-        state = _state(delivery, change.now)
+        has_run_out = _has_run_out(delivery, change.now)
+        state = DeliveryState.DEFERRED if has_run_out else DeliveryState(delivery.state)
         if (state, operation) not in NEXT_STATE:
             outcome.skipped.append((delivery.recipient, BECAUSE[state]))
             continue
@@ -108,10 +109,10 @@ async def _apply(change: Change, operation: Operation, message: QueuedMessage, o
         if following is None:
             await change.session.delete(delivery)
             continue
-        delivery.state = following.value
-        delivery.claimed_by, delivery.claimed_until = "", None
-        if following is DeliveryState.DEFERRED:
-            delivery.next_attempt_at = change.now
+        if following is DeliveryState.HELD:
+            _set_aside(delivery)
+        else:
+            _make_due(delivery, change.now)
         if operation is Operation.RELEASE:
             _begin_anew(delivery, change.now)
     await change.session.flush()
@@ -121,17 +122,36 @@ async def _apply(change: Change, operation: Operation, message: QueuedMessage, o
     return outcome
 
 
+def _set_aside(delivery: QueuedDelivery) -> None:
+    """Hold it. The time of a claim that has run out stays, which tells the release that attempts may have been made."""
+    delivery.state = DeliveryState.HELD.value
+    delivery.claimed_by = ""
+
+
+def _make_due(delivery: QueuedDelivery, now: datetime) -> None:
+    """Let it be taken at once.
+
+    One that was claimed may have been delivered, and nobody has noted it: it stays a claim, by nobody, so that domains
+    asks the tracking what became of it before it delivers the message a second time.
+    """
+    delivery.next_attempt_at = now
+    delivery.claimed_by = ""
+    if delivery.claimed_until is None:
+        delivery.state = DeliveryState.DEFERRED.value
+    else:
+        delivery.state, delivery.claimed_until = DeliveryState.ATTEMPTING.value, now
+
+
 def _begin_anew(delivery: QueuedDelivery, now: datetime) -> None:
     """Give a delivery its whole time again, as domains had set it: what was held is not given up for its age."""
     delivery.expires_at = now + (delivery.expires_at - delivery.created_at)
     delivery.created_at = now
 
 
-def _state(delivery: QueuedDelivery, now: datetime) -> DeliveryState:
-    """Give the state, a claim that has run out counting as none."""
-    state = DeliveryState(delivery.state)
-    has_run_out = delivery.claimed_until is not None and delivery.claimed_until <= now
-    return DeliveryState.DEFERRED if state is DeliveryState.ATTEMPTING and has_run_out else state
+def _has_run_out(delivery: QueuedDelivery, now: datetime) -> bool:
+    """Tell whether it is claimed by nobody any more."""
+    is_claim = delivery.state == DeliveryState.ATTEMPTING
+    return is_claim and delivery.claimed_until is not None and delivery.claimed_until <= now
 
 
 async def _deliveries_left(session: AsyncSession, message_id: str) -> int:
