@@ -202,6 +202,15 @@ async def test_what_may_have_been_delivered_stays_a_claim_by_nobody(
     assert row.next_attempt_at == api.clock.now()
 
 
+@pytest.mark.parametrize("operation", ["retry", "hold", "release", "drop"])
+async def test_a_list_of_no_recipients_is_not_all_of_them(api: Api, operation: str) -> None:
+    identifier = await queued(api, ("bob@b.example", "deferred"), ("cat@c.example", "held"))
+    refused = await api.admin.post(f"{V1}/{identifier}/{operation}", json={"recipients": []})
+    assert refused.status_code == 422, refused.text
+    assert await states(api, identifier) == {"bob@b.example": "deferred", "cat@c.example": "held"}
+    assert (await api.admin.post(f"{V1}/{identifier}/{operation}", json={})).status_code == 200
+
+
 async def test_what_is_not_queued_or_no_recipient_is_told(api: Api) -> None:
     identifier = await queued(api, ("bob@b.example", "held"))
     assert (await api.admin.post(f"{V1}/{message_id_of(new_session_id(api.clock.now()), 1)}/retry")).status_code == 404

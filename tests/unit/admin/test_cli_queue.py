@@ -18,13 +18,15 @@ class Queue:
     def __init__(self, answers: dict[str, list[str] | BaseException]) -> None:
         self.answers = answers
         self.tried: list[str] = []
+        self.bodies: list[Any] = []
 
     def all(self, _where: str) -> list[dict[str, Any]]:
         return [{"id": identifier} for identifier in self.answers]
 
-    def post(self, where: str, _body: Any) -> dict[str, Any]:
+    def post(self, where: str, body: Any) -> dict[str, Any]:
         identifier = where.split("/")[2]
         self.tried.append(identifier)
+        self.bodies.append(body)
         answer = self.answers[identifier]
         if isinstance(answer, BaseException):
             raise answer
@@ -93,6 +95,13 @@ def test_messages_that_nobody_named_may_have_gone(run: Run) -> None:
 def test_a_message_that_is_named_twice_is_done_once(run: Run) -> None:
     result, queue = run(["drop", A, A], {A: ["ann@a.example"]})
     assert (result.returncode, queue.tried) == (0, [A])
+
+
+def test_recipients_are_named_when_they_are_given(run: Run) -> None:
+    _, queue = run(["drop", A], {A: ["ann@a.example"]})
+    assert queue.bodies == [{}]  # all; a list of none is refused
+    _, queue = run(["drop", A, "--recipient", "ann@a.example"], {A: ["ann@a.example"]})
+    assert queue.bodies == [{"recipients": ["ann@a.example"]}]
 
 
 def test_what_was_done_is_told_when_the_rest_is_broken_off(run: Run) -> None:

@@ -71,7 +71,9 @@ class OutcomeOut(Outgoing):
 class OperationIn(Incoming):
     """Which deliveries of the message; all if left out."""
 
-    recipients: tuple[str, ...] = Field((), max_length=1000)
+    recipients: tuple[str, ...] | None = Field(
+        None, min_length=1, max_length=1000, description="An empty list is refused, as it might mean none."
+    )
 
 
 class QueueQuery(paging.ListQuery):
@@ -167,7 +169,8 @@ async def _operate(
 ) -> OutcomeOut:
     if not is_message_id(message_id):
         raise _not_queued(message_id)
-    only = frozenset(recipient.lower() for recipient in body.recipients) if body is not None else frozenset()
+    recipients = body.recipients if body is not None else None
+    only = frozenset(recipient.lower() for recipient in recipients or ())
     outcome = await operate(parts.changing(actor), parts.cluster, operation, message_id, only, actor.name)
     if outcome is None:
         raise _not_queued(message_id)

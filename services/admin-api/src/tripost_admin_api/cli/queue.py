@@ -196,6 +196,6 @@ class _Work:
         return CommandFailed(str(last), self.failures[0].code)
 
     def _one(self, client: Client, identifier: str) -> dict[str, Any]:
-        body = {"recipients": list(self.recipients)}
+        body = {"recipients": list(self.recipients)} if self.recipients else {}
         outcome: dict[str, Any] = client.post(path("queue", "messages", identifier, self.operation), body)
         return outcome
