@@ -13,6 +13,7 @@ import pytest
 from cluster import SERVICES, Cluster, until
 from dns_server import DnsServer
 from smtp import send
+from tripost_embedded.home import open_home
 
 BOB = "bob@local.example"
 
@@ -65,6 +66,14 @@ def test_a_port_in_use_is_named_with_its_setting_before_anything_starts(fresh: C
     assert f"port {fresh.smtp_port} on 127.0.0.1 is in use" in fresh.output
     assert "TRIPOST_EDGE_MX_LISTEN" in fresh.output
     assert not list((fresh.home / "run").glob("*.pid"))
+
+
+def test_state_that_the_disk_refuses_is_told_in_one_line(fresh: Cluster) -> None:
+    (open_home(fresh.home, None, fresh.folder).path / "log" / "cluster.log").mkdir(parents=True)
+    fresh.launch()
+    assert fresh.wait() == 2
+    _, *told = fresh.output.splitlines()  # the first is of these tests
+    assert told == [f"tripost-cluster: TRIPOST_HOME: Is a directory: {fresh.home}/log/cluster.log"]
 
 
 def test_a_misspelt_setting_is_told_before_anything_else(fresh: Cluster) -> None:

@@ -144,20 +144,3 @@ def test_a_used_folder_out_of_reach_is_refused_with_how_to_mend_it(private_home:
     (private_home / "var" / "mail").mkdir()
     with pytest.raises(SettingsError, match=f"chmod o\\+x {private_home}"):
         open_home(private_home / "var", NOBODY, open_folder / "root")
-
-
-def test_a_foreign_folder_is_never_given_to_the_run_user(open_folder: Path) -> None:
-    (open_folder / "precious").write_text("")
-    with pytest.raises(SettingsError, match="neither empty nor a folder of ours"):
-        open_home(open_folder, NOBODY, open_folder / "root")
-
-
-def test_state_of_another_user_is_given_to_the_run_user_without_following_links(open_folder: Path) -> None:
-    home = open_home(open_folder / "var", None, open_folder / "root")
-    make_folders(home)
-    victim = open_folder / "victim"
-    victim.write_text("")
-    (home.path / "log" / "edge.log").symlink_to(victim)
-    open_home(open_folder / "var", NOBODY, open_folder / "root")
-    assert (home.path / "run").stat().st_uid == NOBODY.uid
-    assert victim.stat().st_uid == 0

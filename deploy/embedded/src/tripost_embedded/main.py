@@ -19,7 +19,7 @@ from tripost_embedded.banner import ready_text, state_notice, unknown_notice, un
 from tripost_embedded.code import Code, find_code
 from tripost_embedded.disk_watch import DiskWatch
 from tripost_embedded.environment import known_only
-from tripost_embedded.home import Home, hold, make_folders, open_home
+from tripost_embedded.home import Home, explained, hold, make_folders, open_home
 from tripost_embedded.launch import reach_through_descriptors
 from tripost_embedded.output import LogFile, ServiceLog, event_line
 from tripost_embedded.plans import NATS, Cluster, make_plans, nats_program
@@ -93,9 +93,9 @@ async def _run(cluster: Cluster, most_log_octets: int) -> int:
         for notice in _notices(cluster):
             terminal.say(notice)
         say(f"starting; the state is in {cluster.home.asked}")
-        keepers = [
-            Keeper(plan, _log(plan.name, cluster.home, most_log_octets, terminal), say) for plan in make_plans(cluster)
-        ]
+        with explained(cluster.home.asked):
+            plans = make_plans(cluster)
+        keepers = [Keeper(plan, _log(plan.name, cluster.home, most_log_octets, terminal), say) for plan in plans]
         supervisor = Supervisor(keepers, say)
         for number in STOP_SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, supervisor.ask_to_stop)
@@ -113,7 +113,9 @@ async def _run(cluster: Cluster, most_log_octets: int) -> int:
 
 
 def _log(service: str, home: Home, most_octets: int, terminal: Terminal) -> ServiceLog:
-    return ServiceLog(service, LogFile(home.log_file(service), most_octets), terminal)
+    with explained(home.asked):
+        file = LogFile(home.log_file(service), most_octets)
+    return ServiceLog(service, file, terminal)
 
 
 def _notices(cluster: Cluster) -> list[str]:

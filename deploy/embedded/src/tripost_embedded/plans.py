@@ -11,7 +11,7 @@ from typing import Final
 
 from tripost_embedded import ports
 from tripost_embedded.code import Code
-from tripost_embedded.credentials import nats_passwords
+from tripost_embedded.credentials import nats_passwords, require_private
 from tripost_embedded.environment import service_environment
 from tripost_embedded.home import Home
 from tripost_embedded.nats_config import nats_config
@@ -69,7 +69,7 @@ class Cluster:
 
 
 def make_plans(cluster: Cluster) -> list[ServicePlan]:
-    """Write what the services need, and plan them. Raises SettingsError."""
+    """Write what the services need, and plan them. Raises SettingsError and OSError."""
     _make_certificates(cluster)
     ours = {
         "TRIPOST_HOME": str(cluster.home.path),
@@ -87,11 +87,15 @@ def make_plans(cluster: Cluster) -> list[ServicePlan]:
 
 
 def _make_certificates(cluster: Cluster) -> None:
-    """Make the certificates that edge and admin-api use when the operator names none, so that all TLS works at once."""
+    """Make the certificates that edge and admin-api use when the operator names none, so that all TLS works at once.
+
+    A key that another user can know is refused by SettingsError.
+    """
     names = tuple(dict.fromkeys((*local_names(), cluster.hostname)))
     for service, variable in (("edge", "TRIPOST_EDGE_CERTIFICATE"), ("admin", "TRIPOST_ADMIN_CERTIFICATE")):
         if not cluster.operators.get(variable):
             folder = cluster.home.path / "tls"
+            require_private(folder / f"{service}.key")
             ensure_self_signed(folder / f"{service}.crt", folder / f"{service}.key", names)
 
 
