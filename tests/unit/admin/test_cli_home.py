@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +58,90 @@ def test_the_folder_of_the_state_is_the_one_here_before_that_of_the_checkout(
     monkeypatch.setattr("sys.prefix", str(checkout / ".venv"))
     monkeypatch.chdir(here)
     assert find({}).home == checkout / "var"
-    (here / "var" / "cli").mkdir(parents=True)
+    lay(here / "var")
     assert find({}).home == Path("var")
     assert find({"TRIPOST_HOME": "/srv/mail"}).home == Path("/srv/mail")
+
+
+def lay(home: Path) -> None:
+    """Make a folder as a cluster does, whose address is a stranger's if it was one who made it."""
+    for folder in (home, home / "cli", home / "tls"):
+        folder.mkdir(mode=0o700)
+    (home / "cli" / "config").write_text(json.dumps({"url": "https://127.0.0.1:6666"}))
+    (home / "tls" / "admin.crt").write_text("certificate")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The checkout that the command is from; what it has is not in the current folder."""
+    checkout, here = tmp_path / "checkout", tmp_path / "here"
+    for folder in (checkout, here):
+        folder.mkdir()
+    monkeypatch.setattr("sys.prefix", str(checkout / ".venv"))
+    monkeypatch.chdir(here)
+    return checkout
+
+
+@pytest.mark.parametrize("writable", ["var", "var/cli"])
+def test_a_folder_here_that_others_may_write_gets_no_token(
+    checkout: Path, writable: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even one that is named: it would go to the address that others have written."""
+    lay(Path("var"))
+    Path(writable).chmod(0o777)
+    place = find({"TRIPOST_TOKEN_FILE": "/srv/token"})
+    assert (place.url, place.ca, place.home) == (DEFAULT_URL, None, checkout / "var")
+    [said] = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"./{writable} is writable by others than its owner, so ./var is passed over.")
+    assert f"TRIPOST_HOME={tmp_path}/here/var" in said
+
+
+def test_a_folder_that_is_named_is_taken_as_it_is(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lay(Path("var"))
+    Path("var").chmod(0o777)
+    assert find({"TRIPOST_HOME": "var"}).url == "https://127.0.0.1:6666"
+    assert not capsys.readouterr().err
+    assert not (checkout / "var").exists()
+
+
+@pytest.mark.usefixtures("checkout")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("whose", ["var", "var/cli"])
+def test_a_folder_here_of_another_user_is_passed_over(whose: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lay(Path("var"))
+    os.chown(whose, pwd.getpwnam("daemon").pw_uid, 0)
+    assert find({}).url == DEFAULT_URL
+    assert capsys.readouterr().err.startswith(f"./{whose} belongs to user daemon, so ./var is passed over.")
+
+
+@pytest.mark.usefixtures("checkout")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_link_of_another_user_is_passed_over(tmp_path: Path) -> None:
+    lay(tmp_path / "good")
+    Path("var").symlink_to(tmp_path / "good")
+    assert find({}).home == Path("var")
+    os.chown("var", pwd.getpwnam("daemon").pw_uid, 0, follow_symlinks=False)
+    assert find({}).url == DEFAULT_URL
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_folder_of_the_user_who_has_the_checkouts_state_is_taken(checkout: Path) -> None:
+    """As root starts clusters, their state belongs to the user whom the services become."""
+    lay(Path("var"))
+    lay(checkout / "var")
+    for folder in (Path("var"), checkout / "var"):
+        os.chown(folder, pwd.getpwnam("nobody").pw_uid, 0)
+    assert find({}).home == Path("var")
+
+
+def test_the_checkouts_own_state_is_not_passed_over_in_its_own_folder(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(checkout)
+    lay(Path("var"))
+    Path("var").chmod(0o770)
+    assert find({}).url == "https://127.0.0.1:6666"
+    assert not capsys.readouterr().err
 
 
 def test_a_token_that_is_missing_is_said_with_what_to_do(tmp_path: Path) -> None:

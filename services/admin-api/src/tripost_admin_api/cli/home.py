@@ -1,6 +1,7 @@
 """Where the command line finds the cluster: its address, its certificate, the token."""
 
 import json
+import os
 import re
 import ssl
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
+from tripost_admin_api.cli.output import note
+from tripost_shared.ownership import OTHERS_WRITE, fault
 
 DEFAULT_URL = "https://127.0.0.1:8443"
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
@@ -58,12 +61,47 @@ def find(environment: Mapping[str, str], url: str = "", token_file: str = "") ->
 
 
 def find_home(environment: Mapping[str, str]) -> Path:
-    """Give `$TRIPOST_HOME`; else `./var`; else the `var` of the checkout that this environment belongs to."""
+    """Give `$TRIPOST_HOME`; else `./var`; else the `var` of the checkout that this environment belongs to.
+
+    A `./var` that another user may have laid there is passed over: our token would go to the address that it names.
+    """
     if environment.get("TRIPOST_HOME"):
         return Path(environment["TRIPOST_HOME"])
     here = Path("var")
     of_the_checkout = Path(sys.prefix).parent / "var"
-    return of_the_checkout if not is_there(here / "cli") and is_there(of_the_checkout) else here
+    if not is_there(here / "cli") and is_there(of_the_checkout):
+        return of_the_checkout
+    said = _against(here, of_the_checkout)
+    if not said:
+        return here
+    note(f"{said}, so ./var is passed over. Set TRIPOST_HOME={here.absolute()} if it is the cluster's.")
+    return of_the_checkout
+
+
+def _against(here: Path, of_the_checkout: Path) -> str:
+    """Say what speaks against `./var`; "" when it is the checkout's own, or nobody whom we do not trust writes it.
+
+    We trust ourselves, root, and the user to whom the state of our own checkout belongs: its services run as that one.
+    """
+    own = _status(of_the_checkout)
+    found = _status(here)
+    if own is not None and found is not None and os.path.samestat(own, found):
+        return ""
+    trusted = {0, os.geteuid()} | (set() if own is None else {own.st_uid})
+    for path in (here, here / "cli"):
+        # Whose a link is counts as well: he may let it lead elsewhere at any time. Its mode says nothing.
+        for status, forbidden in ((_status(path, follow=False), 0), (_status(path), OTHERS_WRITE)):
+            if status is not None and (said := fault(status, trusted, forbidden)):
+                return f"./{path} {said}"
+    return ""
+
+
+def _status(path: Path, *, follow: bool = True) -> os.stat_result | None:
+    """Look at it; None for what is not there or cannot be looked at, which is said when it is read."""
+    try:
+        return path.stat(follow_symlinks=follow)
+    except OSError:
+        return None
 
 
 def is_there(path: Path) -> bool:

@@ -25,10 +25,14 @@ This page is generated from the commands themselves (`python -m tripost_admin_ap
 
 | what | where, the first that is there |
 |---|---|
-| the state's folder | `TRIPOST_HOME`; `./var`; the `var` of the checkout that the command was installed from |
+| the state's folder | `TRIPOST_HOME`; `./var` (see below); the `var` of the checkout that the command is from |
 | the API (HTTPS) | `--url`; `TRIPOST_API_URL`; that folder's `cli/config`; `https://127.0.0.1:8443` |
 | the token | the file `--token-file`; the file `TRIPOST_TOKEN_FILE`; that folder's `cli/token` |
 | the certificate | the file `TRIPOST_API_CA` (empty: the system's); that folder's `tls/admin.crt`; the system's |
+
+`./var` and `./var/cli` must belong to you, to root, or to the user who owns the `var` of that checkout, and be writable
+by their owner only. Else `./var` is passed over, which is said: neither its address, nor its certificate, nor its token
+is used.
 
 ## Options of every command
 
