@@ -53,6 +53,12 @@ def test_no_service_runs_as_root(dns: DnsServer) -> None:
     with Cluster({"TRIPOST_DNS_SERVERS": dns.address, "TRIPOST_EDGE_WORKERS": "2"}) as cluster:
         assert_works_as_nobody(cluster)
         assert "Note:" not in cluster.output
+        assert "All state belongs to user nobody; for real mail" in cluster.output
+
+
+def test_who_has_chosen_the_user_is_not_told_to_choose(dns: DnsServer) -> None:
+    with Cluster({"TRIPOST_DNS_SERVERS": dns.address, "TRIPOST_RUN_USER": "nobody"}) as cluster:
+        assert "All state belongs" not in cluster.output
 
 
 def link_or_copy(source: str, target: str) -> None:

@@ -99,7 +99,10 @@ class CommonSettings(BaseSettings):
         "json", description="`json`: one object a line; `console`: for people."
     )
     run_user: str = Field(
-        "nobody", description="User that a service started as root becomes once it has bound its ports."
+        "nobody",
+        description="User that a service started as root becomes once it has bound its ports; all state belongs to it. "
+        "Other programs may run as `nobody` too, and can then read mail and secrets: for real mail make a user of "
+        "its own.",
     )
 
     @field_validator("dns_servers", mode="before")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tripost_embedded.banner import ready_text, unknown_notice, unreachable_notice
+from tripost_embedded.banner import ready_text, shared_user_notice, unknown_notice, unreachable_notice
 from tripost_embedded.home import Home
 from tripost_embedded.ports import ADMIN, MX, SUBMISSION
 from tripost_shared.settings import Listen
@@ -58,3 +58,10 @@ def test_a_misspelt_setting_is_told_with_the_one_that_was_meant() -> None:
 @pytest.mark.parametrize("told", ["nobody", "/home/ann", "chmod o+x /home/ann", "/opt", "TRIPOST_RUN_USER"])
 def test_the_notice_on_a_closed_folder_says_what_and_how_to_mend_it(told: str) -> None:
     assert told in unreachable_notice("nobody", Path("/home/ann"))
+
+
+def test_the_notice_on_the_default_user_names_it_and_the_setting_in_one_line() -> None:
+    told = shared_user_notice("nobody")
+    assert "nobody" in told
+    assert "TRIPOST_RUN_USER" in told
+    assert "\n" not in told

@@ -75,3 +75,8 @@ def unreachable_notice(user: str, closed: Path) -> str:
 def state_notice(user: str, asked: Path, real: Path) -> str:
     """Say that the state lies elsewhere, since the run user could not reach its place."""
     return f"Note: user {user} cannot reach {asked}, so the state is in {real}, and {asked} is a link to it."
+
+
+def shared_user_notice(user: str) -> str:
+    """Say that the default run user may be that of other programs as well."""
+    return f"All state belongs to user {user}; for real mail make a user of its own: TRIPOST_RUN_USER"

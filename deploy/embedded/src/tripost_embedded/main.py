@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 from pydantic import ValidationError
 
 from tripost_embedded import ports
-from tripost_embedded.banner import ready_text, state_notice, unknown_notice, unreachable_notice
+from tripost_embedded.banner import ready_text, shared_user_notice, state_notice, unknown_notice, unreachable_notice
 from tripost_embedded.code import Code, find_code
 from tripost_embedded.disk_watch import DiskWatch
 from tripost_embedded.environment import known_only
@@ -122,6 +122,8 @@ def _notices(cluster: Cluster) -> list[str]:
     if cluster.user is None:
         return []
     notices = []
+    if not cluster.operators.get("TRIPOST_RUN_USER"):
+        notices.append(shared_user_notice(cluster.user.name))
     if cluster.code.closed is not None:
         notices.append(unreachable_notice(cluster.user.name, cluster.code.closed))
     if cluster.home.is_elsewhere:
