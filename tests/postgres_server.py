@@ -236,6 +236,20 @@ def _group_of(user: str) -> int:
     return pwd.getpwnam(user).pw_gid
 
 
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server that one test may kill; what it has committed is on disk. Its database `postgres` has no table yet."""
+    folder = open_folder("tripost-postgres-")
+    server = PostgresServer(folder, durable=True)
+    try:
+        server.initialise()
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A server for the whole session, with a migrated template database."""

@@ -1,7 +1,6 @@
 """The cluster with a PostgreSQL and a NATS of the operator's own, and what happens while the database is away."""
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -9,26 +8,12 @@ import pytest
 from cluster import Cluster, until
 from dns_server import DnsServer
 from load_client import LoadClient, look_at
-from postgres_server import PostgresServer, open_folder
+from postgres_server import PostgresServer
 from servers import NatsServer
 from smtp import send
 
 BOB = "bob@local.example"
 EARLY, MEANWHILE = range(50), range(50, 150)
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[PostgresServer]:
-    """A server for one test, which kills it; what it acknowledged is on disk."""
-    folder = open_folder("tripost-postgres-")
-    server = PostgresServer(folder, durable=True)
-    try:
-        server.initialise()
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -1,34 +1,17 @@
 """An engine lives through the death of its PostgreSQL."""
 
-import shutil
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import text
 
-from postgres_server import PostgresServer, open_folder
+from postgres_server import PostgresServer
 from tripost_shared.database.engine import open_engine
 from tripost_shared.database.transactions import DatabaseUnavailable, reading, writing
 
 
-@pytest.fixture
-def own_server() -> Iterator[PostgresServer]:
-    """A server that the test may kill; what it has committed is on disk."""
-    folder = open_folder("tripost-postgres-")
-    server = PostgresServer(folder, durable=True)
-    try:
-        server.initialise()
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 async def test_a_killed_server_is_unavailable_and_then_used_again_with_what_was_committed(
-    own_server: PostgresServer,
+    own_postgres: PostgresServer,
 ) -> None:
-    engine = open_engine(own_server.url("postgres"))
+    engine = open_engine(own_postgres.url("postgres"))
     async with writing(engine) as connection:
         await connection.execute(text("CREATE TABLE kept (number integer)"))
         await connection.execute(text("INSERT INTO kept VALUES (1)"))
@@ -36,7 +19,7 @@ async def test_a_killed_server_is_unavailable_and_then_used_again_with_what_was_
     async def read_while_it_is_killed() -> None:
         async with reading(engine) as connection:
             await connection.execute(text("SELECT 1"))
-            own_server.kill()
+            own_postgres.kill()
             await connection.execute(text("SELECT 1"))
 
     async def read() -> None:
@@ -48,7 +31,7 @@ async def test_a_killed_server_is_unavailable_and_then_used_again_with_what_was_
     with pytest.raises(DatabaseUnavailable):
         await read()
 
-    own_server.start()
+    own_postgres.start()
     async with reading(engine) as connection:
         assert (await connection.execute(text("SELECT number FROM kept"))).scalars().all() == [1]
     await engine.dispose()

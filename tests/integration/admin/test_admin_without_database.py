@@ -1,8 +1,7 @@
 """The database is away: the status is told to those who were good for it before, and nothing else is."""
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from admin_api import ADMIN_TOKEN, READ_TOKEN, Api
 from admin_service import RunningAdmin
-from postgres_server import PostgresServer, open_folder
+from postgres_server import PostgresServer
 from servers import free_port
 from tripost_admin_api.access.roll import GOOD_FOR
 from tripost_admin_api.access.tokens import digest_of
@@ -22,20 +21,6 @@ from tripost_shared.database.transactions import DatabaseUnavailable, reading
 
 V1 = "/api/v1"
 READING = "tripost_admin_api.configuration.changes.reading"
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[PostgresServer]:
-    """A server that the test may kill, whose database `postgres` has no table yet."""
-    folder = open_folder("tripost-postgres-")
-    server = PostgresServer(folder, durable=True)
-    try:
-        server.initialise()
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_the_command_line_tells_the_status_while_postgresql_is_dead(

@@ -1,7 +1,6 @@
 """The domains service with a real nats-server and a real database of either kind."""
 
 import asyncio
-import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config_publisher import KvConfigPublisher
 from delivery_world import make_message
-from postgres_server import TEMPLATE, PostgresServer, open_folder
+from postgres_server import TEMPLATE, PostgresServer
 from queue_world import ALL, a_deferral, add
 from servers import NatsServer, free_port
 from tripost_domains.app import DomainsService
@@ -84,25 +83,17 @@ def own_nats() -> Iterator[NatsServer]:
 
 
 @pytest.fixture
+def own_postgres(own_postgres: PostgresServer) -> PostgresServer:
+    """The one of all tests, with a database `tripost_template` for the service to migrate."""
+    own_postgres.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
+    return own_postgres
+
+
+@pytest.fixture
 async def asker(own_nats: NatsServer) -> AsyncIterator[Asker]:
     link = await NatsLink.connect(CommonSettings(nats_url=own_nats.url), "edge")
     yield Asker(link)
     await link.close()
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL that the test may kill, with a migrated database `tripost_template`."""
-    folder = open_folder("tripost-postgres-")
-    server = PostgresServer(folder, durable=True)
-    try:
-        server.initialise()
-        server.start()
-        server.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def built(

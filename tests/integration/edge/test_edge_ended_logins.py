@@ -70,6 +70,7 @@ async def test_a_right_that_was_taken_away_is_not_used_any_more(world: EdgeWorld
     world.tiers.grants.clear()
     change_directory(world)
     await submitting("C: DATA\nS: 553 5.7.1 Not allowed to send as this address*\nC: NOOP\nS: 250 *")
+    assert world.spooled == []
 
 
 async def test_other_changes_of_the_directory_hinder_no_transaction(world: EdgeWorld, submitting: Dialog) -> None:
@@ -80,6 +81,7 @@ async def test_other_changes_of_the_directory_hinder_no_transaction(world: EdgeW
     await submitting(DATA)
     change_directory(world)
     await submitting("C: .\nS: 250 2.0.0 Accepted *")
+    assert len(world.spooled) == 1
 
 
 async def test_without_a_change_a_transaction_asks_once(world: EdgeWorld, submitting: Dialog) -> None:
@@ -109,6 +111,7 @@ async def test_when_domains_cannot_say_at_data_the_transaction_stays_open(world:
     await submitting("C: DATA\nS: 451 4.3.0 *")
     world.bus.is_connected = True
     await submitting(DATA + "C: .\nS: 250 2.0.0 Accepted *")
+    assert len(world.spooled) == 1
 
 
 async def test_what_the_filter_refuses_is_refused_whatever_became_of_the_login(
@@ -119,3 +122,4 @@ async def test_what_the_filter_refuses_is_refused_whatever_became_of_the_login(
     world.bus.forsake(MAY_SEND)
     change_directory(world)
     await submitting("C: .\nS: 550 5.7.1 *")
+    assert world.spooled == []

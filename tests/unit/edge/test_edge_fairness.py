@@ -6,31 +6,12 @@ import ssl
 import pytest
 
 from edge_world import EdgeWorld
+from silent_transport import SilentTransport
 from tripost_edge.listeners.context import ListenerProfile
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_edge.listeners.wire import LINES_IN_A_ROW
 from tripost_shared.contracts.domains import RecipientKind
 from tripost_shared.mail.client import ListenerKind
-
-
-class Sink(asyncio.Transport):
-    """A connection that takes everything."""
-
-    def __init__(self, session: SmtpSession) -> None:
-        super().__init__({"peername": ("192.0.2.7", 40000)})
-        self._session = session
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        pass
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        asyncio.get_running_loop().call_soon(self._session.connection_lost, None)
-
-    def abort(self) -> None:
-        self.close()
 
 
 async def most_replies_between_turns(world: EdgeWorld, commands: bytes) -> int:
@@ -45,7 +26,7 @@ async def most_replies_between_turns(world: EdgeWorld, commands: bytes) -> int:
         say(reply)  # type: ignore[arg-type] # what is said is passed on
 
     session.say = counted  # type: ignore[method-assign] # it is looked at, and does what it does
-    session.connection_made(Sink(session))
+    session.connection_made(SilentTransport(session))
     session.data_received(b"EHLO c\r\n" + commands + b"QUIT\r\n")
     most = 0
     while len(world.edge.registry):

@@ -4,35 +4,26 @@ import asyncio
 import ssl
 
 from edge_world import EdgeWorld
+from silent_transport import SilentTransport
 from tripost_edge.listeners.context import ListenerProfile
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_shared.mail.client import ListenerKind
 
 
-class SlowConnection(asyncio.Transport):
+class SlowConnection(SilentTransport):
     """A connection whose buffer is full after each write, until the test says otherwise."""
 
     def __init__(self, session: SmtpSession) -> None:
-        super().__init__({"peername": ("192.0.2.7", 40000)})
-        self._session = session
+        super().__init__(session)
         self._written: asyncio.Queue[bytes] = asyncio.Queue()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._session.pause_writing()
+        self.session.pause_writing()
         self._written.put_nowait(bytes(data))
 
     async def next_write(self) -> bytes:
         async with asyncio.timeout(5):
             return await self._written.get()
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        asyncio.get_running_loop().call_soon(self._session.connection_lost, None)
-
-    def abort(self) -> None:
-        self.close()
 
 
 async def test_what_arrives_while_it_takes_none_is_answered_once_it_does() -> None:

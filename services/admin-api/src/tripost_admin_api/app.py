@@ -48,7 +48,7 @@ class AdminService:
         self._admin = admin or AdminSettings()
         self._joining: asyncio.Task[None] | None = None
         self._publishing: asyncio.Task[None] | None = None
-        self._calling: asyncio.Task[None] | None = None
+        self._reading_roll: asyncio.Task[None] | None = None
         self._server: HttpsServer | None = None
 
     def bind(self) -> None:
@@ -109,7 +109,7 @@ class AdminService:
         await self._prepare_database()
         self._parts.started.set()
         self._publishing = asyncio.create_task(self._parts.publisher.run())
-        self._calling = asyncio.create_task(self._parts.roll.run())
+        self._reading_roll = asyncio.create_task(self._parts.roll.run())
         log.info("serving", url=self.url)
 
     async def _join_cluster(self) -> None:
@@ -151,7 +151,7 @@ class AdminService:
     async def stop(self) -> None:
         """Close everything."""
         await self.drain()
-        tasks = (self._joining, self._publishing, self._calling)
+        tasks = (self._joining, self._publishing, self._reading_roll)
         unfinished = {task for task in tasks if task is not None and not task.done()}
         for task in unfinished:
             task.cancel()

@@ -92,12 +92,16 @@ class HealthOut(Outgoing):
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What the database tells. `newest`: the last revision that concerns the tiers."""
+class _Told:
+    """What the database tells. `database`: its kind, or why it cannot be reached, and then nothing else is known.
 
-    revision: int
-    newest: int
-    queue: QueueNumbers
+    `newest`: the last revision that concerns the tiers.
+    """
+
+    database: str
+    revision: int | None = None
+    newest: int = 0
+    queue: QueueNumbers | None = None
 
 
 @router.get("/health")
@@ -117,34 +121,34 @@ async def show_health(parts: PartsNeeded) -> HealthOut:
 @router.get("/status")
 async def show_status(parts: PartsNeeded) -> StatusOut:
     """Show all instances, the spool, the queue, and what is wrong."""
-    known = await _ask_database(parts)
+    told = await _ask_database(parts)
     nodes, spool, problems = await _ask_cluster(parts)
-    if isinstance(known, str):
-        problems.insert(0, f"The database {known}. What is in the queue waits, and nothing can be changed.")
-    elif parts.cluster.is_connected and parts.publisher.settled_revision < known.newest:
-        problems.append(f"Changes up to revision {known.newest} have not reached the tiers yet.")
+    if told.queue is None:
+        problems.insert(0, f"The database {told.database}. What is in the queue waits, and nothing can be changed.")
+    elif parts.cluster.is_connected and parts.publisher.settled_revision < told.newest:
+        problems.append(f"Changes up to revision {told.newest} have not reached the tiers yet.")
     return StatusOut(
         problems=[*_disk_problems(parts.home), *problems],
-        revision=None if isinstance(known, str) else known.revision,
+        revision=told.revision,
         published_revision=parts.publisher.settled_revision,
-        database=known if isinstance(known, str) else parts.database.engine.dialect.name,
+        database=told.database,
         nats_connected=parts.cluster.is_connected,
         nodes=[NodeOut.model_validate(node) for node in nodes],
-        queue=None if isinstance(known, str) else known.queue,
+        queue=told.queue,
         spool=spool,
     )
 
 
-async def _ask_database(parts: Parts) -> _Known | str:
-    """Give what it tells; in words why it tells nothing."""
+async def _ask_database(parts: Parts) -> _Told:
     try:
         async with asyncio.timeout(DATABASE_WITHIN.total_seconds()), parts.database.reading() as session:
             newest = max(document.revision for document in (await documents.read_all(session)).values())
-            return _Known(await current_revision(session), newest, await _queue_numbers(session))
+            revision, queue = await current_revision(session), await _queue_numbers(session)
     except DatabaseUnavailable as error:
-        return f"cannot be reached: {error}"
+        return _Told(f"cannot be reached: {error}")
     except TimeoutError:
-        return f"cannot be reached: no answer within {DATABASE_WITHIN.total_seconds():g} s"
+        return _Told(f"cannot be reached: no answer within {DATABASE_WITHIN.total_seconds():g} s")
+    return _Told(parts.database.engine.dialect.name, revision, newest, queue)
 
 
 async def _ask_cluster(parts: Parts) -> tuple[list[NodeStatus], SpoolOut | None, list[str]]:

@@ -7,6 +7,7 @@ claimed under the name is nobody's, and a process that runs on the same host hol
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import re
@@ -87,16 +88,16 @@ def _make(mail: Path) -> None:
 
 def _hold(path: Path) -> tuple[str, int] | None:
     """Lock the file until the process ends, and give what it keeps; None: another process has it. Raises OSError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return _kept_in(descriptor), descriptor
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except BaseException:
-        os.close(descriptor)
-        raise
+    with contextlib.ExitStack() as stack:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        stack.callback(os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        kept = _kept_in(descriptor)
+        stack.pop_all()  # held from here on
+    return kept, descriptor
 
 
 def _kept_in(descriptor: int) -> str:
