@@ -5,7 +5,7 @@ import pwd
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from tripost_shared.settings import SettingsError
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give root up")
 NOBODY = RunUser.named("nobody")
+DAEMON = pwd.getpwnam("daemon").pw_uid
 # Gives root up, then imports a module it has not loaded yet and reads a file beside it.
 SERVICE = """
 import os, sys
@@ -144,3 +145,61 @@ def test_a_used_folder_out_of_reach_is_refused_with_how_to_mend_it(private_home:
     (private_home / "var" / "mail").mkdir()
     with pytest.raises(SettingsError, match=f"chmod o\\+x {private_home}"):
         open_home(private_home / "var", NOBODY, open_folder / "root")
+
+
+@pytest.fixture(params=["the state", "the code"])
+def use_state_root(
+    request: pytest.FixtureRequest,
+    service: Path,
+    private_home: Path,
+    open_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[], None]:
+    """Do what a start does with the state's root, which is `open_folder / "root"`."""
+    monkeypatch.setattr(sys, "path", [str(service.parent / "src")])
+
+    def use() -> None:
+        if request.param == "the state":
+            open_home(private_home / "clone" / "var", NOBODY, open_folder / "root")
+        else:
+            find_code(NOBODY, open_folder / "root")
+
+    return use
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "said"),
+    [
+        pytest.param(DAEMON, 0o755, "belongs to user daemon", id="a stranger's"),
+        pytest.param(NOBODY.uid, 0o755, "belongs to user nobody", id="the run user's"),
+        pytest.param(0, 0o777, "is writable by others", id="everybody's"),
+    ],
+)
+def test_a_root_of_the_state_that_is_not_roots_alone_is_refused_with_how_to_mend_it(
+    use_state_root: Callable[[], None], open_folder: Path, owner: int, mode: int, said: str
+) -> None:
+    """Who owns it can put other code there, which would be started as root, or other state."""
+    root = open_folder / "root"
+    root.mkdir()
+    root.chmod(mode)
+    os.chown(root, owner, owner)
+    with pytest.raises(SettingsError, match=rf"^TRIPOST_CLUSTER_STATE_ROOT: {root} {said}.* chown root: {root}"):
+        use_state_root()
+    assert list(root.iterdir()) == []
+
+
+def test_a_root_of_the_state_that_is_a_file_is_named(use_state_root: Callable[[], None], open_folder: Path) -> None:
+    (open_folder / "root").write_text("")
+    with pytest.raises(SettingsError, match=f"^TRIPOST_CLUSTER_STATE_ROOT: .*{open_folder}/root"):
+        use_state_root()
+
+
+def test_a_copy_of_our_sources_that_another_has_changed_is_not_run(
+    service: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(service.parent / "src")])
+    [(_, copy)] = find_code(NOBODY, open_folder / "root").copies
+    planted = copy / "tripost_sample" / "late.py"
+    os.chown(planted, DAEMON, DAEMON)
+    with pytest.raises(SettingsError, match=f"{planted} belongs to user daemon.* rm -rf {open_folder}/root/code"):
+        find_code(NOBODY, open_folder / "root")

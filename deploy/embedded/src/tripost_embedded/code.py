@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tripost_embedded import launch
+from tripost_embedded.state_root import open_code_folder
 from tripost_shared.privileges import RunUser, first_closed_folder
 from tripost_shared.settings import SettingsError
 
@@ -53,8 +54,9 @@ def find_code(user: RunUser | None, state_root: Path) -> Code:
             f"user {user.name} cannot read {unreadable}. Mend it by: rm -rf {sys.prefix} && make setup; "
             "or set TRIPOST_RUN_USER to a user who can"
         )
+    copies = open_code_folder(state_root)
     own = [entry for entry in entries if entry not in installed]
-    return Code(scripts, closed, tuple((entry, _copy(entry, state_root / "code")) for entry in own))
+    return Code(scripts, closed, tuple((entry, _copy(entry, copies)) for entry in own))
 
 
 def _readable(folder: Path, user: RunUser) -> bool:
@@ -70,7 +72,6 @@ def _copy(source: Path, copies: Path) -> Path:
     copy = copies / f"{name}-{state}"
     if copy.is_dir():
         return copy
-    copies.mkdir(mode=0o755, parents=True, exist_ok=True)
     for older in copies.glob(f"{name}-*"):
         shutil.rmtree(older)
     unfinished = copies / f"new-{name}-{os.getpid()}"

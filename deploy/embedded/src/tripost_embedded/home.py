@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tripost_embedded.state_root import SETTING as STATE_ROOT
+from tripost_embedded.state_root import open_state_root
 from tripost_shared.ownership import OTHERS_WRITE, fault, user_name
 from tripost_shared.privileges import RunUser, first_closed_folder
 from tripost_shared.settings import SettingsError
@@ -120,10 +122,10 @@ def _reachable(asked: Path, user: RunUser, state_root: Path) -> Path:
                 f"Mend it by one of: chmod o+x {closed}; TRIPOST_HOME=/some/open/folder; TRIPOST_RUN_USER=<its owner>"
             )
         asked.rmdir()
-    state_root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    open_state_root(state_root)
     closed = first_closed_folder(state_root / "any", user)
     if closed is not None:
-        raise SettingsError(f"TRIPOST_CLUSTER_STATE_ROOT: user {user.name} cannot pass through {closed}")
+        raise SettingsError(f"{STATE_ROOT}: user {user.name} cannot pass through {closed}")
     elsewhere = state_root / f"{asked.name}-{hashlib.sha256(os.fsencode(asked)).hexdigest()[:8]}"
     asked.parent.mkdir(parents=True, exist_ok=True)
     asked.symlink_to(elsewhere)
