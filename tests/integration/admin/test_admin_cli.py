@@ -96,7 +96,10 @@ def test_aliases_routes_and_grants_are_shown_changed_and_removed(admin: RunningA
     admin.quick_cli("alias", "set", "*@local.test", "user@local.test")
     assert admin.quick_cli("alias", "list", "-o", "json").json()[0]["targets"] == ["user@local.test"]
     assert admin.quick_cli("alias", "remove", "*@local.test").returncode == 0
+    refused = admin.quick_cli("route", "add", ".example.org", "--port", "587")
+    assert (refused.returncode, "port: belongs to a host" in refused.stderr) == (2, True)
     admin.quick_cli("route", "add", ".example.org")
+    assert admin.quick_cli("route", "show", ".example.org", "-o", "json").json()["port"] is None
     admin.quick_cli("route", "set", ".example.org", "--host", "2001:db8::1", "--accept-from-anyone")
     assert admin.quick_cli("route", "show", ".example.org", "-o", "json").json()["host"] == "2001:db8::1"
     assert "2001:db8::1" in admin.quick_cli("route", "list").stdout

@@ -133,6 +133,29 @@ async def test_a_route_names_a_next_hop(api: Api) -> None:
     assert (await api.admin.delete(f"{V1}/routes/.example.org")).status_code == 204
 
 
+async def test_a_port_without_a_host_is_refused_and_never_shown(api: Api) -> None:
+    """It would have no effect: MX records name no port."""
+    for port in (2600, 25):
+        refused = await api.admin.post(f"{V1}/routes", json={"domain": "example.org", "host": None, "port": port})
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "body.port")
+    made = await api.add("routes", domain="example.org", host="mx.example", port=2600)
+    assert made.json()["port"] == 2600
+    refused = await api.admin.put(f"{V1}/routes/example.org", json={"port": 2600})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "body.port")
+    assert (await api.reader.get(f"{V1}/routes/example.org")).json() == made.json()
+    wrong = await api.admin.put(f"{V1}/routes/example.org", json={"host": "mx:25", "port": 25})
+    assert [error["field"] for error in wrong.json()["errors"]] == ["body.host"]
+    by_mx = await api.admin.put(f"{V1}/routes/example.org", json={"host": None, "port": None})
+    assert (by_mx.status_code, by_mx.json()["port"]) == (200, None)
+    assert (await api.reader.get(f"{V1}/routes")).json()["items"] == [by_mx.json()]
+    assert (await api.audited())[-1]["after"] == {
+        "host": None,
+        "port": None,
+        "tls": "may",
+        "accepts_from_anyone": False,
+    }
+
+
 async def test_no_route_makes_an_open_relay(api: Api) -> None:
     for domain in ("*", ".com", "com"):
         refused = await api.admin.post(f"{V1}/routes", json={"domain": domain, "accepts_from_anyone": True})

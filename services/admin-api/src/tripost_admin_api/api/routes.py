@@ -1,11 +1,11 @@
 """Routes: where mail for domains that are not ours goes."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Response
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,18 +20,34 @@ from tripost_shared.mail.lookup import relayable_from_anyone
 
 router = APIRouter(prefix="/routes", tags=["routes"])
 
+DEFAULT_PORT: Final = 25
+
 
 class RouteSettings(Incoming):
     """Where the mail goes."""
 
     host: Host | None = Field(None, description="The next hop's name or address; null: found by MX records.")
-    port: int = Field(25, ge=1, le=65535)
+    port: int | None = Field(
+        None, ge=1, le=65535, description="The port of `host`, 25 unless given; without a host there is none to give."
+    )
     tls: Literal["none", "may", "encrypt"] = Field(
         "may", description="`may`: TLS when the next hop offers it; `encrypt`: never without."
     )
     accepts_from_anyone: bool = Field(
         False, description="Take mail for this domain from any client (we are its MX), not from ours only."
     )
+
+    @field_validator("port")
+    @classmethod
+    def _of_a_host(cls, port: int | None, others: ValidationInfo) -> int | None:
+        """Refuse what would have no effect; a host that is wrong itself is not among the others."""
+        if port is not None and others.data.get("host", "") is None:
+            raise ValueError("belongs to a host, and none is given; hosts that MX records name have the usual port")
+        return port
+
+    def columns(self) -> dict[str, Any]:
+        """Give what the database is to hold."""
+        return self.model_dump() | {"port": self.port or DEFAULT_PORT}
 
 
 class RouteIn(RouteSettings):
@@ -51,7 +67,7 @@ class RouteOut(Outgoing):
 
     domain: str
     host: str | None
-    port: int
+    port: int | None = Field(description="Null without a host.")
     tls: str
     accepts_from_anyone: bool
     created_at: datetime
@@ -67,7 +83,7 @@ async def list_routes(parts: PartsNeeded, query: paging.Listing) -> Page[RouteOu
     async with parts.database.reading() as session:
         rows = (await session.scalars(statement)).all()
     items, following = paging.part(rows, query.limit, lambda row: [row.domain])
-    return Page(items=[RouteOut.model_validate(row) for row in items], next_cursor=following)
+    return Page(items=[_shown(row) for row in items], next_cursor=following)
 
 
 @router.post("", status_code=201)
@@ -78,19 +94,19 @@ async def add_route(body: RouteIn, parts: PartsNeeded, actor: ActorNeeded, respo
             raise Problem("conflict", f"There is a route for {body.domain} already.")
         if await domain_of_ours(change.session, body.domain) is not None:
             raise invalid("body.domain", f"{body.domain} is a domain of yours, to which no route applies")
-        row = Route(created_at=change.now, **body.model_dump())
+        row = Route(created_at=change.now, **body.columns())
         change.session.add(row)
         await change.touch_directory()
         change.note("route.create", body.domain, after=_audited(row))
     response.headers["Location"] = f"/api/v1/routes/{quote(body.domain)}"
-    return RouteOut.model_validate(row)
+    return _shown(row)
 
 
 @router.get("/{domain}")
 async def show_route(domain: str, parts: PartsNeeded) -> RouteOut:
     """Show a route."""
     async with parts.database.reading() as session:
-        return RouteOut.model_validate(await _found(session, domain))
+        return _shown(await _found(session, domain))
 
 
 @router.put("/{domain}")
@@ -101,11 +117,11 @@ async def replace_route(domain: str, body: RouteSettings, parts: PartsNeeded, ac
         if body.accepts_from_anyone and not relayable_from_anyone(row.domain):
             raise invalid("body.accepts_from_anyone", _open_relay(row.domain))
         before = _audited(row)
-        for name, value in body.model_dump().items():
+        for name, value in body.columns().items():
             setattr(row, name, value)
         await change.touch_directory()
         change.note("route.update", row.domain, before, _audited(row))
-    return RouteOut.model_validate(row)
+    return _shown(row)
 
 
 @router.delete("/{domain}", status_code=204)
@@ -143,5 +159,14 @@ async def _found(session: AsyncSession, domain: str) -> Route:
     return row
 
 
+def _shown(row: Route) -> RouteOut:
+    return RouteOut(domain=row.domain, created_at=row.created_at, **_audited(row))
+
+
 def _audited(row: Route) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in ("host", "port", "tls", "accepts_from_anyone")}
+    return {
+        "host": row.host,
+        "port": None if row.host is None else row.port,
+        "tls": row.tls,
+        "accepts_from_anyone": row.accepts_from_anyone,
+    }

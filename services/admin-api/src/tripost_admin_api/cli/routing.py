@@ -1,7 +1,7 @@
 """`tripost route` and `tripost relay-network`."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,7 +23,7 @@ class Tls(StrEnum):
 
 Domain = Annotated[str, typer.Argument(help="Such as example.org; .example.org is all below it, * any.")]
 Host = Annotated[str | None, typer.Option("--host", help="The next hop's name or address; else by MX records.")]
-Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="The next hop's port.")]
+Port = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="The port of --host; else 25.")]
 TlsOption = Annotated[Tls, typer.Option("--tls", help="none: never; may: when it is offered; encrypt: never without.")]
 FromAnyone = Annotated[bool, typer.Option("--accept-from-anyone", help="Take mail for it from any client, as its MX.")]
 Network = Annotated[str, typer.Argument(help="Such as 192.0.2.0/24.")]
@@ -48,7 +48,7 @@ def add_route(
     context: typer.Context,
     domain: Domain,
     host: Host = None,
-    port: Port = 25,
+    port: Port = None,
     tls: TlsOption = Tls.MAY,
     accept_from_anyone: FromAnyone = False,
     if_missing: IfMissing = False,
@@ -56,7 +56,7 @@ def add_route(
 ) -> None:
     """Add a route."""
     client = connect(context)
-    body = {"domain": domain, "host": host, "port": port, "tls": tls, "accepts_from_anyone": accept_from_anyone}
+    body = {"domain": domain} | _settings(host, port, tls, accept_from_anyone)
     add(output, f"Route for {domain}", lambda: client.post("routes", body), if_missing=if_missing)
 
 
@@ -71,13 +71,13 @@ def set_route(
     context: typer.Context,
     domain: Domain,
     host: Host = None,
-    port: Port = 25,
+    port: Port = None,
     tls: TlsOption = Tls.MAY,
     accept_from_anyone: FromAnyone = False,
     output: Output = Form.TABLE,
 ) -> None:
     """Replace all of a route's settings."""
-    body = {"host": host, "port": port, "tls": tls, "accepts_from_anyone": accept_from_anyone}
+    body = _settings(host, port, tls, accept_from_anyone)
     done(output, f"Route for {domain} set.", connect(context).put(path("routes", domain), body))
 
 
@@ -86,6 +86,12 @@ def remove_route(context: typer.Context, domain: Domain, force: Force = False, o
     """Remove a route; refused while mail is queued for it."""
     connect(context).delete(path("routes", domain), force=force)
     done(output, f"Route for {domain} removed.", {"removed": domain})
+
+
+def _settings(host: str | None, port: int | None, tls: Tls, from_anyone: bool) -> dict[str, Any]:
+    """Say where the mail goes; a port only when one is wanted, since without a host there is none."""
+    given = {} if port is None else {"port": port}
+    return {"host": host, **given, "tls": tls, "accepts_from_anyone": from_anyone}
 
 
 @relay_network.command("list")
