@@ -52,6 +52,8 @@ class DomainsService:
         self._common = common
         self._settings = DomainsSettings()
         self._delivery_settings = DeliverySettings()
+        lifetime = timedelta(seconds=self._delivery_settings.queue_lifetime_seconds)
+        self._tracked_for = self._settings.tracked_for(lifetime)
         self._servers = system_servers(common)
         self._clock = SystemClock()
         self._health = self._health_server()
@@ -137,7 +139,7 @@ class DomainsService:
         self._recorder = TrackingRecorder(reader, store)
         self._closing.push_async_callback(self._recorder.stop)
         self._recorder.start()
-        retention = Retention(store, self._clock, timedelta(days=self._settings.tracking_days))
+        retention = Retention(store, self._clock, self._tracked_for)
         self._closing.push_async_callback(retention.stop)
         retention.start()
         return TrackedHistory(reader, store, self._clock)

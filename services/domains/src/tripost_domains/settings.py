@@ -1,6 +1,8 @@
 """Settings of domains that directory, authentication and tracking read; see also delivery/settings.py."""
 
+import math
 from datetime import timedelta
+from typing import Final
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -8,7 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tripost_domains.directory.authentication import MemoryLimits
 from tripost_domains.directory.cache import CacheLimits
 from tripost_shared.mail.address import Address, InvalidAddress
-from tripost_shared.settings import Listen
+from tripost_shared.settings import Listen, SettingsError
+
+AFTER_THE_QUEUE: Final = timedelta(days=1)  # for the last attempt, its DSN, and what a crash gives once more
 
 
 class DomainsSettings(BaseSettings):
@@ -43,7 +47,14 @@ class DomainsSettings(BaseSettings):
     login_memory_seconds: float = Field(
         90, ge=0, le=600, description="Time for which a successful login is remembered, unless the mailbox is changed."
     )
-    tracking_days: float = Field(30, gt=0, description="Age at which messages are forgotten by the tracking.")
+    tracking_days: float = Field(
+        30,
+        gt=0,
+        le=36_500,
+        description="Age at which messages are forgotten by the tracking: a day more than "
+        "TRIPOST_DOMAINS_QUEUE_LIFETIME_SECONDS at least, since what is known of a message guards it against being "
+        "delivered twice.",
+    )
 
     @field_validator("health_listen", mode="before")
     @classmethod
@@ -69,3 +80,15 @@ class DomainsSettings(BaseSettings):
     def login_limits(self) -> MemoryLimits:
         """Give how long successful logins are remembered."""
         return MemoryLimits(remember_for=timedelta(seconds=self.login_memory_seconds))
+
+    def tracked_for(self, queue_lifetime: timedelta) -> timedelta:
+        """Give how long messages are tracked; raises SettingsError if that ends before the queue is done with them."""
+        needed = queue_lifetime + AFTER_THE_QUEUE
+        if timedelta(days=self.tracking_days) >= needed:
+            return timedelta(days=self.tracking_days)
+        accepted = math.ceil(needed / timedelta(days=1) * 100) / 100
+        raise SettingsError(
+            f"TRIPOST_DOMAINS_TRACKING_DAYS: {self.tracking_days:.15g} is too short: messages would be forgotten while "
+            f"they are queued, and after a crash be delivered twice; accepted is {accepted:.15g} or more with "
+            f"TRIPOST_DOMAINS_QUEUE_LIFETIME_SECONDS at {queue_lifetime.total_seconds():.15g}"
+        )
