@@ -217,11 +217,16 @@ def test_a_checks_default_policy_is_restored(admin: RunningAdmin) -> None:
     assert "check dkim        its default policy" in admin.quick_cli("policy", "show").stdout
 
 
-def test_a_domain_whose_route_ends_is_added_with_a_remark(admin: RunningAdmin) -> None:
+def test_a_domain_that_has_a_route_is_added_by_force_only(admin: RunningAdmin) -> None:
     admin.quick_cli("route", "add", "local.test", "--host", "127.0.0.1")
-    added = admin.quick_cli("domain", "add", "local.test")
-    assert added.returncode == 0
-    assert "tripost route remove local.test" in added.stderr
+    for options in ([], ["--if-missing"]):
+        refused = admin.quick_cli("domain", "add", "local.test", *options)
+        assert (refused.returncode, refused.stdout) == (4, "")
+        assert "There is a route for local.test" in refused.stderr
+        assert "--force" in refused.stderr
+    assert admin.quick_cli("domain", "add", "local.test", "--force").returncode == 0
+    there = admin.quick_cli("domain", "add", "local.test", "--if-missing")
+    assert (there.returncode, "exists already; left as it is" in there.stderr) == (0, True)
 
 
 def test_aliases_that_lead_to_what_takes_no_mail_any_more_are_remarked(admin: RunningAdmin) -> None:

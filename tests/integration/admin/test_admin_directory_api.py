@@ -120,6 +120,22 @@ async def test_no_route_is_made_for_a_domain_of_ours(api: Api) -> None:
     await api.add("routes", domain=".local.test", host="mx.example")
 
 
+async def test_a_domain_whose_mail_a_route_takes_is_added_by_force_only(api: Api) -> None:
+    """From then on what is none of its mailboxes is refused, which the next hop took before."""
+    for route in ("far.test", ".test", "*"):
+        await api.add("routes", domain=route, host="mx.example")
+    refused = await api.admin.post(f"{V1}/domains", json={"name": "Far.test"})
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:tripost:problem:conflict")
+    assert "There is a route for far.test, which would apply no more" in refused.json()["detail"]
+    assert (await api.reader.get(f"{V1}/domains/far.test")).status_code == 404
+    forced = await api.admin.post(f"{V1}/domains", json={"name": "far.test"}, params={"force": True})
+    assert (forced.status_code, forced.json()["name"]) == (201, "far.test")
+    assert (await api.reader.get(f"{V1}/routes/far.test")).status_code == 200
+    again = await api.admin.post(f"{V1}/domains", json={"name": "far.test"}, params={"force": True})
+    assert (again.status_code, again.json()["detail"]) == (409, "The domain far.test exists already.")
+    await api.add("domains", name="near.test")  # a domain of its own below a route's is no surprise
+
+
 async def test_a_route_names_a_next_hop(api: Api) -> None:
     made = await api.add("routes", domain="example.org", host="127.0.0.1", port=2600, tls="none")
     assert made.json()["host"] == "127.0.0.1"

@@ -1,8 +1,9 @@
 """The domains of ours."""
 
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,9 +13,11 @@ from tripost_admin_api.api.models import Incoming, MailDomain, Outgoing, Page
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.problems import Problem
 from tripost_admin_api.api.queued_for import Force, refuse_while_queued_for_domain
-from tripost_shared.database.models import Alias, Domain, Mailbox
+from tripost_shared.database.models import Alias, Domain, Mailbox, Route
 
 router = APIRouter(prefix="/domains", tags=["domains"])
+
+DespiteRoute = Annotated[bool, Query(description="Also when there is a route for it, which then applies no more.")]
 
 
 class DomainIn(Incoming):
@@ -50,11 +53,18 @@ async def list_domains(parts: PartsNeeded, query: paging.Listing) -> Page[Domain
 
 
 @router.post("", status_code=201)
-async def add_domain(body: DomainIn, parts: PartsNeeded, actor: ActorNeeded, response: Response) -> DomainOut:
-    """Add a domain: from now on its mail is taken in, for the mailboxes and aliases that it has."""
+async def add_domain(
+    body: DomainIn, parts: PartsNeeded, actor: ActorNeeded, response: Response, *, force: DespiteRoute = False
+) -> DomainOut:
+    """Add a domain: from now on its mail is taken in, for the mailboxes and aliases that it has.
+
+    One whose mail a route of just its name takes elsewhere until now is added only by `force`.
+    """
     async with parts.changing(actor) as change:
-        if await change.session.scalar(select(Domain).where(Domain.name == body.name)) is not None:
+        if await domain_of_ours(change.session, body.name) is not None:
             raise Problem("conflict", f"The domain {body.name} exists already.")
+        if not force:
+            await _refuse_while_routed(change.session, body.name)
         row = Domain(name=body.name, created_at=change.now)
         change.session.add(row)
         await change.touch_directory()
@@ -92,6 +102,17 @@ async def remove_domain(
         await change.touch_directory()
         before = {"name": row.name, "mailboxes": mailboxes, "aliases": aliases}
         change.note(REMOVED_DOMAIN, row.name, before=before)
+
+
+async def _refuse_while_routed(session: AsyncSession, name: str) -> None:
+    """Raise Problem when a route for exactly this name leads its mail elsewhere, which a domain of ours would end."""
+    if await session.scalar(select(Route.id).where(Route.domain == name)) is not None:
+        raise Problem(
+            "conflict",
+            f"There is a route for {name}, which would apply no more: mail for it, queued mail too, would go to the "
+            f"mailboxes and aliases that {name} has, and be refused for all others. Remove the route, or add the "
+            "domain all the same: force=true, on the command line --force.",
+        )
 
 
 async def domain_of_ours(session: AsyncSession, name: str) -> Domain | None:

@@ -17,12 +17,22 @@ Force = Annotated[bool, typer.Option("--force", help="Also when mail is queued f
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
 
-def add(form: Form, what: str, work: Callable[[], dict[str, Any]], *, if_missing: bool) -> dict[str, Any]:
-    """Add something and say so; gives what the API says of it, nothing when it was there."""
+def add(
+    form: Form,
+    what: str,
+    work: Callable[[], dict[str, Any]],
+    *,
+    if_missing: bool,
+    is_there: Callable[[], bool] = lambda: True,
+) -> dict[str, Any]:
+    """Add something and say so; gives what the API says of it, nothing when it was there.
+
+    `is_there` tells whether a conflict is that it exists, where it may be another.
+    """
     try:
         item = work()
     except CommandFailed as failure:
-        if not (if_missing and failure.code is ExitCode.CONFLICT):
+        if not (if_missing and failure.code is ExitCode.CONFLICT and is_there()):
             raise
         note(f"{what} exists already; left as it is.")
         return {}

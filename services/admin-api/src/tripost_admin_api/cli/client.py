@@ -82,9 +82,9 @@ class Client:
                 return items[:most]
         return items
 
-    def post(self, where: str, body: Any = None) -> Any:
+    def post(self, where: str, body: Any = None, **query: Any) -> Any:
         """Add something, or do something with it."""
-        return self.read(self.ask("POST", where, body))
+        return self.read(self.ask("POST", where, body, query))
 
     def put(self, where: str, body: Any) -> Any:
         """Replace something."""

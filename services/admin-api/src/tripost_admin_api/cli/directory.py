@@ -35,12 +35,24 @@ def list_domains(context: typer.Context, output: Output = Form.TABLE) -> None:
 
 
 @domain.command("add")
-def add_domain(context: typer.Context, name: Name, if_missing: IfMissing = False, output: Output = Form.TABLE) -> None:
-    """Add a domain."""
+def add_domain(
+    context: typer.Context,
+    name: Name,
+    if_missing: IfMissing = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also when there is a route for it, which then applies no more.")
+    ] = False,
+    output: Output = Form.TABLE,
+) -> None:
+    """Add a domain; refused while there is a route for it."""
     client = connect(context)
-    add(output, f"Domain {name}", lambda: client.post("domains", {"name": name}), if_missing=if_missing)
-    if exists(client, path("routes", name)):
-        note(f"The route for {name} applies no more, now that the domain is yours: tripost route remove {name}")
+    add(
+        output,
+        f"Domain {name}",
+        lambda: client.post("domains", {"name": name}, force=force),
+        if_missing=if_missing,
+        is_there=lambda: exists(client, path("domains", name)),
+    )
 
 
 @domain.command("show")
