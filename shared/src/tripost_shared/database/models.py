@@ -194,6 +194,23 @@ class QueuedDelivery(Base):
     claimed_until: Mapped[datetime | None]
 
 
+class QueueFact(Base):
+    """A fact about a queued delivery that is not yet known to be in the event log: what an operator did to it.
+
+    Written in the transaction that did it, and removed once the log has acknowledged the fact, so a crash at any moment
+    loses none. `id` is the event's, `detail` says who did it.
+    """
+
+    __tablename__ = "queue_facts"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    message_id: Mapped[str] = mapped_column(String(32), index=True)
+    recipient: Mapped[str] = mapped_column(String(MAX_ADDRESS))
+    at: Mapped[datetime]
+    fact: Mapped[str] = mapped_column(String(16))
+    detail: Mapped[str] = mapped_column(Text, default="")
+
+
 class TrackedMessage(Base):
     """What is known of a message or a session that was refused: one row per id, built from its events."""
 
