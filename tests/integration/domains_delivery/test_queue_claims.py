@@ -130,8 +130,18 @@ async def test_what_is_busy_in_this_process_is_left_alone(queue: QueueRepository
     await add(queue, a_deferral(), a_deferral("eve@third.example", "third.example"))
     one, other = claims_of(await queue.claim_due(NOW, LEASE, ALL))
     later = NOW + 2 * LEASE
-    assert await claim(queue, later, Share(100, 100, busy_rows=frozenset({one.id, other.id}))) == []
+    busy = frozenset({(one.id, one.message_id), (other.id, other.message_id)})
+    assert await claim(queue, later, Share(100, 100, busy_rows=busy)) == []
     assert await claim(queue, later, Share(100, 1, busy={one.next_hop: 1})) == [other.recipient.address]
+
+
+async def test_a_new_delivery_with_a_deleted_ones_number_is_not_busy(queue: QueueRepository) -> None:
+    """SQLite numbers it so once an operator has dropped the newest one, which may be set aside for an hour."""
+    await add(queue, a_deferral())
+    (one,) = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+    later = NOW + 2 * LEASE
+    dropped = frozenset({(one.id, "1k3v9q2m8f0abcde.9")})
+    assert await claim(queue, later, Share(100, 100, busy_rows=dropped)) == [BOB]
 
 
 async def test_what_is_at_work_counts_in_a_next_hops_share(queue: QueueRepository) -> None:
@@ -207,3 +217,19 @@ async def test_a_message_that_cannot_be_read_is_held_and_stops_no_other(
         row = (await connection.execute(of_broken.where(QueuedDelivery.message_id == broken.id))).one()
     assert (row.state, row.claimed_by) == (DeliveryState.HELD, "")
     assert "cannot be read" in row.last_reply
+
+
+@pytest.mark.parametrize("was_abandoned", [True, False])
+async def test_what_cannot_be_read_and_may_have_been_delivered_is_held_as_such(
+    queue: QueueRepository, database: AsyncEngine, was_abandoned: bool
+) -> None:
+    """Released, it becomes a claim by nobody again, so that the tracking is asked before it is delivered once more."""
+    await add(queue, a_deferral())
+    if was_abandoned:
+        assert await claim(queue) == [BOB]
+    async with writing(database) as connection:
+        await connection.execute(update(QueuedMessage).values(spooled=b"\xc1 no MessagePack"))
+    assert len((await queue.claim_due(NOW + LEASE, LEASE, ALL)).unreadable) == 1
+    async with reading(database) as connection:
+        row = (await connection.execute(select(QueuedDelivery.state, QueuedDelivery.claimed_until))).one()
+    assert (row.state, row.claimed_until is not None) == (DeliveryState.HELD, was_abandoned)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, String, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, String, and_, func, literal, not_, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
@@ -78,7 +78,11 @@ def _waits(now: datetime) -> ColumnElement[bool]:
 
 
 def _is_idle(share: Share) -> ColumnElement[bool]:
-    return QueuedDelivery.id.not_in(share.busy_rows) if share.busy_rows else literal(value=True)
+    """Leave the busy rows out, not one that was given the number of a row that an operator has deleted."""
+    if not share.busy_rows:
+        return literal(value=True)
+    numbers, messages = zip(*share.busy_rows, strict=True)
+    return not_(and_(QueuedDelivery.id.in_(numbers), QueuedDelivery.message_id.in_(set(messages))))
 
 
 def _hops_after(last: str | None, now: datetime) -> Select[Any]:

@@ -82,7 +82,7 @@ class Share:
     """How much may be claimed: for all next hops together, for one of them, and for mailboxes, which are apart.
 
     `busy`: deliveries by next hop that are at work in this process, which count; `busy_rows`: which these are, and
-    those that are to be left alone. `stuck`: next hops that get nothing now.
+    those that are to be left alone, each by its number and its message. `stuck`: next hops that get nothing now.
     `takes_over`: also what others claimed and did not renew for one lease more than they had asked for.
     """
 
@@ -90,7 +90,7 @@ class Share:
     per_hop: int
     mailboxes: int = 50
     busy: Mapping[str, int] = field(default_factory=dict)
-    busy_rows: frozenset[int] = frozenset()
+    busy_rows: frozenset[tuple[int, str]] = frozenset()
     stuck: frozenset[str] = frozenset()
     takes_over: bool = True
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Insert,
     and_,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -267,17 +268,19 @@ async def _read_claims(connection: AsyncConnection, states: Mapping[int, str]) -
     )
     abandoned = {row for row, state in states.items() if state == DeliveryState.ATTEMPTING}
     found = claimed_messages(rows.mappings().all(), abandoned)
-    await _hold(connection, found.unreadable)
+    await _hold(connection, found.unreadable, abandoned)
     return found
 
 
-async def _hold(connection: AsyncConnection, unreadable: Sequence[Unreadable]) -> None:
+async def _hold(connection: AsyncConnection, unreadable: Sequence[Unreadable], abandoned: Collection[int]) -> None:
+    """Hold them; the time of a claim before ours stays, which tells a release that attempts may have been made."""
+    mark = case((QueuedDelivery.id.in_(abandoned), QueuedDelivery.claimed_until))
     for each in unreadable:
         log.error("queued message cannot be read, it is held", message_id=each.message_id, because=each.because)
         await connection.execute(
             update(QueuedDelivery)
             .where(QueuedDelivery.id.in_(each.rows))
-            .values(state=DeliveryState.HELD, claimed_by="", claimed_until=None, last_reply=UNREADABLE)
+            .values(state=DeliveryState.HELD, claimed_by="", claimed_until=mark, last_reply=UNREADABLE)
         )
 
 

@@ -81,7 +81,7 @@ class Scheduler:
         self._working: dict[asyncio.Task[None], ClaimedMessage] = {}
         self._momentum = Momentum()
         self._has_room = asyncio.Event()  # for what may be due
-        self._aside: dict[int, float] = {}  # rows, and until when
+        self._aside: dict[tuple[int, str], float] = {}  # rows by number and message, and until when
         self._loops: list[asyncio.Task[None]] = []
         self._sees_database_since: float | None = None
         self._is_heir = False  # whether what a former process of our name had claimed has been freed
@@ -210,15 +210,15 @@ class Scheduler:
         """Leave deliveries alone for a while that may have been made and could not be settled: repeating is worse."""
         if len(self._aside) < MAX_ASIDE:
             until = self._clock.monotonic() + ASIDE_FOR.total_seconds()
-            self._aside.update((claim.id, until) for claim in claimed.claims)
+            self._aside.update(((claim.id, claim.message_id), until) for claim in claimed.claims)
 
-    def _rows_aside(self) -> frozenset[int]:
+    def _rows_aside(self) -> frozenset[tuple[int, str]]:
         now = self._clock.monotonic()
         self._aside = {row: until for row, until in self._aside.items() if until > now}
         return frozenset(self._aside)
 
-    def _busy_rows(self) -> frozenset[int]:
-        return frozenset(claim.id for claimed in self._working.values() for claim in claimed.claims)
+    def _busy_rows(self) -> frozenset[tuple[int, str]]:
+        return frozenset((claim.id, claim.message_id) for claimed in self._working.values() for claim in claimed.claims)
 
     async def _renew(self) -> None:
         """Renew the claims at hand; while the database is away, as soon as it is back."""
