@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import AsyncIterator
 
 import pytest
@@ -83,11 +84,39 @@ async def test_what_is_wrong_is_told_as_a_problem(
         assert problem["errors"][0].keys() == {"field", "message"}
 
 
-async def test_a_method_that_is_not_for_a_path_is_answered_with_all_that_are(api: Api) -> None:
-    answer = await api.admin.delete(f"{V1}/policy")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, PATCH, PUT")
-    answer = await api.admin.post(f"{V1}/openapi.json")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", f"{V1}/policy", "GET, HEAD, PATCH, PUT"),
+        ("PUT", f"{V1}/domains", "GET, HEAD, POST"),
+        ("POST", f"{V1}/mailboxes/a@local.test", "DELETE, GET, HEAD, PATCH"),
+        ("PUT", f"{V1}/mailboxes/a@local.test/grants", "GET, HEAD, POST"),
+        ("POST", f"{V1}/mailboxes/a@local.test/grants/@x.test", "DELETE, GET, HEAD"),
+        ("HEAD", f"{V1}/queue/messages/1k3v9q2m8f0abcde.1/retry", "POST"),
+        ("GET", f"{V1}/operators/admin/password", "PUT"),
+        ("POST", f"{V1}/status", "GET, HEAD"),
+        ("POST", f"{V1}/openapi.json", "GET, HEAD"),
+        ("POST", "/healthz", "GET, HEAD"),
+    ],
+)
+async def test_a_method_that_is_not_for_a_path_is_answered_with_all_that_are(
+    api: Api, method: str, path: str, allowed: str
+) -> None:
+    answer = await api.admin.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+async def test_head_is_answered_as_get_but_for_the_body_wherever_there_is_get(api: Api) -> None:
+    await api.add("domains", name="local.test")
+    paths = [path for path, operations in build_api().openapi()["paths"].items() if "get" in operations]
+    assert len(paths) > 20
+    for path in (*paths, f"{V1}/openapi.json", "/healthz", f"{V1}/nothing", f"{V1}/domains?colour=red"):
+        asked = path.format_map(defaultdict(lambda: "local.test"))
+        got, head = await api.reader.get(asked), await api.reader.head(asked)
+        assert (head.status_code, head.headers, head.content) == (got.status_code, got.headers, b""), path
+        assert head.headers["content-length"] == str(len(got.content))
+    stranger = await api.nobody.head(f"{V1}/domains")
+    assert (stranger.status_code, stranger.headers["www-authenticate"]) == (401, 'Bearer realm="tripost"')
 
 
 @pytest.mark.parametrize(

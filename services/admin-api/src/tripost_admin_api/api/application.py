@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
@@ -28,6 +28,7 @@ from tripost_admin_api.api import (
 from tripost_admin_api.api.bodies import read_body
 from tripost_admin_api.api.guard import Guard
 from tripost_admin_api.api.hardening import BodyLimit, Failures, SecurityFields, problem_of
+from tripost_admin_api.api.head import Head, allowed
 from tripost_admin_api.api.models import ProblemBody
 from tripost_admin_api.api.parameters import refuse_unknown_parameters
 from tripost_admin_api.api.parts import Parts
@@ -65,7 +66,7 @@ def build_application(parts: Parts) -> ASGIApp:
     """Join routes and middleware; what comes first here is outermost."""
     api = build_api()
     api.state.parts = parts
-    return SecurityFields(Failures(Guard(BodyLimit(api), parts.authenticator)))
+    return Head(SecurityFields(Failures(Guard(BodyLimit(api), parts.authenticator))))
 
 
 def build_api() -> FastAPI:
@@ -116,16 +117,15 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
         detail = f"There is nothing at {request.url.path}."
     elif error.status_code == 405:
         detail = f"{request.method} is not for {request.url.path}."
-        methods = _methods_at(request.url.path)
-        return of_status(405, detail, {"Allow": ", ".join(methods)} if methods else error.headers).response()
+        return of_status(405, detail, {"Allow": allowed(_methods_at(request))}).response()
     return of_status(error.status_code, detail, error.headers).response()
 
 
-def _methods_at(path: str) -> list[str]:
+def _methods_at(request: Request) -> set[str]:
     """Give all methods of a path (RFC 9110 §10.2.1): Starlette names those of the first route there alone."""
-    routes = [route for noun in NOUNS for route in noun.router.routes if isinstance(route, APIRoute)]
-    within = path.removeprefix(PREFIX)
-    return sorted({method for route in routes if route.path_regex.match(within) for method in route.methods or ()})
+    routes = iter_route_contexts(request.app.routes)
+    there = (route for route in routes if route.path_regex.match(request.url.path))
+    return {method for route in there for method in route.methods or ()}
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:
