@@ -87,6 +87,7 @@ def parts(database: AsyncEngine, clock: FrozenClock, tmp_path: Path) -> Parts:
         clock=clock,
         session_lifetime=timedelta(hours=12),
         home=home,
+        certificate_trouble=lambda: "",
     )
     parts.started.set()
     return parts

@@ -19,6 +19,7 @@ from tripost_admin_api.api.parts import Parts
 from tripost_admin_api.configuration.changes import Database
 from tripost_admin_api.configuration.publishing import SnapshotPublisher
 from tripost_admin_api.settings import AdminSettings
+from tripost_shared.certificate_renewal import Renewal
 from tripost_shared.certificates import ensure_self_signed, local_names
 from tripost_shared.clock import SystemClock
 from tripost_shared.database.engine import open_engine
@@ -49,6 +50,7 @@ class AdminService:
         self._joining: asyncio.Task[None] | None = None
         self._publishing: asyncio.Task[None] | None = None
         self._reading_roll: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._server: HttpsServer | None = None
 
     def bind(self) -> None:
@@ -66,6 +68,7 @@ class AdminService:
         elif self._admin.certificate is None or self._admin.key is None:
             raise SettingsError("TRIPOST_ADMIN_CERTIFICATE and TRIPOST_ADMIN_KEY go together; one of them is not set")
         tls = tls_context(self._certificate, key)
+        self._renewal = Renewal(tls, self._certificate, key, tls_context)
         listener = listening_socket(self._admin.listen, "TRIPOST_ADMIN_LISTEN")
         self._join()
         self._server = HttpsServer(build_application(self._parts), listener, tls, self._admin.max_connections)
@@ -90,6 +93,7 @@ class AdminService:
             clock=clock,
             session_lifetime=timedelta(hours=self._admin.session_hours),
             home=self._home,
+            certificate_trouble=lambda: self._renewal.trouble,
         )
 
     @property
@@ -105,6 +109,7 @@ class AdminService:
         """Serve, wait for the database, make what a first start needs; NATS may come later. Raises SettingsError."""
         assert self._server is not None, "bind comes first"  # noqa: S101 (the runner's order)
         await self._server.start()
+        self._renewing = asyncio.create_task(self._renewal.follow())
         self._joining = asyncio.create_task(self._join_cluster())
         await self._prepare_database()
         self._parts.started.set()
@@ -151,7 +156,7 @@ class AdminService:
     async def stop(self) -> None:
         """Close everything."""
         await self.drain()
-        tasks = (self._joining, self._publishing, self._reading_roll)
+        tasks = (self._joining, self._publishing, self._reading_roll, self._renewing)
         unfinished = {task for task in tasks if task is not None and not task.done()}
         for task in unfinished:
             task.cancel()

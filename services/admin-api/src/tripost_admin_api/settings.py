@@ -20,7 +20,8 @@ class AdminSettings(BaseSettings):
     certificate: Path | None = Field(
         None,
         description="PEM file with the server's certificate and its chain. Empty: a self-signed one, made at first "
-        "start in `$TRIPOST_HOME/tls/admin.crt`.",
+        "start in `$TRIPOST_HOME/tls/admin.crt`. A renewed one is loaded within a minute, if the user that admin-api "
+        "runs as may read it and the key.",
     )
     key: Path | None = Field(None, description="PEM file with the certificate's private key, without a pass phrase.")
     cli_token_file: Path | None = Field(

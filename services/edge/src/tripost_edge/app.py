@@ -9,7 +9,6 @@ import structlog
 
 from tripost_edge.edge import Edge
 from tripost_edge.listeners.descriptors import room_for_sessions
-from tripost_edge.listeners.renewal import Renewal
 from tripost_edge.listeners.tls import server_context
 from tripost_edge.prefork import Workers
 from tripost_edge.settings import EdgeSettings
@@ -19,6 +18,7 @@ from tripost_edge.worker_sockets import WorkerSockets, open_sockets
 from tripost_shared import privileges
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.certificate_renewal import Renewal
 from tripost_shared.clock import SystemClock
 from tripost_shared.config.kv import KvConfigSource
 from tripost_shared.config.port import Watched
@@ -68,7 +68,7 @@ class EdgeService:
         """Load TLS, open all sockets; with several workers fork them here, root already given up."""
         files = self._settings.tls_files(self._common)
         self._tls = server_context(*files)
-        self._renewal = Renewal(self._tls, *files)
+        self._renewal = Renewal(self._tls, *files, server_context)
         self._settings.sessions_limit = room_for_sessions(self._settings.sessions_limit)
         sockets = open_sockets(self._settings)
         if len(sockets) > 1:
@@ -105,14 +105,15 @@ class EdgeService:
             self._is_ready,
             lambda: {"sessions": str(len(edge.registry))},
             lambda: config.current.revision,
-            troubles=lambda: chain(edge.troubles(), self._deaths.troubles(), self._troubles_of_configuration()),
+            troubles=lambda: chain(edge.troubles(), self._deaths.troubles(), self._troubles_of_what_is_followed()),
         )
         for listener in edge.listeners:
             log.info("listening", listener=listener.profile.name, address="{}:{}".format(*listener.address))
 
-    def _troubles_of_configuration(self) -> Iterator[str]:
-        if self._config is not None and self._config.trouble:
-            yield self._config.trouble
+    def _troubles_of_what_is_followed(self) -> Iterator[str]:
+        for followed in (self._config, self._renewal):
+            if followed is not None and followed.trouble:
+                yield followed.trouble
 
     def _build_edge(self, tls: ssl.SSLContext, link: NatsLink, bus: NatsBus, events: JetStreamEventLog) -> Edge:
         return Edge(

@@ -1,7 +1,7 @@
 """What request handlers work with, and how they get at it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -34,11 +34,13 @@ class Parts:
     clock: Clock
     session_lifetime: timedelta
     home: Path  # where what we write lies: the embedded cluster's state, or a volume
+    certificate_trouble: Callable[[], str]  # what keeps a renewed certificate from coming into force; "" for nothing
     started: asyncio.Event = field(default_factory=asyncio.Event)  # the schema is up to date, the operator exists
 
     def troubles(self) -> list[str]:
-        """Say what somebody should look at: work in the background that has been failing for long."""
-        return [trouble for trouble in (self.cluster.trouble, self.publisher.trouble) if trouble]
+        """Say what somebody should look at: work in the background that has been failing for long, our certificate."""
+        troubles = (self.cluster.trouble, self.publisher.trouble, self.certificate_trouble())
+        return [trouble for trouble in troubles if trouble]
 
     @asynccontextmanager
     async def changing(self, actor: Actor) -> AsyncIterator[Change]:
