@@ -20,7 +20,9 @@ from tripost_admin_api.adapters.memory_cluster import MemoryCluster
 from tripost_admin_api.api.application import build_application
 from tripost_admin_api.api.parts import Parts
 from tripost_admin_api.configuration.changes import Database
+from tripost_admin_api.configuration.dropped_contents import DroppedContents
 from tripost_admin_api.configuration.publishing import SnapshotPublisher
+from tripost_admin_api.configuration.queue_facts import FactPublisher
 from tripost_shared.clock import FrozenClock
 from tripost_shared.database.models import ApiToken, Operator
 from tripost_shared.database.password_hashes import PasswordHashes
@@ -74,7 +76,7 @@ def parts(database: AsyncEngine, clock: FrozenClock, tmp_path: Path) -> Parts:
     home = tmp_path / "home"
     home.mkdir()
     ours = Database(database, clock)
-    cluster = MemoryCluster()
+    cluster = MemoryCluster(clock)
     publisher = SnapshotPublisher(ours, cluster)
     roll = TokenRoll(ours, clock)
     parts = Parts(
@@ -84,6 +86,8 @@ def parts(database: AsyncEngine, clock: FrozenClock, tmp_path: Path) -> Parts:
         passwords=cheap,
         authenticator=Authenticator(ours, cheap, LoginThrottle(clock), roll, clock),
         roll=roll,
+        facts=FactPublisher(ours, cluster),
+        dropped=DroppedContents(ours, cluster, clock),
         clock=clock,
         session_lifetime=timedelta(hours=12),
         home=home,

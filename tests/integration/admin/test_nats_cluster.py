@@ -17,11 +17,12 @@ from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.clock import FrozenClock
 from tripost_shared.config.port import ConfigUnavailable
 from tripost_shared.content.object_store import ObjectContentStore
+from tripost_shared.content.port import ContentUnavailable
 from tripost_shared.contracts.config import FILTER_KEY, FilterConfig, PolicyMode
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.provision import provision
 from tripost_shared.settings import CommonSettings
-from tripost_shared.spool.events import JetStreamEventReader
+from tripost_shared.spool.events import EVENTS_STREAM, JetStreamEventReader
 
 NOW = FrozenClock().now()
 
@@ -77,23 +78,27 @@ async def test_a_value_that_cannot_be_read_is_replaced(nats: NatsServer, cluster
     assert (await cluster.watch(FILTER_KEY, FilterConfig)).current.revision == 1000
 
 
-async def test_facts_noted_before_nats_is_reached_are_written_once_it_is(nats: NatsServer) -> None:
-    cluster = NatsCluster(CommonSettings(nats_url=nats.url), "admin-api")
-    event = Event("fact-1", "1k3v9q2m8f0abcde.1", NOW, Fact.HELD, "admin-api")
-    cluster.record(event)
-    await cluster.open()
-    cluster.record(Event("fact-2", "1k3v9q2m8f0abcde.1", NOW, Fact.RELEASED, "admin-api"))
-    await cluster.close()
+async def test_facts_are_in_the_event_log_once_they_are_published(nats: NatsServer, cluster: NatsCluster) -> None:
+    facts = [Event(f"fact-{number}", "1k3v9q2m8f0abcde.1", NOW, Fact.HELD, "admin-api") for number in range(2)]
+    await cluster.publish_facts(facts)
     link = await NatsLink.connect(CommonSettings(nats_url=nats.url), "domains")
     reader = JetStreamEventReader(link)
-    facts: list[str] = []
-    async with asyncio.timeout(10):
-        while len(facts) < 2:
-            for batch in await reader.fetch(10, timedelta(seconds=1)):
-                facts += [fact.id for fact in batch.events]
-                await batch.done()
+    (batch,) = await reader.fetch(10, timedelta(seconds=5))
+    assert list(batch.events) == facts
+    await batch.done()
     await link.close()
-    assert facts == ["fact-1", "fact-2"]
+
+
+async def test_facts_that_the_log_does_not_take_are_not_published(nats: NatsServer) -> None:
+    link = await NatsLink.connect(CommonSettings(nats_url=nats.url), "tests")
+    cluster = NatsCluster(CommonSettings(nats_url=nats.url), "admin-api")
+    await cluster.open()
+    await jetstream.call(link, f"STREAM.DELETE.{EVENTS_STREAM}")
+    with pytest.raises(ClusterUnavailable):
+        await cluster.publish_facts([Event("fact", "1k3v9q2m8f0abcde.1", NOW, Fact.HELD, "admin-api")])
+    await provision(link, CommonSettings(nats_url=nats.url))
+    await cluster.close()
+    await link.close()
 
 
 async def test_content_is_discarded_and_the_spool_counted(nats: NatsServer, cluster: NatsCluster) -> None:
@@ -102,7 +107,10 @@ async def test_content_is_discarded_and_the_spool_counted(nats: NatsServer, clus
     writer = store.writer("1k3v9q2m8f0abcde.1")
     await writer.write(b"octets")
     await writer.commit()
-    await cluster.discard_content("1k3v9q2m8f0abcde.1")
+    (stored,) = await store.list()
+    await cluster.delete_content(stored.name, committed_by=stored.stored_at - timedelta(seconds=1))
+    assert await store.list() == [stored]
+    await cluster.delete_content(stored.name, committed_by=stored.stored_at)
     assert await store.list() == []
     numbers = await cluster.spool()
     assert (numbers.waiting, numbers.partitions) == (0, 4)
@@ -160,5 +168,7 @@ async def test_before_nats_is_reached_everything_says_so_at_once() -> None:
     with pytest.raises(ClusterUnavailable):
         await cluster.spool()
     with pytest.raises(ClusterUnavailable):
-        await cluster.discard_content("x")
+        await cluster.publish_facts([Event("fact", "1k3v9q2m8f0abcde.1", NOW, Fact.HELD, "admin-api")])
+    with pytest.raises(ContentUnavailable):
+        await cluster.delete_content("x", NOW)
     await cluster.close()

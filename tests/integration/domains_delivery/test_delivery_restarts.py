@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, insert, update
 
 from delivery_world import BOB, QUICK, Delivery, give_again, make_message, queued, route, until_queued
 from next_hop import NextHop
@@ -16,7 +16,7 @@ from tripost_domains.delivery.mailbox.maildir import MaildirStore
 from tripost_domains.tracking.recorder import TrackingRecorder
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.queue import DeliveryState
-from tripost_shared.database.models import QueuedDelivery, QueuedMessage
+from tripost_shared.database.models import QueuedDelivery, QueuedMessage, QueueFact
 from tripost_shared.database.transactions import writing
 from tripost_shared.spool.memory import MemorySpoolDelivery
 
@@ -189,7 +189,9 @@ class TestWhatComesAgain:
         assert len(delivery.files("sender.example/ann")) == 1
         assert delivery.files("dest.example/gone") == []
 
-    async def test_what_an_operator_dropped_stays_dropped(self, delivery: Delivery) -> None:
+    @pytest.mark.parametrize("is_told", [True, False])
+    async def test_what_an_operator_dropped_stays_dropped(self, delivery: Delivery, is_told: bool) -> None:
+        """Also while admin-api could not tell of it yet: its fact is in the database alone."""
         delivery.settings.retry_first_seconds = 3600
         await delivery.restart()
         message = make_message(BOB)
@@ -198,11 +200,23 @@ class TestWhatComesAgain:
             await delivery.spool.publish(message)
             await until_queued(delivery, BOB)
             await delivery.until_settled()
+            fact = Event("dropped", message.id, datetime.now(UTC), Fact.DISCARDED, "admin-api", recipient=BOB)
             async with writing(delivery.engine) as connection:
                 await connection.execute(delete(QueuedDelivery))
                 await connection.execute(delete(QueuedMessage))
-            now = datetime.now(UTC)
-            delivery.events.record(Event("dropped", message.id, now, Fact.DISCARDED, "admin-api", recipient=BOB))
+                if not is_told:
+                    await connection.execute(
+                        insert(QueueFact).values(
+                            id=fact.id,
+                            message_id=message.id,
+                            recipient=BOB,
+                            at=fact.at,
+                            fact=fact.fact.value,
+                            detail="",
+                        )
+                    )
+            if is_told:
+                delivery.events.record(fact)
             await give_again(delivery, message)
             await delivery.until_settled()
             assert [command for command in hop.commands if command.startswith("RCPT")] == [f"RCPT TO:<{BOB}>"]

@@ -6,8 +6,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from contents import read_all
-from tripost_domains.delivery.contents import FORGET_AFTER, ORPHAN_AFTER, Contents, orphaned
+from tripost_domains.delivery.contents import ORPHAN_AFTER, Contents, orphaned
 from tripost_shared.clock import FrozenClock
+from tripost_shared.content.forgetting import FORGET_AFTER
 from tripost_shared.content.memory import MemoryContentStore
 from tripost_shared.content.port import ContentUnavailable, StoredObject
 from tripost_shared.contracts.spool import Direction, SpooledMessage

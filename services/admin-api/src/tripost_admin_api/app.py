@@ -17,7 +17,9 @@ from tripost_admin_api.adapters.nats_cluster import NatsCluster
 from tripost_admin_api.api.application import build_application
 from tripost_admin_api.api.parts import Parts
 from tripost_admin_api.configuration.changes import Database
+from tripost_admin_api.configuration.dropped_contents import DroppedContents
 from tripost_admin_api.configuration.publishing import SnapshotPublisher
+from tripost_admin_api.configuration.queue_facts import FactPublisher
 from tripost_admin_api.settings import AdminSettings
 from tripost_shared.certificate_renewal import Renewal
 from tripost_shared.certificates import ensure_self_signed, local_names
@@ -49,6 +51,8 @@ class AdminService:
         self._admin = admin or AdminSettings()
         self._joining: asyncio.Task[None] | None = None
         self._publishing: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
+        self._forgetting: asyncio.Task[None] | None = None
         self._reading_roll: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._server: HttpsServer | None = None
@@ -90,6 +94,8 @@ class AdminService:
             passwords=passwords,
             authenticator=Authenticator(database, passwords, LoginThrottle(clock), roll, clock),
             roll=roll,
+            facts=FactPublisher(database, self._cluster),
+            dropped=DroppedContents(database, self._cluster, clock),
             clock=clock,
             session_lifetime=timedelta(hours=self._admin.session_hours),
             home=self._home,
@@ -114,6 +120,8 @@ class AdminService:
         await self._prepare_database()
         self._parts.started.set()
         self._publishing = asyncio.create_task(self._parts.publisher.run())
+        self._telling = asyncio.create_task(self._parts.facts.run())
+        self._forgetting = asyncio.create_task(self._parts.dropped.run())
         self._reading_roll = asyncio.create_task(self._parts.roll.run())
         log.info("serving", url=self.url)
 
@@ -150,13 +158,15 @@ class AdminService:
         if self._server is not None:
             await self._server.stop()
         self._parts.publisher.stop()
-        if self._publishing is not None:
-            await asyncio.wait({self._publishing}, timeout=LAST_PUBLISHING_WITHIN.total_seconds())
+        self._parts.facts.stop()
+        last = {task for task in (self._publishing, self._telling) if task is not None}
+        if last:
+            await asyncio.wait(last, timeout=LAST_PUBLISHING_WITHIN.total_seconds())
 
     async def stop(self) -> None:
         """Close everything."""
         await self.drain()
-        tasks = (self._joining, self._publishing, self._reading_roll, self._renewing)
+        tasks = (self._joining, self._publishing, self._telling, self._forgetting, self._reading_roll, self._renewing)
         unfinished = {task for task in tasks if task is not None and not task.done()}
         for task in unfinished:
             task.cancel()

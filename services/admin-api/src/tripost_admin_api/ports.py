@@ -1,7 +1,7 @@
 """What admin-api needs of the running cluster; the adapter behind it speaks NATS."""
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -59,10 +59,10 @@ class Cluster(ConfigPublisher, Protocol):
         """Count what is in the spool. Raises ClusterUnavailable."""
         ...
 
-    def record(self, event: Event) -> None:
-        """Note a fact for the tracking; kept for a while when the cluster is away."""
+    async def publish_facts(self, facts: Sequence[Event]) -> None:
+        """Put facts into the event log; returns once it has acknowledged them. Raises ClusterUnavailable."""
         ...
 
-    async def discard_content(self, name: str) -> None:
-        """Remove a message's content from the content store. Raises ClusterUnavailable."""
+    async def delete_content(self, name: str, committed_by: datetime) -> None:
+        """Remove an object of the content store, unless it was committed later. Raises ContentUnavailable."""
         ...

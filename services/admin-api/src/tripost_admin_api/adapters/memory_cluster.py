@@ -1,15 +1,17 @@
 """The cluster in memory, for tests: the fakes of `tripost_shared` behind the one port."""
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 import msgspec
 
 from tripost_admin_api.ports import ClusterUnavailable, SpoolNumbers
 from tripost_shared.bus.memory import MemoryBus
+from tripost_shared.clock import Clock
 from tripost_shared.config.memory import MemoryConfig
 from tripost_shared.config.port import ConfigUnavailable, Snapshot, Watched
 from tripost_shared.content.memory import MemoryContentStore
+from tripost_shared.content.port import ContentUnavailable
 from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
 from tripost_shared.spool.memory import MemoryEventLog, MemorySpool
@@ -18,13 +20,13 @@ from tripost_shared.spool.memory import MemoryEventLog, MemorySpool
 class MemoryCluster:
     """Its parts are public, for tests to look at; `is_connected` set to False cuts the line."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self.is_connected = True
         self.trouble = ""
         self._regained: list[Callable[[], None]] = []
         self.bus = MemoryBus()
         self.config = MemoryConfig()
-        self.content = MemoryContentStore()
+        self.content = MemoryContentStore(clock)
         self.events = MemoryEventLog()
         self.messages = MemorySpool()
         self.put_revisions: list[tuple[str, int]] = []  # in the order published
@@ -64,14 +66,17 @@ class MemoryCluster:
         messages = self.messages.messages
         return SpoolNumbers(len(messages), 0, sum(message.content.size_octets for message in messages), 1)
 
-    def record(self, event: Event) -> None:
-        """Note a fact."""
-        self.events.record(event)
-
-    async def discard_content(self, name: str) -> None:
-        """Remove an object."""
+    async def publish_facts(self, facts: Sequence[Event]) -> None:
+        """Put facts into the log."""
         self._require_connected()
-        await self.content.delete(name)
+        for fact in facts:
+            self.events.record(fact)
+
+    async def delete_content(self, name: str, committed_by: datetime) -> None:
+        """Remove an object."""
+        if not self.is_connected:
+            raise ContentUnavailable("told to be away")
+        await self.content.delete(name, committed_by)
 
     def _require_connected(self) -> None:
         if not self.is_connected:

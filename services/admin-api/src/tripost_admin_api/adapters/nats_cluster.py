@@ -1,9 +1,8 @@
 """The cluster over NATS: usable at once, connected when NATS is there."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -12,7 +11,7 @@ import structlog
 from tripost_admin_api.perseverance import Failures, persevere
 from tripost_admin_api.ports import ClusterUnavailable, SpoolNumbers
 from tripost_shared.bus import jetstream
-from tripost_shared.bus.encoding import decode_json
+from tripost_shared.bus.encoding import decode_json, encode
 from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
@@ -20,18 +19,17 @@ from tripost_shared.bus.port import NoAnswer
 from tripost_shared.config.kv import PREFIX, STREAM, WITHIN_SECONDS, KvConfigSource
 from tripost_shared.config.port import ConfigUnavailable, Snapshot, Watched
 from tripost_shared.content.object_store import ObjectContentStore
-from tripost_shared.contracts.events import Event
+from tripost_shared.content.port import ContentUnavailable
+from tripost_shared.contracts.events import EVENTS_SUBJECT, Event, EventBatch
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
 from tripost_shared.kv.jetstream import is_deleted
 from tripost_shared.provision import provision
 from tripost_shared.settings import CommonSettings, SettingsError
-from tripost_shared.spool.events import JetStreamEventLog
 from tripost_shared.spool.jetstream import DURABLE
 from tripost_shared.spool.partitions import existing_streams
 
 log = structlog.get_logger()
 
-MOST_EARLY_FACTS: Final = 1000
 PUT_TRIES: Final = 5
 AWAY: Final = "NATS has not been reached since this process started"
 NOT_MADE: Final = "its streams and buckets cannot be made yet, as the log of admin-api says"
@@ -52,8 +50,6 @@ class NatsCluster:
         self._link: NatsLink | None = None
         self._bus: NatsBus | None = None
         self._source: KvConfigSource | None = None
-        self._events: JetStreamEventLog | None = None
-        self._early_facts: deque[Event] = deque(maxlen=MOST_EARLY_FACTS)
         self._regained: list[Callable[[], None]] = []
         self._restoring: asyncio.Task[None] | None = None
         self._failures = Failures("NATS cannot be used", (JetStreamRefused, JetStreamUnavailable, SettingsError))
@@ -62,9 +58,6 @@ class NatsCluster:
         """Connect, make the streams and buckets that are missing, and give the bus; tries for ever."""
         link = self._link = await persevere(lambda: NatsLink.connect(self._settings, self._service), self._failures)
         await persevere(lambda: provision(link, self._settings), self._failures)
-        self._events = JetStreamEventLog(link, self._service)
-        while self._early_facts:
-            self._events.record(self._early_facts.popleft())
         self._source = KvConfigSource(link)
         self._bus = NatsBus(link)
         link.after_regaining(self._take_up_again)
@@ -79,8 +72,6 @@ class NatsCluster:
             await self._source.close()
         if self._bus is not None:
             await self._bus.drain()
-        if self._events is not None:
-            await self._events.close()
         if self._link is not None:
             await self._link.drain()
 
@@ -157,18 +148,20 @@ class NatsCluster:
             raise
         return int(info["num_pending"]), int(info["num_ack_pending"])
 
-    def record(self, event: Event) -> None:
-        """Note a fact."""
-        if self._events is None:
-            self._early_facts.append(event)
-        else:
-            self._events.record(event)
-
-    async def discard_content(self, name: str) -> None:
-        """Remove an object."""
+    async def publish_facts(self, facts: Sequence[Event]) -> None:
+        """Put facts into the log."""
         if self._link is None:
             raise ClusterUnavailable(self._why_away())
-        await ObjectContentStore(self._link).delete(name)
+        try:
+            await jetstream.publish(self._link, f"{EVENTS_SUBJECT}.{self._service}", encode(EventBatch(tuple(facts))))
+        except (JetStreamRefused, JetStreamUnavailable) as error:
+            raise ClusterUnavailable(str(error)) from error
+
+    async def delete_content(self, name: str, committed_by: datetime) -> None:
+        """Remove an object."""
+        if self._link is None:
+            raise ContentUnavailable(self._why_away())
+        await ObjectContentStore(self._link).delete(name, committed_by)
 
     def _why_away(self) -> str:
         """Say why `open` has not come to its end."""

@@ -16,7 +16,9 @@ from tripost_admin_api.access.passwords import Passwords
 from tripost_admin_api.access.roll import TokenRoll
 from tripost_admin_api.api.problems import not_authenticated
 from tripost_admin_api.configuration.changes import Change, Database
+from tripost_admin_api.configuration.dropped_contents import DroppedContents
 from tripost_admin_api.configuration.publishing import SnapshotPublisher
+from tripost_admin_api.configuration.queue_facts import FactPublisher
 from tripost_admin_api.ports import Cluster
 from tripost_shared.clock import Clock
 
@@ -31,6 +33,8 @@ class Parts:
     passwords: Passwords
     authenticator: Authenticator
     roll: TokenRoll
+    facts: FactPublisher
+    dropped: DroppedContents
     clock: Clock
     session_lifetime: timedelta
     home: Path  # where what we write lies: the embedded cluster's state, or a volume
@@ -39,7 +43,7 @@ class Parts:
 
     def troubles(self) -> list[str]:
         """Say what somebody should look at: work in the background that has been failing for long, our certificate."""
-        troubles = (self.cluster.trouble, self.publisher.trouble, self.certificate_trouble())
+        troubles = (self.cluster.trouble, self.publisher.trouble, self.facts.trouble, self.certificate_trouble())
         return [trouble for trouble in troubles if trouble]
 
     @asynccontextmanager

@@ -171,11 +171,14 @@ async def _operate(
         raise _not_queued(message_id)
     recipients = body.recipients if body is not None else None
     only = frozenset(recipient.lower() for recipient in recipients or ())
-    outcome = await operate(parts.changing(actor), parts.cluster, operation, message_id, only, actor.name)
+    outcome = await operate(parts.changing(actor), operation, message_id, only, actor.name)
     if outcome is None:
         raise _not_queued(message_id)
     if not outcome.changed:
         raise Problem("conflict", _why_nothing(operation, outcome))
+    parts.facts.publish_soon()
+    if outcome.dropped_content:
+        parts.dropped.forget_later(outcome.dropped_content)
     skipped = [SkippedOut(recipient=recipient, because=because) for recipient, because in outcome.skipped]
     return OutcomeOut(id=message_id, changed=outcome.changed, skipped=skipped)
 

@@ -1,6 +1,5 @@
 """What an operator does to queued deliveries: retry, hold, release, drop."""
 
-import secrets
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -9,18 +8,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-import structlog
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.configuration.changes import Change
-from tripost_admin_api.ports import Cluster, ClusterUnavailable
-from tripost_shared.content.port import ContentUnavailable
-from tripost_shared.contracts.events import Event, Fact
+from tripost_admin_api.configuration.queue_facts import note_fact
+from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
-
-log = structlog.get_logger()
 
 
 class Operation(StrEnum):
@@ -57,16 +52,18 @@ FACTS: Final[Mapping[Operation, Fact]] = MappingProxyType(
 
 @dataclass(slots=True)
 class Outcome:
-    """Recipients that were changed, and those left as they are with the reason."""
+    """Recipients that were changed, and those left as they are with the reason.
+
+    `dropped_content`: that of a message of which no delivery is left; "" for none.
+    """
 
     changed: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    content_to_discard: str = ""
+    dropped_content: str = ""
 
 
 async def operate(
     changing: AbstractAsyncContextManager[Change],
-    cluster: Cluster,
     operation: Operation,
     message_id: str,
     only: frozenset[str],
@@ -84,11 +81,8 @@ async def operate(
         outcome = await _apply(change, operation, message, only)
         if outcome.changed:
             change.note(f"queue.{operation}", message_id, after={"recipients": outcome.changed[:100]})
-    if operation in FACTS:
-        for recipient in outcome.changed:
-            cluster.record(_fact(FACTS[operation], message_id, recipient, actor, change.now))
-    if outcome.content_to_discard:
-        await _discard(cluster, outcome.content_to_discard)
+            for recipient in outcome.changed if operation in FACTS else ():
+                note_fact(change, FACTS[operation], message_id, recipient, actor)
     return outcome
 
 
@@ -117,7 +111,7 @@ async def _apply(change: Change, operation: Operation, message: QueuedMessage, o
             _begin_anew(delivery, change.now)
     await change.session.flush()
     if operation is Operation.DROP and not await _deliveries_left(change.session, message.id):
-        outcome.content_to_discard = message.content
+        outcome.dropped_content = message.content
         await change.session.delete(message)
     return outcome
 
@@ -156,23 +150,3 @@ def _has_run_out(delivery: QueuedDelivery, now: datetime) -> bool:
 
 async def _deliveries_left(session: AsyncSession, message_id: str) -> int:
     return await session.scalar(select(func.count()).where(QueuedDelivery.message_id == message_id)) or 0
-
-
-def _fact(fact: Fact, message_id: str, recipient: str, actor: str, now: datetime) -> Event:
-    return Event(
-        id=secrets.token_hex(16),
-        message_id=message_id,
-        at=now,
-        fact=fact,
-        service="admin-api",
-        stage="queue",
-        recipient=recipient,
-        detail=f"by {actor}",
-    )
-
-
-async def _discard(cluster: Cluster, name: str) -> None:
-    try:
-        await cluster.discard_content(name)
-    except (ClusterUnavailable, ContentUnavailable) as error:
-        log.warning("content of a dropped message stays in the store", content=name, because=str(error))

@@ -10,35 +10,25 @@ queue from SPOOL only, which the message leaves once its row is there. What is t
 that is in SPOOL, and in no row, is of no more use. That it is hours and not minutes is for clocks that differ.
 """
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 
 from tripost_domains.delivery.patience import until_done
 from tripost_shared.clock import Clock
+from tripost_shared.content.forgetting import Forgetting
 from tripost_shared.content.port import ContentMissing, ContentStore, ContentUnavailable, StoredObject
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.mail.content import Content
 
 log = structlog.get_logger()
 
-FORGET_AFTER: Final = timedelta(minutes=10)  # SPOOL may give a message once more when an acknowledgement got lost
-MAX_TO_FORGET: Final = 50_000  # what does not fit is left to the sweep
 ORPHAN_AFTER: Final = timedelta(hours=2)
 SPOOLED_WITHIN: Final = timedelta(hours=1)  # from an object's commit to its message's place in SPOOL
 UNFINISHED_AFTER: Final = timedelta(days=1)  # a writer's last chunk: a slow client needs minutes for one, by default
 MAX_HEADER_OCTETS: Final = 64 * 1024  # of an original message's header, for its DSN
-
-
-class _Due(NamedTuple):
-    """An object to be deleted from `at` (monotonic) on; `was_refused`: that was tried before."""
-
-    at: float
-    name: str
-    was_refused: bool = False
 
 
 class Contents:
@@ -47,7 +37,7 @@ class Contents:
     def __init__(self, store: ContentStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._to_forget: deque[_Due] = deque()
+        self._forgetting = Forgetting(store.delete, clock)
 
     async def keep(self, message: SpooledMessage) -> Content:
         """Make sure that the content is in the store, under the message's id if it came inline; waits for the store."""
@@ -78,30 +68,11 @@ class Contents:
 
     def forget_later(self, content: str) -> None:
         """Delete an object some time after its message was settled."""
-        if len(self._to_forget) < MAX_TO_FORGET:
-            self._to_forget.append(_Due(self._some_time_from_now(), content))
+        self._forgetting.forget_later(content)
 
     async def forget_due(self, is_wanted: Callable[[str], Awaitable[bool]]) -> None:
-        """Delete what is due, but for what the queue refers to after all; raises what `is_wanted` raises.
-
-        What cannot be deleted has another turn behind all others: it may be this object, or the store is away.
-
-        An object that was committed lately stays: its message came again, and its row may not be there yet. Half the
-        time is left to clocks that differ.
-        """
-        committed_by = self._clock.now() - FORGET_AFTER / 2
-        while self._to_forget and self._to_forget[0].at <= self._clock.monotonic():
-            due = self._to_forget[0]
-            if not await is_wanted(due.name):
-                try:
-                    await self._store.delete(due.name, committed_by)
-                except ContentUnavailable as error:
-                    if not due.was_refused:
-                        log.warning("content cannot be deleted, later again", content=due.name, because=str(error))
-                    self._to_forget.popleft()
-                    self._to_forget.append(_Due(self._some_time_from_now(), due.name, was_refused=True))
-                    return
-            self._to_forget.popleft()
+        """Delete what is due, but for what the queue refers to after all; raises what `is_wanted` raises."""
+        await self._forgetting.forget_due(is_wanted)
 
     async def sweep(self, oldest_spooled_at: datetime | None, queued: Callable[[], Awaitable[set[str]]]) -> int:
         """Delete what no message can refer to any more, and what was never finished; gives how many.
@@ -125,9 +96,6 @@ class Contents:
         if failure is not None:
             raise failure
         return unfinished + len(unwanted)
-
-    def _some_time_from_now(self) -> float:
-        return self._clock.monotonic() + FORGET_AFTER.total_seconds()
 
     async def _put(self, name: str, octets: bytes) -> Content:
         writer = self._store.writer(name)

@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -39,10 +40,11 @@ from tripost_domains.queue.rows import (
     put_off_row,
 )
 from tripost_domains.queue.uninterrupted import uninterrupted
+from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.database.grouped import GroupedWrites
-from tripost_shared.database.models import QueuedDelivery, QueuedMessage
+from tripost_shared.database.models import QueuedDelivery, QueuedMessage, QueueFact
 from tripost_shared.database.transactions import reading, writing
 from tripost_shared.mail.content import Content
 
@@ -77,12 +79,16 @@ class QueueRepository:
 
     @uninterrupted
     async def recipients_of(self, message_id: str) -> frozenset[str]:
-        """Name the recipients of a message that are in the queue, in any state."""
+        """Name the recipients of a message that are in the queue, in any state, or were just dropped from it.
+
+        What an operator dropped is told of here until that is in the event log, whose reader the tracking waits for.
+        """
+        queued = select(QueuedDelivery.recipient).where(QueuedDelivery.message_id == message_id)
+        dropped = select(QueueFact.recipient).where(
+            QueueFact.message_id == message_id, QueueFact.fact == Fact.DISCARDED.value
+        )
         async with reading(self._engine) as connection:
-            found = await connection.scalars(
-                select(QueuedDelivery.recipient).where(QueuedDelivery.message_id == message_id)
-            )
-            return frozenset(found)
+            return frozenset(await connection.scalars(union_all(queued, dropped)))  # at one moment: a drop moves it
 
     @uninterrupted
     async def claim_due(
