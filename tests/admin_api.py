@@ -16,6 +16,7 @@ from tripost_admin_api.access.passwords import Passwords
 from tripost_admin_api.access.roll import TokenRoll
 from tripost_admin_api.access.throttle import LoginThrottle
 from tripost_admin_api.access.tokens import digest_of
+from tripost_admin_api.adapters.cli_token import CliToken
 from tripost_admin_api.adapters.memory_cluster import MemoryCluster
 from tripost_admin_api.api.application import build_application
 from tripost_admin_api.api.parts import Parts
@@ -78,7 +79,7 @@ def parts(database: AsyncEngine, clock: FrozenClock, tmp_path: Path) -> Parts:
     ours = Database(database, clock)
     cluster = MemoryCluster(clock)
     publisher = SnapshotPublisher(ours, cluster)
-    roll = TokenRoll(ours, clock)
+    roll = TokenRoll(ours, clock, CliToken(home / "cli" / "token"))
     parts = Parts(
         database=ours,
         cluster=cluster,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
@@ -45,7 +46,11 @@ class RunningAdmin:
         self._logs: dict[str, Any] = {}
 
     def start(self) -> None:
-        """Start it, and return when it is ready. Its logs stay out of what `quick_cli` captures."""
+        """Start it, and return when it is ready."""
+        self.begin().result(START_WITHIN_SECONDS)
+
+    def begin(self) -> "Future[None]":
+        """Start it; what is given is done when it is ready. Its logs stay out of what `quick_cli` captures."""
         self._logs = structlog.get_config()
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
         settings = CommonSettings(home=self.home, nats_url=self.nats_url, hostname="admin.example")
@@ -54,7 +59,7 @@ class RunningAdmin:
         self.service.bind()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self.service.start(), self._loop).result(START_WITHIN_SECONDS)
+        return asyncio.run_coroutine_threadsafe(self.service.start(), self._loop)
 
     def stop(self) -> None:
         """Stop it as a signal would."""

@@ -15,7 +15,7 @@ from admin_service import RunningAdmin
 from postgres_server import PostgresServer
 from servers import free_port
 from tripost_admin_api.access.roll import GOOD_FOR
-from tripost_admin_api.access.tokens import digest_of
+from tripost_admin_api.access.tokens import digest_of, new_token
 from tripost_shared.database.models import ApiToken
 from tripost_shared.database.transactions import DatabaseUnavailable, reading
 
@@ -43,6 +43,80 @@ def test_the_command_line_tells_the_status_while_postgresql_is_dead(
             assert client.get(f"{V1}/domains").status_code == 503
         own_postgres.start()
         assert admin.quick_cli("status", "-o", "json").stdout.count('"postgresql"') == 1
+
+
+def test_an_admin_api_that_is_started_without_its_database_tells_the_command_line_so(
+    tmp_path: Path, own_postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIPOST_DATABASE_URL", own_postgres.url("postgres"))
+    nobody = f"nats://127.0.0.1:{free_port()}"
+    with RunningAdmin(tmp_path, nobody):
+        (tmp_path / "other").write_text(new_token())
+    own_postgres.kill()
+    admin = RunningAdmin(tmp_path, nobody)
+    starting = admin.begin()
+    try:
+        told = admin.cli("status", "--url", admin.url)
+        assert told.returncode == 1
+        assert "Something is wrong: The database cannot be reached: " in told.stderr
+        stranger = admin.cli("status", "--url", admin.url, "--token-file", str(tmp_path / "other"))
+        assert (stranger.returncode, stranger.stdout) == (5, "")
+        assert "The database does not answer" in stranger.stderr
+        assert admin.cli("domain", "list", "--url", admin.url).returncode == 5
+    finally:
+        own_postgres.start()
+        starting.result(30)
+        admin.stop()
+
+
+async def test_before_the_first_reading_the_command_lines_token_alone_opens_the_status(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = leave_own_token(api, ADMIN_TOKEN)
+    cut(monkeypatch)
+    status = await api.admin.get(f"{V1}/status")
+    assert (status.status_code, status.json()["queue"]) == (200, None)
+    assert status.json()["problems"][0].startswith("The database cannot be reached: told to be away.")
+    assert (await api.admin.head(f"{V1}/health")).status_code == 200
+    for path in ("session", "domains", "tokens", "policy"):
+        assert (await api.admin.get(f"{V1}/{path}")).status_code == 503, path
+    assert (await api.reader.get(f"{V1}/status")).status_code == 503
+    for absent in ("", "\udcff"):
+        token.write_bytes(absent.encode(errors="surrogateescape"))
+        assert (await api.admin.get(f"{V1}/status")).status_code == 503
+        assert (await api.nobody.get(f"{V1}/status", headers={"Authorization": "Bearer "})).status_code == 401
+
+
+async def test_the_command_lines_token_is_removed_once_it_is_revoked(api: Api) -> None:
+    """Else it would open the status again after a start without the database."""
+    token = leave_own_token(api, READ_TOKEN)
+    for _ in range(3):
+        await api.parts.roll.read()
+    assert token.read_text() == READ_TOKEN
+    assert (await api.admin.delete(f"{V1}/tokens/tests-read")).status_code == 204
+    await api.parts.roll.read()
+    assert token.exists()  # one that is left there in this moment need not be committed yet
+    await api.parts.roll.read()
+    assert not token.exists()
+    await api.parts.roll.read()
+
+
+async def test_once_the_roll_was_read_the_command_lines_token_is_one_of_many(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.parts.roll.read()
+    leave_own_token(api, "tripost_another")
+    cut(monkeypatch)
+    mine = {"Authorization": "Bearer tripost_another"}
+    assert (await api.nobody.get(f"{V1}/status", headers=mine)).status_code == 503
+
+
+def leave_own_token(api: Api, token: str) -> Path:
+    """Put a token where the first start leaves the command line's; gives the file."""
+    file = api.parts.home / "cli" / "token"
+    file.parent.mkdir()
+    file.write_text(token)
+    return file
 
 
 def cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +205,7 @@ async def test_a_token_that_is_revoked_while_the_roll_is_read_is_not_on_it(
 
     monkeypatch.setattr(READING, meanwhile)
     await api.parts.roll.read()
-    assert api.parts.roll.find(digest_of(READ_TOKEN)) is None
+    assert await api.parts.roll.find(digest_of(READ_TOKEN)) is None
 
 
 async def test_a_token_that_the_database_has_refused_opens_nothing_later(
@@ -165,5 +239,5 @@ async def test_a_database_that_is_silent_is_not_waited_for_long(api: Api, monkey
 
 async def test_the_roll_holds_no_token(api: Api) -> None:
     await api.parts.roll.read()
-    assert api.parts.roll.find(digest_of(ADMIN_TOKEN)) is not None
-    assert api.parts.roll.find(ADMIN_TOKEN) is None
+    assert await api.parts.roll.find(digest_of(ADMIN_TOKEN)) is not None
+    assert await api.parts.roll.find(ADMIN_TOKEN) is None

@@ -12,6 +12,7 @@ from tripost_admin_api.access.passwords import Passwords
 from tripost_admin_api.access.roll import TokenRoll
 from tripost_admin_api.access.throttle import LoginThrottle
 from tripost_admin_api.adapters.bootstrap import Bootstrap, Places
+from tripost_admin_api.adapters.cli_token import CliToken
 from tripost_admin_api.adapters.https_server import HttpsServer, tls_context
 from tripost_admin_api.adapters.nats_cluster import NatsCluster
 from tripost_admin_api.api.application import build_application
@@ -86,7 +87,8 @@ class AdminService:
         self._cluster = NatsCluster(self._settings, NAME)
         publisher = SnapshotPublisher(database, self._cluster)
         database.on_change(publisher.published)
-        roll = TokenRoll(database, clock)
+        self._places = Places.under(self._home, self._admin.cli_token_file)
+        roll = TokenRoll(database, clock, CliToken(self._places.cli_token))
         self._parts = Parts(
             database=database,
             cluster=self._cluster,
@@ -137,8 +139,7 @@ class AdminService:
         )
 
     async def _prepare_database(self) -> None:
-        places = Places.under(self._home, self._admin.cli_token_file)
-        bootstrap = Bootstrap(self._parts.database, self._parts.passwords, places)
+        bootstrap = Bootstrap(self._parts.database, self._parts.passwords, self._places)
         certificate = self._certificate if self._admin.certificate is None else None
         pause = FIRST_PAUSE
         while True:

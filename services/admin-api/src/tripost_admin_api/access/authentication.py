@@ -80,7 +80,7 @@ class Authenticator:
             async with asyncio.timeout(ROLL_AFTER.total_seconds() if by_roll else None):
                 row = await self._token(digest)
         except (DatabaseUnavailable, TimeoutError) as error:
-            actor = self._roll.find(digest) if by_roll else None
+            actor = await self._roll.find(digest) if by_roll else None
             if actor is None:
                 raise DatabaseUnavailable(str(error) or "no answer in time") from error
             return actor

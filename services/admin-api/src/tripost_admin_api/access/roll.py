@@ -1,6 +1,8 @@
 """The tokens that the database held when it was asked last: they open the status while it cannot be asked.
 
-Digests only, never a token. The roll is read anew every ten seconds, so a token needs not have been used lately.
+Digests only, never a token. The roll is read anew every ten seconds, so a token needs not have been used lately. Before
+it was read for the first time, since the start, the command line's own token is on it, which lies here in a file: good
+when it was left there, and removed within twenty seconds once it is revoked.
 """
 
 import asyncio
@@ -8,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from sqlalchemy import or_, select
@@ -24,6 +26,7 @@ log = structlog.get_logger()
 READ_EVERY: Final = timedelta(seconds=10)  # as long may a token be known here that another replica has revoked
 GOOD_FOR: Final = timedelta(hours=1)  # nobody can revoke a token meanwhile, but where another replica has a database
 MOST_KEPT: Final = 1000  # those used last; 300 KB
+OWN_NAME: Final = "token of the command line"  # its name is in the database
 SESSION_NAME: Final = "session "  # then the operator's name and a random part: what a session's token is called
 
 
@@ -36,12 +39,27 @@ class _Entry:
 _NOBODY: Final[Mapping[str, _Entry]] = MappingProxyType({})
 
 
+class OwnToken(Protocol):
+    """The token that admin-api itself has made for the command line beside it."""
+
+    async def digest(self) -> str:
+        """Give its digest; "" when there is none."""
+        ...
+
+    async def discard(self) -> None:
+        """Remove it, as it has been revoked."""
+        ...
+
+
 class TokenRoll:
     """Run `run` in a task; what it has read last is good for GOOD_FOR."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, own: OwnToken) -> None:
         self._database = database
         self._clock = clock
+        self._own = own
+        self._was_read = False
+        self._unknown_own = ""
         self._entries = _NOBODY
         self._read_at = clock.monotonic()
         self._clearings = 0
@@ -64,6 +82,13 @@ class TokenRoll:
         newest = lasting.order_by(ApiToken.last_used_at.desc().nulls_last(), ApiToken.id.desc()).limit(MOST_KEPT)
         async with self._database.reading() as session:
             rows = (await session.scalars(newest)).all()
+            own = await self._own.digest()
+            is_known = await session.scalar(select(ApiToken.id).where(ApiToken.token_sha256 == own)) is not None
+        self._was_read = True
+        unknown = "" if is_known else own
+        if unknown and unknown == self._unknown_own:  # at first, the replica that has left it may be about to commit
+            await self._own.discard()
+        self._unknown_own = unknown
         if clearings == self._clearings:  # else what was read may be from before a revocation
             self._entries = {row.token_sha256: _Entry(actor_of(row), row.expires_at) for row in rows}
             self._read_at = read_at
@@ -78,8 +103,10 @@ class TokenRoll:
         if digest in self._entries:
             self.clear()
 
-    def find(self, digest: str) -> Actor | None:
+    async def find(self, digest: str) -> Actor | None:
         """Give whose token it is; None when it is not known here, has expired, or the roll is too old."""
+        if not self._was_read:
+            return Actor(OWN_NAME, Scope.READ, proof=digest) if digest == await self._own.digest() else None
         entry = self._entries.get(digest)
         if entry is None or self._clock.monotonic() - self._read_at > GOOD_FOR.total_seconds():
             return None
