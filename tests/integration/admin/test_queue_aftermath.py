@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from admin_api import Api, eventually
 from admin_queue import V1, queued, states
@@ -152,3 +153,25 @@ async def test_what_is_queued_again_since_it_was_dropped_is_kept(api: Api) -> No
     api.clock.advance(FORGET_AFTER)
     await api.parts.dropped.forget_due()
     assert [stored.name for stored in await api.cluster.content.list()] == [identifier]
+
+
+async def test_dropped_content_is_forgotten_whatever_failed_before(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tripost_admin_api.configuration.dropped_contents.FORGET_EVERY", timedelta(milliseconds=5))
+    identifier = await queued(api, ("bob@b.example", "held"))
+    await api.admin.post(f"{V1}/{identifier}/drop")
+    api.clock.advance(FORGET_AFTER)
+    reading, failures = api.parts.database.reading, [RuntimeError("nobody thought of it"), DatabaseUnavailable("away")]
+
+    def failing_at_first() -> AbstractAsyncContextManager[AsyncSession]:
+        if failures:
+            raise failures.pop()
+        return reading()
+
+    monkeypatch.setattr(api.parts.database, "reading", failing_at_first)
+    forgetting = asyncio.create_task(api.parts.dropped.run())
+    async with asyncio.timeout(10):
+        while await api.cluster.content.list():  # noqa: ASYNC110 (nothing tells when)
+            await asyncio.sleep(0.005)
+    assert failures == []
+    forgetting.cancel()
+    await asyncio.wait({forgetting})
