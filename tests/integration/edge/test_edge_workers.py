@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from contents import read_all
 from dialog import Dialog
 from edge_process import UP_TO_DATA, EdgeProcess, get, is_running, send, until
 from edge_world import OtherTiers
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
+from tripost_shared.mail.content import Content
 
 TWO_WORKERS = {"TRIPOST_EDGE_WORKERS": "2"}
 IMPATIENT = """
@@ -42,6 +45,22 @@ async def test_workers_share_the_listener_and_are_started_again(
         assert (await send(edge, b"x\r\n")).startswith("250 ")
     assert edge.stop() == 0
     assert not is_running(second)
+
+
+async def test_what_workers_store_is_each_messages_own_also_that_of_one_started_anew(
+    edge_process: Callable[..., EdgeProcess], link: NatsLink, tiers: OtherTiers
+) -> None:
+    edge = await edge_process(TRIPOST_EDGE_INLINE_OCTETS="0", **TWO_WORKERS).until_ready(2)
+    contents = [b"Subject: %d\r\n\r\n" % number + b"%d\r\n" % number * 100 * number for number in range(1, 25)]
+    replies = [await send(edge, content) for content in contents[:12]]
+    os.kill(edge.children()[0], signal.SIGKILL)
+    await edge.until_ready(3)
+    replies += [await send(edge, content) for content in contents[12:]]
+    assert {reply[:4] for reply in replies} == {"250 "}
+    store = ObjectContentStore(link)
+    stored = [await read_all(store, Content(each.size_octets, stored=each.name)) for each in await store.list()]
+    assert sorted(stored, key=len) == contents
+    assert edge.stop() == 0
 
 
 async def test_a_worker_that_hangs_is_killed_and_started_again_and_the_others_left_alone(

@@ -3,12 +3,12 @@
 import asyncio
 import base64
 import hashlib
+import secrets
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 import structlog
-from nats.nuid import NUID
 
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.encoding import decode_json
@@ -27,8 +27,7 @@ CHUNK_OCTETS: Final = 128 * 1024
 WINDOW: Final = 8  # chunks on the way without an acknowledgement: 1 MiB
 ROLLUP: Final = jetstream.header({"Nats-Rollup": "sub"})  # the new meta message replaces an older one
 COMMIT_TRIES: Final = 2
-
-_nuids: Final = NUID()
+NUID_OCTETS: Final = 16
 
 
 class ObjectMeta(msgspec.Struct, omit_defaults=True):
@@ -56,7 +55,7 @@ class ObjectWriter:
     def __init__(self, link: NatsLink, name: str) -> None:
         self._link = link
         self._name = name
-        self._nuid = _nuids.next().decode()
+        self._nuid = secrets.token_hex(NUID_OCTETS)  # no generator of ours: forked workers would share its sequence
         self._buffer = bytearray()
         self._digest = hashlib.sha256()
         self._size_octets = 0
