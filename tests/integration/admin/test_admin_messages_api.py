@@ -8,10 +8,13 @@ import msgspec
 import pytest
 
 from admin_api import Api
+from tripost_admin_api.api.message_search import RECENT
 from tripost_admin_api.api.trace import CAUSAL_ORDER, MOST_FACTS, MOST_FACTS_IN_LIST
+from tripost_domains.tracking.summary import summarise
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.filter import Finding
-from tripost_shared.database.models import TrackedEvent, TrackedMessage
+from tripost_shared.contracts.tracking import domain_of, microseconds
+from tripost_shared.database.models import TrackedAddress, TrackedEvent, TrackedMessage
 from tripost_shared.mail.identifier import message_id_of, new_session_id, session_of
 from tripost_shared.mail.reply import SmtpReply
 
@@ -25,18 +28,23 @@ class Tracking:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._facts = 0
+        self._first_at: dict[str, datetime] = {}
 
     def new_id(self, transaction: int = 1) -> str:
         self._api.clock.advance(timedelta(seconds=1))
         return message_id_of(new_session_id(self._api.clock.now()), transaction)
 
     async def message(self, identifier: str, status: Fact, **columns: Any) -> None:
+        self._first_at[identifier] = columns.pop("first_at", self._api.clock.now())
+        if "reverse_path" in columns:
+            columns["sender"] = columns["reverse_path"].lower()
+            columns["sender_domain"] = domain_of(columns["sender"])
         async with self._api.parts.database.writing() as session:
             session.add(
                 TrackedMessage(
                     id=identifier,
                     session_id=session_of(identifier),
-                    first_at=columns.pop("first_at", self._api.clock.now()),
+                    first_at=self._first_at[identifier],
                     status=status.value,
                     **columns,
                 )
@@ -44,29 +52,45 @@ class Tracking:
 
     async def fact(self, identifier: str, fact: Fact, at: datetime | None = None, **members: Any) -> None:
         async with self._api.parts.database.writing() as session:
-            session.add(self._row(identifier, fact, at or self._api.clock.now(), members))
+            event = self._event(identifier, fact, at or self._api.clock.now(), members)
+            session.add(row_of(event))
+            summary = summarise([event])[identifier]
+            for role, address in summary.named | summary.concerned:
+                await session.merge(
+                    TrackedAddress(
+                        message_id=identifier,
+                        role=role.value,
+                        address=address,
+                        domain=domain_of(address),
+                        first_at_us=microseconds(self._first_at[identifier]),
+                    )
+                )
 
     async def refused(self, identifier: str, recipients: Iterable[str]) -> None:
         """Each a second after the one before."""
         async with self._api.parts.database.writing() as session:
             for place, recipient in enumerate(recipients):
                 at = self._api.clock.now() + timedelta(seconds=place)
-                session.add(self._row(identifier, Fact.REFUSED, at, {"stage": "rcpt", "recipient": recipient}))
+                event = self._event(identifier, Fact.REFUSED, at, {"stage": "rcpt", "recipient": recipient})
+                session.add(row_of(event))
 
-    def _row(self, identifier: str, fact: Fact, at: datetime, members: dict[str, Any]) -> TrackedEvent:
+    def _event(self, identifier: str, fact: Fact, at: datetime, members: dict[str, Any]) -> Event:
         self._facts += 1
         service = members.pop("service", "edge")
-        event = Event(id=f"fact-{self._facts}", message_id=identifier, at=at, fact=fact, service=service, **members)
-        body = {key: value for key, value in msgspec.to_builtins(event).items() if key not in COLUMNS}
-        return TrackedEvent(
-            id=event.id,
-            message_id=event.message_id,
-            at=event.at,
-            fact=event.fact.value,
-            service=event.service,
-            recipient=event.recipient,
-            body=body,
-        )
+        return Event(id=f"fact-{self._facts}", message_id=identifier, at=at, fact=fact, service=service, **members)
+
+
+def row_of(event: Event) -> TrackedEvent:
+    body = {key: value for key, value in msgspec.to_builtins(event).items() if key not in COLUMNS}
+    return TrackedEvent(
+        id=event.id,
+        message_id=event.message_id,
+        at=event.at,
+        fact=event.fact.value,
+        service=event.service,
+        recipient=event.recipient,
+        body=body,
+    )
 
 
 @pytest.fixture
@@ -78,6 +102,16 @@ async def found(api: Api, **query: Any) -> list[str]:
     answer = await api.reader.get(f"{V1}/messages", params=query)
     assert answer.status_code == 200, answer.text
     return [item["id"] for item in answer.json()["items"]]
+
+
+async def in_parts(api: Api, **query: Any) -> list[str]:
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = (await api.reader.get(f"{V1}/messages", params={**query, "limit": 2, "cursor": cursor})).json()
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    return seen
 
 
 async def test_a_trace_shows_every_fact_in_the_order_of_time_with_findings_and_replies(
@@ -235,9 +269,8 @@ async def test_messages_are_found_by_any_of_their_marks(api: Api, tracking: Trac
     mine, bounce, refused = tracking.new_id(), tracking.new_id(), tracking.new_id()
     mark = {"reverse_path": "Ann@A.example", "client": "192.0.2.7", "login": "ann@a.example", "direction": "inbound"}
     await tracking.message(mine, Fact.DELIVERED, **mark)
-    await tracking.fact(
-        mine, Fact.ACCEPTED, reverse_path="Ann@A.example", recipients=("Bob@Local.test", "x@local.test")
-    )
+    envelope: dict[str, Any] = {"reverse_path": "Ann@A.example", "recipients": ("Bob@Local.test", "x@local.test")}
+    await tracking.fact(mine, Fact.ACCEPTED, login="ann@a.example", **envelope)
     api.clock.advance(timedelta(hours=1))
     await tracking.message(bounce, Fact.DELIVERED, reverse_path="", direction="bounce")
     await tracking.fact(bounce, Fact.DELIVERED, recipient="ann@a.example")
@@ -265,8 +298,64 @@ async def test_messages_are_found_by_any_of_their_marks(api: Api, tracking: Trac
     assert await found(api, since=half_an_hour_ago) == [refused, bounce]
     assert await found(api, until=half_an_hour_ago) == [mine]
     assert await found(api, until=half_an_hour_ago, recipient="nobody@local.test") == []
+    for recipient in ("bob@local.test", "@local.test"):
+        assert await found(api, until=half_an_hour_ago, recipient=recipient) == [mine]
+        assert await found(api, since=half_an_hour_ago, recipient=recipient, login="ann@a.example") == [refused]
+        assert await found(api, sender="ann@a.example", recipient=recipient) == [mine]
+        assert await found(api, sender="@b.example", recipient=recipient) == [refused]
+        assert await found(api, sender="<>", recipient=recipient) == []
+        assert await found(api, id=mine, recipient=recipient) == [mine]
+        assert await found(api, id=bounce, recipient=recipient) == []
+        assert await found(api, recipient=recipient, client="192.0.2.7") == [mine]
     shown = (await api.reader.get(f"{V1}/messages", params={"id": mine})).json()["items"][0]
     assert shown["recipients"] == ["Bob@Local.test", "x@local.test"]
+
+
+@pytest.mark.parametrize(
+    "searched", [{"recipient": "bob@dest.example"}, {"recipient": "@dest.example"}, {"sender": "<>"}]
+)
+async def test_what_is_found_by_an_address_comes_in_parts_each_message_once(
+    api: Api, tracking: Tracking, searched: dict[str, str]
+) -> None:
+    """Although two recipients of a message are of the same domain, and two messages of the same moment."""
+    identifiers = [tracking.new_id() for _ in range(5)]
+    moments = [api.clock.now() + timedelta(seconds=seconds) for seconds in (0, 1, 1, 1, 2)]
+    for identifier, first_at in zip(identifiers, moments, strict=True):
+        await tracking.message(identifier, Fact.ACCEPTED, reverse_path="", first_at=first_at)
+        await tracking.fact(identifier, Fact.ACCEPTED, recipients=("ann@dest.example", "bob@dest.example"))
+    assert await in_parts(api, **searched) == identifiers[::-1]
+
+
+@pytest.mark.parametrize(
+    ("searched", "reaches_back"),
+    [
+        ({"status": "held"}, False),
+        ({"client": "192.0.2.7"}, False),
+        ({"direction": "inbound", "recipient": "@dest.example"}, False),
+        ({"sender": "@a.example", "recipient": "@dest.example"}, False),
+        ({"status": "held", "recipient": "bob@dest.example"}, True),
+        ({"status": "held", "sender": "ann@a.example"}, True),
+        ({"status": "held", "login": "ann"}, True),
+        ({"recipient": "@dest.example"}, True),
+        ({"sender": "@a.example"}, True),
+        ({}, True),
+    ],
+    ids=str,
+)
+async def test_what_no_index_leads_to_is_looked_for_in_the_last_days_only_unless_more_is_asked(
+    api: Api, tracking: Tracking, searched: dict[str, str], reaches_back: bool
+) -> None:
+    old = tracking.new_id()
+    marks = {"client": "192.0.2.7", "direction": "inbound", "reverse_path": "ann@a.example"}
+    await tracking.message(old, Fact.HELD, **marks)
+    await tracking.fact(old, Fact.ACCEPTED, login="ann", recipients=("bob@dest.example",))
+    begun = api.clock.now()
+    api.clock.advance(RECENT - timedelta(seconds=1))
+    assert await found(api, **searched) == [old]
+    api.clock.advance(timedelta(seconds=2))
+    assert (await found(api, **searched) == [old]) is reaches_back
+    assert await found(api, **searched, since=begun.isoformat()) == [old]
+    assert await found(api, **searched, until=(begun + timedelta(days=1)).isoformat()) == [old]
 
 
 async def test_messages_with_many_facts_take_no_recipients_from_the_others(api: Api, tracking: Tracking) -> None:
@@ -298,13 +387,7 @@ async def test_messages_of_one_moment_are_each_listed_once(api: Api, tracking: T
     identifiers = [tracking.new_id() for _ in range(5)]
     for identifier in identifiers:
         await tracking.message(identifier, Fact.ACCEPTED, first_at=api.clock.now())
-    seen: list[str] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        page = (await api.reader.get(f"{V1}/messages", params={"limit": 2, "cursor": cursor})).json()
-        seen += [item["id"] for item in page["items"]]
-        cursor = page["next_cursor"]
-    assert seen == sorted(identifiers, reverse=True)
+    assert await in_parts(api) == sorted(identifiers, reverse=True)
 
 
 async def test_what_a_newer_release_has_recorded_is_shown_as_far_as_it_is_known(api: Api, tracking: Tracking) -> None:

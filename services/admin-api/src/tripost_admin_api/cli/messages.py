@@ -10,6 +10,7 @@ from tripost_admin_api.cli.timeline import timeline
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.spool import Direction
 
+RECENT: Final = " in the last 7 days (further back: --since)"
 SHOWN_RECIPIENTS: Final = 2  # in a list; JSON, YAML and the trace have all
 
 message = typer.Typer(help="What became of a message.", no_args_is_help=True)
@@ -24,13 +25,15 @@ def list_messages(
     sender: Annotated[
         str | None, typer.Option("--sender", help="The reverse-path; @domain; <> for the null one.")
     ] = None,
-    recipient: Annotated[str | None, typer.Option("--recipient", help="An address, or @domain.")] = None,
-    status: Annotated[Fact | None, typer.Option("--status", help="The newest fact that settles something.")] = None,
+    recipient: Annotated[str | None, typer.Option("--recipient", help="A whole address, or @domain.")] = None,
+    status: Annotated[
+        Fact | None, typer.Option("--status", help=f"The newest fact that settles something{RECENT}.")
+    ] = None,
     login: Annotated[
         str | None, typer.Option("--login", help="The user name of a login, also of one that failed.")
     ] = None,
-    client: Annotated[str | None, typer.Option("--client", help="The client's IP address.")] = None,
-    direction: Annotated[Direction | None, typer.Option("--direction", help="Where it goes.")] = None,
+    client: Annotated[str | None, typer.Option("--client", help=f"The client's IP address{RECENT}.")] = None,
+    direction: Annotated[Direction | None, typer.Option("--direction", help=f"Where it goes{RECENT}.")] = None,
     since: Annotated[
         str | None,
         typer.Option("--since", help="First seen then or later: a date, or 2026-01-31T12:00:00Z; UTC."),
@@ -39,7 +42,11 @@ def list_messages(
     limit: Annotated[int, typer.Option("--limit", min=1, help="Most messages.")] = 50,
     output: Output = Form.TABLE,
 ) -> None:
-    """List messages, and refused sessions, newest first."""
+    """List messages, and refused sessions, newest first.
+
+    What --status, --client or --direction match, or two domains, is looked for in the last 7 days, unless --since or a
+    whole address or login is given.
+    """
     items = connect(context).all(
         "messages",
         most=limit,
@@ -61,7 +68,14 @@ def list_messages(
         column("CLIENT", "client"),
         column("SUBJECT", "subject"),
     ]
-    rows(output, items, columns, "No such messages.")
+    is_walk = bool(status or client or direction or (sender and recipient))
+    is_recent = is_walk and since is None and not (login or any(map(is_whole, (sender, recipient))))
+    rows(output, items, columns, f"No such messages{RECENT if is_recent else ''}.")
+
+
+def is_whole(address: str | None) -> bool:
+    """Tell whether it is an address that leads to its messages by itself: no domain, nor the null reverse-path."""
+    return bool(address) and not str(address).strip().startswith(("@", "<"))
 
 
 def first_recipients(item: dict[str, Any]) -> list[str]:

@@ -1,10 +1,11 @@
 """Facts as rows (the ports TrackingStore and TrackedFacts), in bulk.
 
 One transaction writes many facts. First the messages' rows, so that replicas that write about the same message do so
-one after the other; then the facts; then the status of messages that were known before, derived from all their facts.
+one after the other; then the facts; then the status of messages that were known before, derived from all their facts;
+then the recipients and logins that messages are found by.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,7 +19,8 @@ from tripost_domains.ports import FactsRefused, TrackingUnavailable
 from tripost_domains.tracking.status import Seen, status_of
 from tripost_domains.tracking.summary import Summary, summarise
 from tripost_shared.contracts.events import Event, Fact
-from tripost_shared.database.models import TrackedEvent, TrackedMessage
+from tripost_shared.contracts.tracking import domain_of, microseconds
+from tripost_shared.database.models import TrackedAddress, TrackedEvent, TrackedMessage
 from tripost_shared.database.transactions import DatabaseUnavailable, is_about_values, reading, reason_of, writing
 from tripost_shared.mail.identifier import session_of
 
@@ -28,7 +30,7 @@ _NUL_IN_JSON: Final = rb"\u0000"
 
 _LENGTHS: Final = {
     column.name: column.type.length
-    for table in (TrackedMessage.__table__, TrackedEvent.__table__)
+    for table in (TrackedMessage.__table__, TrackedEvent.__table__, TrackedAddress.__table__)
     for column in table.columns
     if isinstance(column.type, String) and column.type.length
 }
@@ -49,6 +51,9 @@ _SEEN: Final = (
     .where(TrackedEvent.message_id.in_(bindparam("ids", expanding=True)))
     .group_by(TrackedEvent.message_id, TrackedEvent.recipient, TrackedEvent.fact)
 )
+_MOVE: Final = (
+    update(TrackedAddress).where(TrackedAddress.message_id == bindparam("key")).values(first_at_us=bindparam("earlier"))
+)
 
 
 class SqlTracking:
@@ -59,6 +64,7 @@ class SqlTracking:
         insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
         self._add_message = insert(TrackedMessage).on_conflict_do_nothing().returning(TrackedMessage.id)
         self._add_event = insert(TrackedEvent).on_conflict_do_nothing()
+        self._add_address = insert(TrackedAddress).on_conflict_do_nothing()
 
     async def write(self, events: Sequence[Event]) -> None:
         """Write facts and their messages' statuses in one transaction."""
@@ -78,6 +84,9 @@ class SqlTracking:
             known = sorted(key for key in summaries if key not in added)  # locked in one order by all, however many
             for start in range(0, len(known), IDS_AT_ONCE):
                 await _update(connection, [summaries[key] for key in known[start : start + IDS_AT_ONCE]])
+            addresses = [row for key, summary in summaries.items() for row in _address_rows(summary, key in added)]
+            if addresses:
+                await connection.execute(self._add_address, addresses)
 
     async def read(self, message_id: str, kinds: Collection[Fact]) -> Sequence[Event]:
         """Give a message's facts of these kinds, in the order of time."""
@@ -103,14 +112,15 @@ class SqlTracking:
         )
         async with _writing(self._engine) as connection:
             ids = (await connection.execute(oldest)).scalars().all()
-            if ids:
-                await connection.execute(delete(TrackedEvent).where(TrackedEvent.message_id.in_(ids)))
+            if ids:  # the messages first, whose rows keep out who writes about them
                 await connection.execute(delete(TrackedMessage).where(TrackedMessage.id.in_(ids)))
+                await connection.execute(delete(TrackedEvent).where(TrackedEvent.message_id.in_(ids)))
+                await connection.execute(delete(TrackedAddress).where(TrackedAddress.message_id.in_(ids)))
         return len(ids)
 
 
 async def _update(connection: AsyncConnection, summaries: Sequence[Summary]) -> None:
-    """Bring the rows of messages that were known before up to date; raises TrackingUnavailable."""
+    """Bring the rows of messages that were known before up to date, and their summaries; raises TrackingUnavailable."""
     ids = [summary.id for summary in summaries]
     known = {row.id: row for row in await connection.execute(_KNOWN, {"ids": ids})}
     if len(known) < len(ids):  # the next try makes them anew
@@ -119,6 +129,7 @@ async def _update(connection: AsyncConnection, summaries: Sequence[Summary]) -> 
     changes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for summary in summaries:
         change = _change(summary, known[summary.id], statuses[summary.id])
+        summary.first_at = min(summary.first_at, known[summary.id].first_at)
         if change:
             changes.setdefault(tuple(change), []).append({"key": summary.id, **change})
     for names, parameters in changes.items():
@@ -126,6 +137,9 @@ async def _update(connection: AsyncConnection, summaries: Sequence[Summary]) -> 
         await connection.execute(
             update(TrackedMessage).where(TrackedMessage.id == bindparam("key")).values(values), parameters
         )
+        if "first_at" in names:
+            moved = [{"key": row["key"], "earlier": microseconds(row["first_at"])} for row in parameters]
+            await connection.execute(_MOVE, moved)
 
 
 def _change(summary: Summary, known: Row[str, datetime, str], status: str) -> dict[str, Any]:
@@ -155,14 +169,31 @@ def _message_row(summary: Summary) -> dict[str, Any]:
 
 
 def _description(event: Event) -> dict[str, Any]:
+    sender = None if event.reverse_path is None else _fitting("sender", event.reverse_path.lower())
     return {
         "direction": _fitting("direction", event.direction),
         "client": _fitting("client", event.client),
         "login": _fitting("login", event.login),
         "reverse_path": None if event.reverse_path is None else _fitting("reverse_path", event.reverse_path),
+        "sender": sender,
+        "sender_domain": None if sender is None else domain_of(sender),
         "subject": _fitting("subject", event.subject),
         "size_octets": event.size_octets,
     }
+
+
+def _address_rows(summary: Summary, is_new: bool) -> Iterator[dict[str, Any]]:
+    """Give what the message is found by; of one that was known before, what it may not have been found by yet."""
+    first_at_us = microseconds(summary.first_at)
+    for role, address in summary.named | summary.concerned if is_new else summary.named:
+        fitting = _fitting("address", address)
+        yield {
+            "message_id": summary.id,
+            "role": role.value,
+            "address": fitting,
+            "domain": domain_of(fitting),
+            "first_at_us": first_at_us,
+        }
 
 
 def _event_row(event: Event) -> dict[str, Any]:

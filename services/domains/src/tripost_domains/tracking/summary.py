@@ -1,21 +1,31 @@
 """What facts tell of their message as a whole; pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from tripost_domains.tracking.status import Seen
 from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.contracts.tracking import Role
+
+NAMING: Final = frozenset({Fact.REFUSED, Fact.ACCEPTED, Fact.DISCARDED, Fact.EXPANDED})
 
 
 @dataclass(slots=True)
 class Summary:
-    """A message as its facts of one batch show it; `envelope_from` is the fact that tells of its envelope, if any."""
+    """A message as its facts of one batch show it; `envelope_from` is the fact that tells of its envelope, if any.
+
+    `named`: the recipients and logins that these facts tell for the first time, in lower case; `concerned`: the
+    recipients that the other ones are about, which those have named before.
+    """
 
     id: str
     first_at: datetime
     seen: list[Seen]
     envelope_from: Event | None = None
+    named: set[tuple[Role, str]] = field(default_factory=set)
+    concerned: set[tuple[Role, str]] = field(default_factory=set)
 
     def add(self, event: Event) -> None:
         """Take one more fact in."""
@@ -24,6 +34,19 @@ class Summary:
         # What was accepted says more than a recipient's refusal before.
         if event.fact is Fact.ACCEPTED or (event.fact is Fact.REFUSED and self.envelope_from is None):
             self.envelope_from = event
+        self._note_addresses(event)
+
+    def _note_addresses(self, event: Event) -> None:
+        if event.fact not in NAMING:
+            if event.recipient and event.fact is not Fact.BOUNCED:  # whose recipient is that of the DSN
+                self.concerned.add((Role.RECIPIENT, event.recipient.lower()))
+            return
+        for recipient in (*event.recipients, event.recipient):
+            if recipient:
+                self.named.add((Role.RECIPIENT, recipient.lower()))
+        for login in (event.login, event.tried_login):
+            if login:
+                self.named.add((Role.LOGIN, login.lower()))
 
 
 def summarise(events: Iterable[Event]) -> dict[str, Summary]:
