@@ -3,6 +3,7 @@
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import nats
 import pytest
@@ -15,7 +16,7 @@ from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.content.memory import MemoryContentStore
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.content.port import ContentMissing, ContentStore, ContentUnavailable
-from tripost_shared.content.writer import CHUNK_OCTETS, CHUNKS, STREAM
+from tripost_shared.content.writer import CHUNK_OCTETS, CHUNKS, STREAM, meta_subject
 from tripost_shared.mail.content import Content
 
 SOME_MIB = random.Random(7).randbytes(5 * CHUNK_OCTETS + 12_345)  # noqa: S311 (test data)
@@ -178,6 +179,34 @@ async def test_a_missing_chunk_is_noticed(link: NatsLink, monkeypatch: pytest.Mo
     await jetstream.call(link, f"STREAM.MSG.DELETE.{STREAM}", {"seq": 3})
     with pytest.raises(ContentMissing, match="damaged"):
         await read_all(store, content)
+
+
+async def test_an_object_that_has_lost_a_chunk_is_not_there_and_one_committed_anew_meanwhile_is(
+    link: NatsLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for it would wait for ever."""
+    store = ObjectContentStore(link)
+    await write(store, "a", SOME_MIB)
+    await write(store, "b", SOME_MIB)
+    await jetstream.call(link, f"STREAM.MSG.DELETE.{STREAM}", {"seq": 3})
+    assert not await store.has("a")
+    assert await store.has("b")
+    call = jetstream.call
+
+    async def look_up_then_commit(link: NatsLink, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
+        found = await call(link, endpoint, body)
+        monkeypatch.undo()
+        await write(store, "a", SOME_MIB)
+        return found
+
+    monkeypatch.setattr(jetstream, "call", look_up_then_commit)
+    assert await store.has("a")
+
+
+async def test_an_object_whose_meta_message_cannot_be_read_is_there(link: NatsLink) -> None:
+    """Nobody knows what it lacks."""
+    await jetstream.publish(link, meta_subject("a"), b"garbage")
+    assert await ObjectContentStore(link).has("a")
 
 
 async def test_chunks_in_a_wrong_order_are_noticed(link: NatsLink) -> None:

@@ -115,7 +115,7 @@ async def last_message(link: NatsLink, stream: str, subject: str) -> StoredMessa
         if error.number in NOT_FOUND:
             return None
         raise
-    return _stored(answer["message"])
+    return stored_message(answer["message"])
 
 
 async def direct_last(link: NatsLink, stream: str, subject: str, within_seconds: float) -> StoredMessage | None:
@@ -228,7 +228,8 @@ async def _request(link: NatsLink, subject: str, payload: bytes, within_seconds:
         raise JetStreamUnavailable(str(error)) from error
 
 
-def _stored(message: Mapping[str, Any]) -> StoredMessage:
+def stored_message(message: Mapping[str, Any]) -> StoredMessage:
+    """Read a message as the API gives it."""
     return StoredMessage(
         message["subject"],
         message["seq"],

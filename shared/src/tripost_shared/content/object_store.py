@@ -74,19 +74,19 @@ class ObjectContentStore:
             raise ContentDamaged(f"{content.stored}: damaged, {size_octets} of {meta.size} octets")
 
     async def has(self, name: str) -> bool:
-        """Tell whether the stream's leader knows a meta message of that name, be it garbage.
+        """Tell whether the stream's leader has a meta message of that name, be it garbage, and all chunks it speaks of.
 
         A bucket that is gone as a whole does not answer: who has removed it may bring it back.
         """
-        try:
-            await jetstream.call(self._link, f"STREAM.MSG.GET.{STREAM}", {"last_by_subj": meta_subject(name)})
-        except JetStreamRefused as error:
-            if error.number == NO_SUCH_MESSAGE:
+        meta = await self._leaders_meta(name)
+        while meta is not None and meta.nuid:
+            if await self._count_chunks(meta.nuid) >= meta.chunks:
+                return True
+            judged, meta = meta, await self._leaders_meta(name)
+            if meta is not None and meta.nuid == judged.nuid:  # else it was committed anew meanwhile
+                log.error("stored content has lost chunks", name=name, chunks_wanted=meta.chunks)
                 return False
-            raise ContentUnavailable(str(error)) from error
-        except JetStreamUnavailable as error:
-            raise ContentUnavailable(str(error)) from error
-        return True
+        return meta is not None
 
     async def delete(self, name: str, committed_by: datetime | None = None) -> None:
         """Remove the object: its meta message first, since chunks alone are found by `delete_orphans`.
@@ -131,6 +131,28 @@ class ObjectContentStore:
         except (JetStreamRefused, JetStreamUnavailable) as error:
             raise ContentUnavailable(str(error)) from error
         return None if message is None else _read_meta(message)
+
+    async def _leaders_meta(self, name: str) -> ObjectMeta | None:
+        """Read a meta message as the leader has it: None where there is none, one without a nuid for garbage."""
+        try:
+            body = {"last_by_subj": meta_subject(name)}
+            answer = await jetstream.call(self._link, f"STREAM.MSG.GET.{STREAM}", body)
+        except JetStreamRefused as error:
+            if error.number == NO_SUCH_MESSAGE:
+                return None
+            raise ContentUnavailable(str(error)) from error
+        except JetStreamUnavailable as error:
+            raise ContentUnavailable(str(error)) from error
+        return _read_meta(jetstream.stored_message(answer["message"])) or ObjectMeta(name=name, nuid="")
+
+    async def _count_chunks(self, nuid: str) -> int:
+        """Count an object's chunks as the leader has them."""
+        body = {"subjects_filter": CHUNKS + nuid}
+        try:
+            info = await jetstream.call(self._link, f"STREAM.INFO.{STREAM}", body)
+        except (JetStreamRefused, JetStreamUnavailable) as error:
+            raise ContentUnavailable(str(error)) from error
+        return int((info["state"].get("subjects") or {}).get(CHUNKS + nuid, 0))
 
     async def _metas(self) -> AsyncIterator[tuple[ObjectMeta, StoredMessage]]:
         try:

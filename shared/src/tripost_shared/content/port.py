@@ -57,7 +57,10 @@ class ContentStore(Protocol):
         ...
 
     async def has(self, name: str) -> bool:
-        """Tell whether there is an object of that name, be it damaged. Raises ContentUnavailable."""
+        """Tell whether there is an object of that name, whole as far as can be told without reading it.
+
+        Raises ContentUnavailable.
+        """
         ...
 
     async def delete(self, name: str, committed_by: datetime | None = None) -> None:

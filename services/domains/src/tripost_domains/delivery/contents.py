@@ -51,7 +51,7 @@ class Contents:
         return await until_done(lambda: self._put(name, octets), (ContentUnavailable,), "store content")
 
     async def is_missing(self, content: Content) -> bool:
-        """Tell whether the store has no such object any more; a damaged one is there. Raises ContentUnavailable."""
+        """Tell whether the store has no such object any more, or only parts of it. Raises ContentUnavailable."""
         return content.inline is None and not await self._store.has(content.stored)
 
     async def header(self, content: Content) -> bytes:
