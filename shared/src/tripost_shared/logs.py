@@ -31,7 +31,7 @@ def set_up(service: str, level: str, form: Literal["json", "console"]) -> None:
     structlog.configure(
         processors=[*before, _renderer(form)],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

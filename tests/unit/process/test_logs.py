@@ -51,6 +51,18 @@ def test_an_event_has_its_facts_the_service_and_the_time(log: Log) -> None:
     assert event["timestamp"].endswith("Z")
 
 
+def test_a_line_is_written_at_once_so_that_those_of_several_processes_stay_apart(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(log.stream, "write", written.append)
+    logs.set_up("edge", "info", "json")
+    structlog.get_logger().info("message accepted")
+    [line] = written
+    assert json.loads(line.removesuffix("\n"))["event"] == "message accepted"
+    assert line.endswith("\n")
+
+
 def test_the_service_is_named_from_every_thread(log: Log) -> None:
     thread = threading.Thread(target=lambda: structlog.get_logger().info("in a thread"))
     thread.start()
