@@ -56,7 +56,6 @@ def test_a_line_is_written_at_once_so_that_those_of_several_processes_stay_apart
 ) -> None:
     written: list[str] = []
     monkeypatch.setattr(log.stream, "write", written.append)
-    logs.set_up("edge", "info", "json")
     structlog.get_logger().info("message accepted")
     [line] = written
     assert json.loads(line.removesuffix("\n"))["event"] == "message accepted"
