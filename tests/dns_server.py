@@ -3,6 +3,7 @@
 import asyncio
 import struct
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, cast
 
@@ -37,6 +38,7 @@ class DnsServer:
         self.ignores_edns = False  # True: FORMERR for questions with EDNS, as very old servers do
         self.repeats_questions = True  # False: what it cannot read is answered with the header alone
         self.leads_out = False  # True: a CNAME is given without its target's records
+        self.once_answered: Callable[[], None] | None = None  # called after the next answer that has records
         self._ttl_seconds = ttl_seconds
         self._negative_ttl_seconds = negative_ttl_seconds
         self._records: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
@@ -142,6 +144,9 @@ class DnsServer:
                 return records[0][1]
             for ttl_seconds, value in records:
                 response.answer.append(_rrset(name, ttl_seconds, wanted, value))
+            if self.once_answered is not None:
+                once_answered, self.once_answered = self.once_answered, None
+                once_answered()
             if wanted == record_type or self.leads_out:
                 return ""
             name = records[0][1].lower().rstrip(".")

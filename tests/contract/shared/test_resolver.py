@@ -112,11 +112,88 @@ async def test_a_failure_is_forgotten_within_seconds(resolver_of: Maker, clock: 
 
 
 async def test_equal_questions_at_one_time_go_out_once(resolver_of: Maker) -> None:
-    async with DnsServer("a.example 0 A 192.0.2.1") as server:
+    async with DnsServer("a.example 1 A 192.0.2.1") as server:
         asking = resolver_of(server)
         answers = await asyncio.gather(*(asking.resolve(*ASKED) for _ in range(50)))
         assert {answer.records for answer in answers} == {("192.0.2.1",)}
         assert server.questions[ASKED] == 1
+
+
+@pytest.mark.parametrize(
+    ("record", "negative_ttl_seconds"),
+    [("a.example 0 A 192.0.2.1", 60), ("a.example A NODATA", 0), ("a.example 0 CNAME b.example", 60)],
+)
+async def test_an_answer_with_ttl_zero_serves_the_one_who_asked_alone(
+    resolver_of: Maker, record: str, negative_ttl_seconds: int
+) -> None:
+    """Of "yes" and "no" alike; all others ask, too, once each."""
+    async with DnsServer(record, "b.example A 192.0.2.2", negative_ttl_seconds=negative_ttl_seconds) as server:
+        asking = resolver_of(server)
+        answers = await asyncio.gather(*(asking.resolve(*ASKED) for _ in range(20)))
+        assert len(set(answers)) == 1
+        assert server.questions[ASKED] == 20
+
+
+async def test_who_waited_for_an_answer_with_ttl_zero_learns_what_is_true_after_it(resolver_of: Maker) -> None:
+    async with DnsServer("a.example 0 A 192.0.2.1") as server:
+        server.once_answered = lambda: server.replace("a.example 0 A 192.0.2.2")
+        asking = resolver_of(server)
+        answers = await asyncio.gather(*(asking.resolve(*ASKED) for _ in range(3)))
+        assert [answer.records for answer in answers] == [("192.0.2.1",), ("192.0.2.2",), ("192.0.2.2",)]
+
+
+async def test_a_failure_is_shared_by_those_who_waited_for_it(resolver_of: Maker) -> None:
+    """A server in trouble is not asked by a crowd at once."""
+    async with DnsServer("a.example A SERVFAIL") as server:
+        asking = resolver_of(server)
+        first = await asking.resolve(*ASKED)
+        questions = server.questions[ASKED]
+        asking._remembered.clear()
+        assert await asyncio.gather(*(asking.resolve(*ASKED) for _ in range(20))) == [first] * 20
+        assert server.questions[ASKED] == 2 * questions
+
+
+async def test_who_gave_up_waiting_asks_nothing_anew(resolver_of: Maker) -> None:
+    async with DnsServer("a.example A TIMEOUT") as server:
+        asking = resolver_of(server)
+        patient = asyncio.create_task(asking.resolve(*ASKED))
+        hurried = [asking.resolve(*ASKED, within=timedelta(seconds=0.05)) for _ in range(20)]
+        assert {answer.because for answer in await asyncio.gather(*hurried)} == {"no answer in time"}
+        server.questions.clear()
+        server.replace("a.example 0 A 192.0.2.1")
+        assert (await patient).status is Status.FOUND
+        assert server.questions[ASKED] == 1
+
+
+async def test_asking_anew_takes_no_longer_than_any_look_up(
+    resolver_of: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is silent from the first answer on; the wait before counts."""
+    monkeypatch.setattr(resolver, "TOTAL_SECONDS", 1.0)
+    monkeypatch.setattr(exchange, "TRY_SECONDS", 0.6)
+    async with DnsServer("a.example A TIMEOUT") as server:
+        asking = resolver_of(server)
+        began = asyncio.get_running_loop().time()
+        first, second = (asyncio.create_task(asking.resolve(*ASKED)) for _ in range(2))
+        await until(lambda: server.questions[ASKED] == 1)
+        server.replace("a.example 0 A 192.0.2.1")  # for the second try, after 0.6 s
+        server.once_answered = lambda: server.replace("a.example A TIMEOUT")
+        assert [(await task).status for task in (first, second)] == [Status.FOUND, Status.FAILED]
+        assert asyncio.get_running_loop().time() - began < 1.4
+        assert asking.cached(*ASKED) is None  # that he had little time left is nothing for others
+
+
+async def test_those_who_ask_anew_count_among_the_look_ups_at_one_time(
+    resolver_of: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolver, "MOST_AT_ONCE", 3)
+    async with DnsServer("a.example 0 A 192.0.2.1") as server:
+        asking = resolver_of(server)
+        answers = await asyncio.gather(*(asking.resolve(*ASKED) for _ in range(9)))
+        assert [answer.status for answer in answers] == [Status.FOUND] * 4 + [Status.FAILED] * 5
+        assert {answer.because for answer in answers[4:]} == {resolver.TOO_MANY.because}
+        assert server.questions[ASKED] == 4
+        assert (await asking.resolve(*ASKED)).status is Status.FOUND
 
 
 async def test_many_questions_at_once_get_each_its_own_answer(resolver_of: Maker) -> None:

@@ -30,7 +30,10 @@ class DnsAnswer:
 
 
 class Resolver(Protocol):
-    """Looks names up; shares its cache among all askers; equal questions at one time go out once."""
+    """Looks names up; shares its cache among all askers.
+
+    Equal questions at one time go out once, unless the answer has TTL 0: then it is for the first asker alone.
+    """
 
     async def resolve(self, name: str, record_type: str, within: timedelta | None = None) -> DnsAnswer:
         """Look a name up (`record_type`: "A", "AAAA", "MX", "TXT", "PTR", "CNAME", "NS", "TLSA").

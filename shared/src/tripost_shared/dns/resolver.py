@@ -35,14 +35,16 @@ Key = tuple[str, str]
 class CachingResolver:
     """Asks recursive servers, remembers what they say for as long as they say; one instance a process.
 
-    An answer with TTL 0 is never used again, save by those who asked while it was on its way.
+    An answer with TTL 0 is for the one look-up that asked for it. Whoever has waited for it with another asks anew, by
+    himself and in the time that he has left: what a server means for one use may differ at each.
     """
 
     def __init__(self, servers: Sequence[str], clock: Clock) -> None:
         self._exchange = Exchange(servers)
         self._clock = clock
         self._remembered: OrderedDict[Key, tuple[DnsAnswer, float]] = OrderedDict()
-        self._asking: dict[Key, asyncio.Task[DnsAnswer]] = {}
+        self._asking: dict[Key, asyncio.Task[DnsAnswer]] = {}  # what others may wait for as well
+        self._asking_alone = 0
 
     async def start(self) -> None:
         """Be ready; sockets are opened by need."""
@@ -67,17 +69,11 @@ class CachingResolver:
         known = self._recall(key)
         if known is not None:
             return known
-        task = self._asking.get(key)
-        if task is None:
-            if len(self._asking) >= MOST_AT_ONCE:
-                return TOO_MANY
-            task = asyncio.get_running_loop().create_task(self._look_up(key))
-            self._asking[key] = task
         if within is None or within.total_seconds() >= TOTAL_SECONDS:
-            return await asyncio.shield(task)
+            return await self._find(key)
         try:
             async with asyncio.timeout(max(0.0, within.total_seconds())):
-                return await asyncio.shield(task)
+                return await self._find(key)
         except TimeoutError:
             return TOO_LATE
 
@@ -91,21 +87,51 @@ class CachingResolver:
             return NO_NAME
         return None if text == name else self._recall((text, record_type))
 
-    async def _look_up(self, key: Key) -> DnsAnswer:
+    async def _find(self, key: Key) -> DnsAnswer:
+        """Ask for all who want to know; if that is being done, wait, and ask again if the answer is not for sharing."""
+        task = self._asking.get(key)
+        if task is None:
+            if self._has_too_many:
+                return TOO_MANY
+            task = asyncio.get_running_loop().create_task(self._look_up_for_all(key))
+            self._asking[key] = task
+            return await asyncio.shield(task)
+        end = asyncio.get_running_loop().time() + TOTAL_SECONDS
+        answer = await asyncio.shield(task)
+        if _seconds_to_remember(answer) > 0:
+            return answer
+        return TOO_MANY if self._has_too_many else await self._look_up_alone(key, end)
+
+    @property
+    def _has_too_many(self) -> bool:
+        return len(self._asking) + self._asking_alone >= MOST_AT_ONCE
+
+    async def _look_up_for_all(self, key: Key) -> DnsAnswer:
         try:
-            answer = await self._ask(key)
-        except Exception as error:  # an entrance: its askers are promised an answer, and may have given up
-            log.exception("look-up broke", name=key[0], record_type=key[1])
-            answer = DnsAnswer(Status.FAILED, because=type(error).__name__)
+            answer = await self._look_up(key, asyncio.get_running_loop().time() + TOTAL_SECONDS)
         finally:
             del self._asking[key]
         self._remember(key, answer)
         return answer
 
-    async def _ask(self, key: Key) -> DnsAnswer:
+    async def _look_up_alone(self, key: Key, end: float) -> DnsAnswer:
+        """Ask for one asker, and remember nothing: a failure for want of time would be everybody's."""
+        self._asking_alone += 1
+        try:
+            return await self._look_up(key, end)
+        finally:
+            self._asking_alone -= 1
+
+    async def _look_up(self, key: Key, end: float) -> DnsAnswer:
+        try:
+            return await self._ask(key, end)
+        except Exception as error:  # an entrance: its askers are promised an answer, and may have given up
+            log.exception("look-up broke", name=key[0], record_type=key[1])
+            return DnsAnswer(Status.FAILED, because=type(error).__name__)
+
+    async def _ask(self, key: Key, end: float) -> DnsAnswer:
         """Ask the servers, and again for the target where a CNAME leads out of the answer."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + TOTAL_SECONDS
         name, record_type = key
         longest = LONGEST_SECONDS
         for _ in range(MOST_REFERRALS):
