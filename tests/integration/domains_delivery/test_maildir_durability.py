@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -199,3 +201,18 @@ async def test_being_stopped_while_it_becomes_durable_leaves_the_message_there(
         await tasks[0]
     assert len(files(mail)) == 1
     assert (await agent.deliver(message, ANN, AGAIN)).detail == "found in new/ from an earlier attempt"
+
+
+def test_a_process_of_the_same_number_is_not_hindered_by_what_a_killed_one_left(tmp_path: Path) -> None:
+    """In a container domains is process 1, before a crash and after it."""
+    killed_while_writing = """
+import os, sys
+from pathlib import Path
+os.getpid = lambda: 1
+from tripost_domains.delivery.mailbox.maildir import MaildirStore
+MaildirStore(Path(sys.argv[1])).begin(Path("ann"), "name")
+os._exit(9)
+"""
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", killed_while_writing, str(tmp_path)], check=False).returncode == 9
+    assert len(list((tmp_path / "ann" / "tmp").iterdir())) == 2

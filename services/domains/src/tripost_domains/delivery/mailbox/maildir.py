@@ -5,6 +5,7 @@ When `commit` or `deliver_all` has returned, a crash of the machine loses neithe
 
 import contextlib
 import os
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ _CUR: Final = "cur"
 _MAX_VECTORS: Final = 64  # far below IOV_MAX
 
 _numbers = count()
+_PROCESS: Final = secrets.token_hex(6)  # as process 1 of a container we have the same number after a crash
 
 
 class Delivery(NamedTuple):
@@ -127,7 +129,7 @@ class MaildirWriting:
         self._make_again = make_again
         self.folder = f"{folder}/{_NEW}"  # where it will be seen
         self._final = f"{folder}/{_NEW}/{name}"
-        self._path = f"{folder}/{_TMP}/{name[:180]}.{os.getpid()}_{next(_numbers)}"  # where it is now
+        self._path = f"{folder}/{_TMP}/{name[:180]}.{_PROCESS}_{next(_numbers)}"  # where it is now
         self._is_kept = False
         self._file: int | None = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
