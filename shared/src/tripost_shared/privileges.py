@@ -19,6 +19,7 @@ class RunUser:
     name: str
     uid: int
     gid: int
+    home: str
 
     @classmethod
     def named(cls, name: str) -> "RunUser":
@@ -29,7 +30,7 @@ class RunUser:
             raise SettingsError(f"TRIPOST_RUN_USER: there is no user {name!r} on this machine") from error
         if entry.pw_uid == 0:
             raise SettingsError("TRIPOST_RUN_USER: root is what is to be given up; name another user")
-        return cls(name, entry.pw_uid, entry.pw_gid)
+        return cls(name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
 
     def may(self, wanted: int, path: Path) -> bool:
         """Whether the mode bits of `path` itself, not of the folders above it, allow all of `wanted` (os.R_OK | …)."""
@@ -38,11 +39,16 @@ class RunUser:
         return (status.st_mode >> shift) & wanted == wanted
 
     def become(self) -> None:
-        """Be this user for good. A wish to die with the parent outlasts it, which the kernel alone would forget."""
+        """Be this user for good. A wish to die with the parent outlasts it, which the kernel alone would forget.
+
+        Where HOME is root's, libraries would look for their files (`~/.postgresql`) where this user may not.
+        """
         dies_by = parent_death_signal()
         os.setgroups([])
         os.setresgid(self.gid, self.gid, self.gid)
         os.setresuid(self.uid, self.uid, self.uid)
+        if os.environ.get("HOME") == pwd.getpwuid(0).pw_dir:
+            os.environ["HOME"] = self.home
         if dies_by:
             die_with_parent(os.getppid(), dies_by)
 

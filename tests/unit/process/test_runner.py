@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -113,6 +114,26 @@ def test_root_is_given_up_between_bind_and_start() -> None:
     assert printed[0] == "bind 0"
     assert printed[1].startswith("start ")
     assert printed[1] != "start 0"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give root up")
+@pytest.mark.parametrize(
+    ("home", "then"),
+    [
+        pytest.param(pwd.getpwuid(0).pw_dir, pwd.getpwnam("nobody").pw_dir, id="root's"),
+        pytest.param("/srv/tripost", "/srv/tripost", id="another"),
+    ],
+)
+def test_libraries_do_not_look_for_their_files_in_the_home_of_root(home: str, then: str) -> None:
+    changes = """
+async def start(self): print("home", os.environ["HOME"], flush=True)
+Sample.start = start
+"""
+    with running(changes, HOME=home) as process:
+        wait_until_ready(process)
+        process.terminate()
+        printed, _ = finish(process)
+    assert f"home {then}" in printed
 
 
 def test_a_setting_out_of_range_is_one_line_and_exit_code_2() -> None:
