@@ -76,22 +76,6 @@ async def test_a_refusal_is_not_taken_elsewhere(world: RelayWorld) -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "result", "enhanced"),
-    [
-        pytest.param(b"Subject: x\r\n\r\nplain\r\n", Result.RELAYED, "2.0.0", id="declared but not used"),
-        pytest.param("Subject: x\r\n\r\ngrüße\r\n".encode(), Result.FAILED, "5.6.3", id="used"),
-    ],
-)
-async def test_eight_bit_content_is_not_sent_where_it_is_not_taken(
-    world: RelayWorld, octets: bytes, result: Result, enhanced: str
-) -> None:
-    """RFC 6152 §3."""
-    async with NextHop(extensions=["SIZE"]) as hop:
-        outcome = (await world.relay(make_message(BOB, eight_bit=True, content=Content.of(octets)), hop))[BOB]
-    assert (outcome.result, outcome.reply.enhanced) == (result, enhanced)
-
-
-@pytest.mark.parametrize(
     ("make", "recipient", "result"),
     [
         pytest.param(lambda: make_message(BOB, smtputf8=True), BOB, Result.RELAYED, id="nothing needs it"),

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from delivery_world import OCTETS, TOP, make_message
 from next_hop import NextHop
@@ -94,6 +95,36 @@ async def test_parameters_are_sent_where_they_are_understood(world: RelayWorld) 
         assert outcomes["grüße@other.example"].result is Result.RELAYED
         assert hop.taken[0].mail.endswith(" BODY=8BITMIME SMTPUTF8")
         assert hop.taken[0].recipients == ["grüße@other.example"]
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["inline", "stored"])
+@pytest.mark.parametrize("offered", [True, False], ids=["8BITMIME offered", "not offered"])
+async def test_eight_bit_content_arrives_as_it_was_and_is_declared_where_that_is_understood(
+    world: RelayWorld, offered: bool, stored: bool
+) -> None:
+    """RFC 6152 §2; a host that does not offer 8BITMIME gets it, too (ADR 19)."""
+    octets = "Subject: x\r\n\r\ngrüße\r\n".encode()
+    content = world.store.put("eight", octets) if stored else Content.of(octets)
+    message = make_message(BOB, eight_bit=True, content=content)
+    async with NextHop(extensions=["8BITMIME"] if offered else []) as hop:
+        assert (await world.relay(message, hop))[BOB].result is Result.RELAYED
+        assert hop.taken[0].content == TOP + octets
+        assert hop.taken[0].mail == "FROM:<ann@sender.example>" + (" BODY=8BITMIME" if offered else "")
+
+
+async def test_a_trace_with_octets_above_127_makes_a_message_eight_bit(world: RelayWorld) -> None:
+    message = replace(make_message(BOB), header_fields="X-Found: grüße\r\n".encode())
+    async with NextHop() as hop:
+        assert (await world.relay(message, hop))[BOB].result is Result.RELAYED
+        assert hop.taken[0].mail.endswith(" BODY=8BITMIME")
+
+
+async def test_a_host_that_refuses_eight_bit_content_has_the_word(world: RelayWorld) -> None:
+    octets = "Subject: x\r\n\r\ngrüße\r\n".encode()
+    message = make_message(BOB, eight_bit=True, content=Content.of(octets))
+    async with NextHop(extensions=[], replies={"content": "554 5.6.3 No 8-bit mail"}) as hop:
+        outcome = (await world.relay(message, hop))[BOB]
+    assert (outcome.result, str(outcome.reply)) == (Result.FAILED, "554 5.6.3 No 8-bit mail")
 
 
 @BOTH_WAYS

@@ -31,7 +31,6 @@ async def test_a_message_for_a_mailbox_is_spooled_with_its_received_field(world:
     assert reply.endswith(message.id)
     assert message.direction is Direction.INBOUND
     assert message.envelope.reverse_path == "sender@elsewhere.example"
-    assert message.envelope.eight_bit
     assert message.content.inline == b"Subject: Hello\r\n\r\n.dot\r\n"
     assert message.content.size_octets == len(message.content.inline)
     received = message.header_fields.decode().replace("\r\n\t", " ")
@@ -39,6 +38,26 @@ async def test_a_message_for_a_mailbox_is_spooled_with_its_received_field(world:
     assert f"id {message.id} for <ann@dest.example>" in received
     (event,) = world.facts(Fact.ACCEPTED)
     assert (event.message_id, event.subject, event.size_octets) == (message.id, "Hello", message.content.size_octets)
+
+
+@pytest.mark.parametrize("parameter", ["", " BODY=7BIT", " BODY=8BITMIME", " BODY=8bitmime"])
+@pytest.mark.parametrize(("text", "is_eight_bit"), [("plain", False), ("grüße", True)])
+async def test_whether_a_message_is_eight_bit_is_spooled_whatever_the_client_declared(
+    world: EdgeWorld, dialog: Dialog, parameter: str, text: str, is_eight_bit: bool
+) -> None:
+    await dialog(f"""C: MAIL FROM:<sender@elsewhere.example>{parameter}
+                     S: 250 2.1.0 *
+                     C: RCPT TO:<ann@dest.example>
+                     S: 250 2.1.5 *
+                     C: DATA
+                     S: 354 *
+                     C: Subject: Hello
+                     C:
+                     C: {text}
+                     C: .
+                     S: 250 2.0.0 Accepted as *""")
+    (message,) = world.spooled
+    assert message.envelope.eight_bit is is_eight_bit
 
 
 async def test_ehlo_offers_exactly_what_works(world: EdgeWorld, client_tls: ssl.SSLContext) -> None:

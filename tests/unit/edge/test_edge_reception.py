@@ -46,6 +46,28 @@ async def test_content_arrives_whole_inline_or_stored(at_once: int, body_octets:
     assert reception.subject == "s"
 
 
+@pytest.mark.parametrize("at_once", [1, 100, 1_000_000])
+@pytest.mark.parametrize(
+    ("content", "is_eight_bit"),
+    [
+        pytest.param(b"Subject: s\r\n\r\nplain\r\n", False, id="ASCII"),
+        pytest.param("Subject: s\r\n\r\ngrüße\r\n".encode(), True, id="in the body"),
+        pytest.param("Subject: grüße\r\n\r\nplain\r\n".encode(), True, id="in the header"),
+        pytest.param(b"A: b\r\n\r\n" + b"x" * 9_000 + b"\r\n", False, id="ASCII, stored"),
+        pytest.param(b"A: b\r\n\r\n\xff" + b"x" * 9_000 + b"\r\n", True, id="at the beginning, stored"),
+        pytest.param(b"A: b\r\n\r\n" + b"x" * 9_000 + b"\xff\r\n", True, id="at the end, stored"),
+        pytest.param("Return-Path: <ü@b.example>\r\nA: b\r\n\r\nx\r\n".encode(), False, id="in what is taken out"),
+    ],
+)
+async def test_whether_content_is_eight_bit_is_seen_in_its_octets(
+    content: bytes, is_eight_bit: bool, at_once: int
+) -> None:
+    reception = World().reception()
+    await take(reception, content, at_once=at_once)
+    await reception.finish()
+    assert reception.is_eight_bit is is_eight_bit
+
+
 @pytest.mark.parametrize(
     ("content", "reply"),
     [

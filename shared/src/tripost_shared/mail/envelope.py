@@ -18,11 +18,13 @@ class Recipient(msgspec.Struct, frozen=True, omit_defaults=True):
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who sends to whom. `reverse_path` is "" for the null one.
 
-    `envid` is ENVID without its xtext encoding (RFC 3461 §4.4), or "": always, as edge takes no such parameter.
+    `eight_bit`: the content has octets above 127, whether or not the client had declared it (RFC 6152); of mail spooled
+    by a release that did not look, it is what the client declared. `envid` is ENVID without its xtext encoding (RFC
+    3461 §4.4), or "": always, as edge takes no such parameter.
     """
 
     reverse_path: str
     recipients: tuple[Recipient, ...]
     smtputf8: bool = False
-    eight_bit: bool = False  # BODY=8BITMIME (RFC 6152)
+    eight_bit: bool = False
     envid: str = ""

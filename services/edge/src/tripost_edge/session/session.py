@@ -16,7 +16,10 @@ from tripost_shared.mail.reply import SmtpReply
 
 @dataclass(slots=True)
 class Transaction:
-    """From MAIL to the end of the content (RFC 5321 §3.3). `reverse_path` is "" for the null one."""
+    """From MAIL to the end of the content (RFC 5321 §3.3).
+
+    `reverse_path` is "" for the null one. `eight_bit` is what the content turned out to be, once all of it is there.
+    """
 
     id: str
     reverse_path: str
@@ -93,10 +96,10 @@ class Session:
     auth_failures: int = 0
     facts: int = 0  # recorded so far; numbers them
 
-    def begin_transaction(self, reverse_path: str, *, smtputf8: bool, eight_bit: bool) -> Transaction:
+    def begin_transaction(self, reverse_path: str, *, smtputf8: bool) -> Transaction:
         """Open the next transaction."""
         self.transactions += 1
-        self.transaction = Transaction(message_id_of(self.id, self.transactions), reverse_path, smtputf8, eight_bit)
+        self.transaction = Transaction(message_id_of(self.id, self.transactions), reverse_path, smtputf8)
         return self.transaction
 
     def message_accepted(self) -> None:

@@ -97,6 +97,7 @@ class Data:
         message = _Message(session, transaction)
         try:
             message.content = await reception.finish()
+            transaction.eight_bit = reception.is_eight_bit
             message.subject = reception.subject
             reply = await self._take(message, is_client_there)
         except MailFailure as failure:

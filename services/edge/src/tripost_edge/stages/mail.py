@@ -13,6 +13,7 @@ from tripost_shared.mail.failures import MailFailure, PermanentFailure
 from tripost_shared.mail.reply import SmtpReply
 
 MAX_SIZE_DIGITS: Final = 20  # RFC 1870 §3
+BODY_VALUES: Final = frozenset({"7BIT", "8BITMIME"})
 
 
 class Mail:
@@ -40,7 +41,7 @@ class Mail:
             return refusal
         try:
             given = parse_mail(argument)
-            reverse_path, smtputf8, eight_bit = self._understood(session, given)
+            reverse_path, smtputf8 = self._understood(session, given)
         except PermanentFailure as failure:
             if failure.reply == replies.TOO_BIG:  # a message that was refused, not a slip of the protocol
                 return self._journal.refused(session, "mail", failure.reply, because=failure.because)
@@ -51,7 +52,7 @@ class Mail:
             return self._journal.refused(
                 session, "mail", failure.reply, because=failure.because, reverse_path=reverse_path
             )
-        session.begin_transaction(reverse_path, smtputf8=smtputf8, eight_bit=eight_bit)
+        session.begin_transaction(reverse_path, smtputf8=smtputf8)
         return replies.SENDER_OK
 
     def _not_now(self, session: Session) -> SmtpReply | None:
@@ -62,9 +63,9 @@ class Mail:
             return replies.AUTH_REQUIRED if client.tls else replies.STARTTLS_FIRST
         return None
 
-    def _understood(self, session: Session, given: PathArgument) -> tuple[str, bool, bool]:
-        """Give reverse-path ("" for the null one), SMTPUTF8, 8BITMIME; raises PermanentFailure."""
-        smtputf8 = eight_bit = False
+    def _understood(self, session: Session, given: PathArgument) -> tuple[str, bool]:
+        """Give reverse-path ("" for the null one) and SMTPUTF8; raises PermanentFailure."""
+        smtputf8 = False
         if given.parameters and not session.client.esmtp:
             raise PermanentFailure(replies.UNKNOWN_PARAMETER, because="parameters without EHLO")
         for keyword, value in given.parameters.items():
@@ -72,14 +73,14 @@ class Mail:
                 case "SIZE":
                     self._check_size(value)
                 case "BODY":
-                    eight_bit = _is_eight_bit(value)
+                    _check_body(value)
                 case "SMTPUTF8" if value is None:
                     smtputf8 = True
                 case "AUTH" if session.client.login and value:
                     pass  # RFC 4954 §5: must be taken; whom others have authenticated does not count here
                 case _:
                     raise PermanentFailure(replies.UNKNOWN_PARAMETER, because=f"parameter {keyword}")
-        return self._reverse_path(given.path, smtputf8=smtputf8), smtputf8, eight_bit
+        return self._reverse_path(given.path, smtputf8=smtputf8), smtputf8
 
     def _check_size(self, value: str | None) -> None:
         if value is None or not (value.isascii() and value.isdigit()) or len(value) > MAX_SIZE_DIGITS:
@@ -103,10 +104,7 @@ class Mail:
         return str(address) if address.domain else f"{address}@{self._hostname}"
 
 
-def _is_eight_bit(value: str | None) -> bool:
-    match (value or "").upper():
-        case "8BITMIME":
-            return True
-        case "7BIT":
-            return False
-    raise PermanentFailure(replies.BAD_PARAMETER, because="BODY is neither 7BIT nor 8BITMIME")
+def _check_body(value: str | None) -> None:
+    """See that it is one that there is (RFC 6152 §2); what the content is, its own octets tell."""
+    if (value or "").upper() not in BODY_VALUES:
+        raise PermanentFailure(replies.BAD_PARAMETER, because="BODY is neither 7BIT nor 8BITMIME")

@@ -15,7 +15,6 @@ MAX_HEADER_OCTETS: Final = 256 * 1024  # how far we look whether a header needs 
 
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f]")
 NEEDS_SMTPUTF8: Final = SmtpReply(553, "5.6.7", "Internationalised mail, and the next hop does not offer SMTPUTF8")
-NEEDS_8BITMIME: Final = SmtpReply(554, "5.6.3", "8-bit content, and the next hop does not offer 8BITMIME")
 
 
 class Sending:
@@ -25,7 +24,7 @@ class Sending:
         self.message = message
         self.size_octets = len(message.header_fields) + message.content.size_octets
         self._content = content
-        self._has_eight_bit: bool | None = None
+        self._is_eight_bit = message.envelope.eight_bit or not message.header_fields.isascii()
         self._has_utf8_header: bool | None = None
 
     def whole(self) -> bytes | None:
@@ -40,6 +39,9 @@ class Sending:
     def mail_command(self, capabilities: Mapping[str, str], recipients: Iterable[str]) -> bytes:
         """Write MAIL with the parameters that the host understands, and the message or these recipients need.
 
+        8-bit content is declared as such whether or not the client had done so (RFC 6152 §2). A host that does not
+        offer 8BITMIME gets it all the same, unchanged (ADR 19).
+
         An alias may lead from a plain address to an internationalised one, which RCPT names only after SMTPUTF8 (RFC
         6531 §3.4), whatever the client had declared.
         """
@@ -48,7 +50,7 @@ class Sending:
         words = [f"MAIL FROM:<{envelope.reverse_path}>"]
         if "SIZE" in capabilities:
             words.append(f"SIZE={self.size_octets}")
-        if envelope.eight_bit and "8BITMIME" in capabilities:
+        if self._is_eight_bit and "8BITMIME" in capabilities:
             words.append("BODY=8BITMIME")
         if smtputf8 and "SMTPUTF8" in capabilities:
             words.append("SMTPUTF8")
@@ -57,8 +59,8 @@ class Sending:
     async def refusal(self, capabilities: Mapping[str, str], host: Host) -> Outcome | None:
         """Say why the host cannot take the message whoever it is for; None when it can.
 
-        A client that declared 8-bit content must not have it sent where 8BITMIME is not offered (RFC 6152 §3), nor
-        internationalised mail without SMTPUTF8 (RFC 6531 §3.2). Raises ContentMissing or ContentUnavailable.
+        Internationalised mail must not be sent without SMTPUTF8 (RFC 6531 §3.2). Raises ContentMissing or
+        ContentUnavailable.
         """
         limit = int(capabilities["SIZE"]) if capabilities.get("SIZE", "").isdecimal() else 0
         if 0 < limit < self.size_octets:  # RFC 1870: 0 is "no limit known"
@@ -69,19 +71,7 @@ class Sending:
             not envelope.reverse_path.isascii() or (envelope.smtputf8 and await self._needs_utf8_header())
         ):
             return Outcome(Result.FAILED, NEEDS_SMTPUTF8, str(host))
-        if envelope.eight_bit and "8BITMIME" not in capabilities and await self._needs_eight_bit():
-            return Outcome(Result.FAILED, NEEDS_8BITMIME, str(host))
         return None
-
-    async def _needs_eight_bit(self) -> bool:
-        """Look whether the content is 8-bit as declared: many clients always declare it."""
-        if self._has_eight_bit is None:
-            self._has_eight_bit = False
-            async for chunk in self.chunks():
-                if not chunk.isascii():
-                    self._has_eight_bit = True
-                    break
-        return self._has_eight_bit
 
     async def _needs_utf8_header(self) -> bool:
         if self._has_utf8_header is None:
