@@ -7,6 +7,7 @@ from typing import Final
 
 KNOWN_SETTINGS: Final = frozenset(
     {
+        "TRIPOST_ADMIN_AUDIT_DAYS",
         "TRIPOST_ADMIN_CERTIFICATE",
         "TRIPOST_ADMIN_CLI_TOKEN_FILE",
         "TRIPOST_ADMIN_KEY",

@@ -16,7 +16,9 @@ from tripost_admin_api.adapters.cli_token import CliToken
 from tripost_admin_api.adapters.https_server import HttpsServer, tls_context
 from tripost_admin_api.adapters.nats_cluster import NatsCluster
 from tripost_admin_api.api.application import build_application
+from tripost_admin_api.api.former import REMOVALS
 from tripost_admin_api.api.parts import Parts
+from tripost_admin_api.configuration.audit_retention import AuditRetention
 from tripost_admin_api.configuration.changes import Database
 from tripost_admin_api.configuration.dropped_contents import DroppedContents
 from tripost_admin_api.configuration.publishing import SnapshotPublisher
@@ -55,6 +57,7 @@ class AdminService:
         self._telling: asyncio.Task[None] | None = None
         self._forgetting: asyncio.Task[None] | None = None
         self._reading_roll: asyncio.Task[None] | None = None
+        self._purging: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._server: HttpsServer | None = None
 
@@ -89,6 +92,7 @@ class AdminService:
         database.on_change(publisher.published)
         self._places = Places.under(self._home, self._admin.cli_token_file)
         roll = TokenRoll(database, clock, CliToken(self._places.cli_token))
+        self._audit = AuditRetention(database, clock, timedelta(days=self._admin.audit_days), REMOVALS)
         self._parts = Parts(
             database=database,
             cluster=self._cluster,
@@ -125,6 +129,7 @@ class AdminService:
         self._telling = asyncio.create_task(self._parts.facts.run())
         self._forgetting = asyncio.create_task(self._parts.dropped.run())
         self._reading_roll = asyncio.create_task(self._parts.roll.run())
+        self._purging = asyncio.create_task(self._audit.run())
         log.info("serving", url=self.url)
 
     async def _join_cluster(self) -> None:
@@ -167,7 +172,15 @@ class AdminService:
     async def stop(self) -> None:
         """Close everything."""
         await self.drain()
-        tasks = (self._joining, self._publishing, self._telling, self._forgetting, self._reading_roll, self._renewing)
+        tasks = (
+            self._joining,
+            self._publishing,
+            self._telling,
+            self._forgetting,
+            self._reading_roll,
+            self._purging,
+            self._renewing,
+        )
         unfinished = {task for task in tasks if task is not None and not task.done()}
         for task in unfinished:
             task.cancel()

@@ -36,3 +36,10 @@ class AdminSettings(BaseSettings):
         "One more takes the place of one without credentials, or gets 503.",
     )
     session_hours: int = Field(12, ge=1, le=720, description="Hours for which an operator's session token is good.")
+    audit_days: float = Field(
+        365,
+        gt=0,
+        le=36_500,
+        description="Age at which entries of the audit are forgotten: a year, so that a yearly review sees all of it. "
+        "The newest removal of each mailbox and domain stays, since who adds one anew is told of mail that was left.",
+    )

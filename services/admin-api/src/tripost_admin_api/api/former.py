@@ -11,6 +11,7 @@ from tripost_shared.database.models import AuditEntry
 
 REMOVED_MAILBOX: Final = "mailbox.delete"
 REMOVED_DOMAIN: Final = "domain.delete"
+REMOVALS: Final = frozenset({REMOVED_MAILBOX, REMOVED_DOMAIN})  # the newest of each stays in the audit for ever
 
 
 async def removed_at(session: AsyncSession, address: str) -> datetime | None:
