@@ -1,10 +1,16 @@
 """The audit forgets what is old, but never what removal warnings are made of."""
 
+import sqlite3
+import time
+from contextlib import closing
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import func, select
 
 from admin_api import Api
+from admin_service import RunningAdmin
+from servers import free_port
 from tripost_admin_api.api.former import REMOVALS
 from tripost_admin_api.configuration.audit_retention import AT_ONCE, AuditRetention
 from tripost_shared.database.models import AuditEntry
@@ -63,6 +69,20 @@ async def test_a_long_audit_is_purged_to_its_end_in_parts_past_what_stays(api: A
     async with api.parts.database.reading() as session:
         left = await session.execute(select(AuditEntry.action, func.count().label("many")).group_by(AuditEntry.action))
         assert {row.action: row.many for row in left} == {"mailbox.delete": count, "route.delete": 1}
+
+
+def test_the_service_purges_when_it_starts(tmp_path: Path) -> None:
+    nowhere = f"nats://127.0.0.1:{free_port()}"
+    with RunningAdmin(tmp_path, nowhere) as admin, admin.client() as client:
+        assert client.post(f"{V1}/domains", json={"name": "local.test"}).status_code == 201
+    with closing(sqlite3.connect(tmp_path / "tripost.sqlite")) as database:
+        database.execute("UPDATE audit_entries SET at = '2000-01-01 00:00:00.000000' WHERE action = 'domain.create'")
+        database.commit()
+    with RunningAdmin(tmp_path, nowhere) as admin, admin.client() as client:
+        give_up_at = time.monotonic() + 10
+        while "domain.create" in client.get(f"{V1}/audit-entries").text:
+            assert time.monotonic() < give_up_at, "it did not purge in time"
+            time.sleep(0.02)
 
 
 def entry(action: str, target: str, at: datetime) -> AuditEntry:

@@ -54,11 +54,16 @@ class MessageQuery(paging.ListQuery):
 
 def found(query: MessageQuery, before: Position | None, now: datetime) -> Select[TrackedMessage]:
     """Select the messages from a position on, newest first, one more than the limit."""
-    role = _leading_role(query)
-    page = (_by_message(query, before, now) if role is None else _by_address(query, role, before, now)).subquery()
+    page = page_of(query, before, now).subquery()
     at, identifier = page.c
     rows = select(TrackedMessage).join(page, TrackedMessage.id == identifier)
     return rows.order_by(at.desc(), identifier.desc())
+
+
+def page_of(query: MessageQuery, before: Position | None, now: datetime) -> Select[datetime, str] | Select[int, str]:
+    """Select their times and ids, so that nothing is read of messages that are not shown."""
+    role = _leading_role(query)
+    return _by_message(query, before, now) if role is None else _by_address(query, role, before, now)
 
 
 def _leading_role(query: MessageQuery) -> Role | None:

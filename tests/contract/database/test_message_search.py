@@ -1,0 +1,104 @@
+"""A search for messages reads what it finds, not all that is tracked: on both databases by their own account."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import ClauseElement, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tripost_admin_api.api.message_search import MessageQuery, found, page_of
+from tripost_domains.adapters.sql_tracking import SqlTracking
+from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.database.transactions import reading, writing
+from tripost_shared.mail.identifier import message_id_of, new_session_id
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+MANY = 4000  # messages: enough for a look at all of them to be the worse plan
+POSITION = (NOW - timedelta(seconds=100), "1k3v9q2m8f0abcde.1")
+
+
+def accepted(number: int) -> Event:
+    at = NOW - timedelta(seconds=number)
+    return Event(
+        f"fact-{number}",
+        message_id_of(new_session_id(at), 1),
+        at,
+        Fact.ACCEPTED,
+        "edge",
+        client=f"192.0.2.{number % 200}",
+        login=f"User{number % 150}",
+        reverse_path=f"Sender{number % 150}@From{number % 90}.example",
+        recipients=(f"To{number % 150}@dest{number % 90}.example", f"also{number}@dest{number % 90}.example"),
+    )
+
+
+@pytest.fixture
+async def tracked(database: AsyncEngine) -> AsyncEngine:
+    store = SqlTracking(database)
+    for start in range(0, MANY, 1000):
+        await store.write([accepted(number) for number in range(start, start + 1000)])
+    async with writing(database) as connection:
+        if database.dialect.name == "postgresql":
+            await connection.execute(text("ANALYZE"))
+    return database
+
+
+SEARCHES: list[tuple[dict[str, Any], str]] = [
+    ({"recipient": "to7@dest7.example"}, "ix_tracked_addresses_address"),
+    ({"recipient": "@dest7.example"}, "ix_tracked_addresses_address"),
+    ({"login": "user7"}, "ix_tracked_addresses_address"),
+    ({"recipient": "to7@dest7.example", "status": "accepted"}, "ix_tracked_addresses_address"),
+    ({"recipient": "@dest7.example", "login": "user7"}, "ix_tracked_addresses_address"),
+    ({"sender": "sender7@from7.example"}, "ix_tracked_messages_sender"),
+    ({"sender": "@from7.example"}, "ix_tracked_messages_(sender|first_at)"),
+    ({"sender": "<>"}, "ix_tracked_messages_sender"),
+    ({"sender": "sender7@from7.example", "client": "192.0.2.7"}, "ix_tracked_messages_sender"),
+    ({"id": message_id_of(new_session_id(NOW), 1)}, "tracked_messages"),
+    ({"id": new_session_id(NOW)}, "ix_tracked_messages_session_id"),
+    ({}, "ix_tracked_messages_first_at"),
+]
+
+
+async def test_no_search_reads_a_table_as_a_whole_nor_any_part_of_a_list(tracked: AsyncEngine) -> None:
+    for searched, index in SEARCHES:
+        for before in (None, POSITION):
+            plan = await plan_of(tracked, found(MessageQuery.model_validate(searched | {"limit": 10}), before, NOW))
+            assert re.search(index, plan), (searched, plan)
+            assert not re.search(SCANS[tracked.dialect.name], plan), (searched, plan)
+
+
+@pytest.mark.parametrize(
+    "searched", [{"recipient": "to7@dest7.example"}, {"login": "user7"}, {"sender": "sender7@from7.example"}], ids=str
+)
+async def test_the_index_of_an_address_gives_its_messages_in_their_order(
+    tracked: AsyncEngine, searched: dict[str, str]
+) -> None:
+    """So that a part of a list costs what it shows, however many messages there are to an address."""
+    query = MessageQuery.model_validate(searched | {"limit": 1})
+    for before in (None, POSITION):
+        plan = await plan_of(tracked, page_of(query, before, NOW))
+        assert not re.search("TEMP B-TREE FOR ORDER BY|Sort", plan), plan
+
+
+async def test_a_search_gives_what_a_look_at_all_messages_would(tracked: AsyncEngine) -> None:
+    numbers = range(7, MANY, 450)  # 450 is the least number that both 150 and 90 divide
+    expected = [accepted(number).id.removeprefix("fact-") for number in numbers]
+    for searched in ({"recipient": "to7@dest7.example"}, {"sender": "sender7@from7.example"}):
+        query = MessageQuery.model_validate(searched)
+        async with reading(tracked) as connection:
+            rows = (await connection.execute(found(query, None, NOW))).all()
+        assert [str(round((NOW - row.first_at).total_seconds())) for row in rows] == expected
+
+
+SCANS = {"sqlite": r"SCAN tracked_\w+(?! USING INDEX)\b", "postgresql": r"Seq Scan on tracked_"}
+
+
+async def plan_of(engine: AsyncEngine, statement: ClauseElement) -> str:
+    """Give the plan as text, one step a line."""
+    explain = "EXPLAIN" if engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+    compiled = statement.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True})
+    async with reading(engine) as connection:
+        rows = (await connection.exec_driver_sql(f"{explain} {compiled}")).all()
+    return "\n".join(str(row[-1]) for row in rows)
