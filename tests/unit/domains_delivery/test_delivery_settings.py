@@ -18,6 +18,16 @@ def test_networks_and_addresses_are_lists(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("name", ["RELAY_TO_PRIVATE", "RELAY_OWN_ADDRESSES"])
+def test_a_zone_which_no_address_in_the_dns_has_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"TRIPOST_DOMAINS_{name}", "192.0.2.1, fe80::1%eth0")
+    with pytest.raises(ValidationError) as raised:
+        DeliverySettings()
+    told = explain(raised.value)
+    assert told.startswith(f"TRIPOST_DOMAINS_{name}: ")
+    assert "names a zone" in told
+
+
+@pytest.mark.parametrize("name", ["RELAY_TO_PRIVATE", "RELAY_OWN_ADDRESSES"])
 def test_what_is_none_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(f"TRIPOST_DOMAINS_{name}", "192.0.2.1,inside.example")
     with pytest.raises(ValidationError) as raised:

@@ -3,11 +3,13 @@
 import pytest
 
 from tripost_filter.checks.greylist import KnownTriplets
+from tripost_filter.exemptions import Exemptions
 from tripost_filter.registry import CHECKS, Surroundings, build_checks
 from tripost_filter.settings import FilterSettings
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.config import DEFAULT_CHECKS, CheckPolicy, FilterConfig, OnError
 from tripost_shared.kv.memory import MemoryBucket
+from tripost_shared.mail.client import Client, ListenerKind
 from unit.filter.mails import CachedTable
 
 
@@ -37,6 +39,12 @@ def test_admin_api_knows_exactly_the_checks_there_are() -> None:
 def test_a_network_that_cannot_be_read_exempts_nobody_and_breaks_nothing(around: Surroundings) -> None:
     config = FilterConfig(exempt_networks=("nonsense", "192.0.2.1/24"))
     assert len(build_checks(config, around)) == len(CHECKS)
+
+
+def test_a_network_with_a_zone_exempts_nobody() -> None:
+    client = Client("fe80::1", 25, "mx", ListenerKind.MX)
+    assert Exemptions(["fe80::/64"]).cover(client)
+    assert not Exemptions(["fe80::%x/64"]).cover(client)
 
 
 def test_an_empty_health_address_switches_health_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import structlog
 
 from tripost_shared.mail.client import Client
+from tripost_shared.networks import Network, parse_network
 
 log = structlog.get_logger()
 
@@ -41,9 +42,9 @@ def address_of(client: Client) -> IPv4Address | IPv6Address | None:
     return parse_address(client.address)
 
 
-def _network(text: str) -> IPv4Network | IPv6Network | None:
+def _network(text: str) -> Network | None:
     try:
-        return ip_network(text, strict=False)
+        return parse_network(text)
     except ValueError:
         log.warning("exempt network cannot be read and is left out", network=text)
         return None

@@ -5,6 +5,8 @@ from typing import Annotated
 from pydantic import Field, IPvAnyAddress, IPvAnyNetwork, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from tripost_shared.networks import ZONE_SIGN
+
 
 class DeliverySettings(BaseSettings):
     """Settings of domains that delivery, relay and the deferred queue read."""
@@ -63,4 +65,8 @@ class DeliverySettings(BaseSettings):
     @field_validator("relay_own_addresses", "relay_to_private", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        if ZONE_SIGN in value:
+            raise ValueError(f"{value!r} names a zone ({ZONE_SIGN}), which no address in the DNS has")
+        return [part.strip() for part in value.split(",") if part.strip()]

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
-Network = IPv4Network | IPv6Network
+from tripost_shared.networks import ZONE_SIGN, Network, parse_network
 
 
 class Networks:
@@ -15,7 +15,7 @@ class Networks:
         invalid: list[str] = []
         for text in texts:
             try:
-                networks.append(ip_network(text, strict=False))
+                networks.append(parse_network(text))
             except ValueError:
                 invalid.append(text)
         self.invalid = tuple(invalid)
@@ -73,7 +73,7 @@ def network_of(address: str) -> str:
 @lru_cache(maxsize=4096)
 def plain_address(text: str) -> str:
     """Give an address in its usual form: no zone, `::ffff:192.0.2.1` as IPv4. Raises ValueError."""
-    address = ip_address(text.partition("%")[0])
+    address = ip_address(text.partition(ZONE_SIGN)[0])
     if isinstance(address, IPv4Address):
         return str(address)
     return str(address.ipv4_mapped or address)

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from tripost_edge.firewall.networks import plain_address
+from tripost_shared.networks import ZONE_SIGN
 
 _V1_MAX_OCTETS: Final = 107  # §2.1, CRLF included
 _V2_SIGNATURE: Final = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -51,6 +52,8 @@ def _read_v1(octets: bytes) -> Announcement | None:
         case ["PROXY", "UNKNOWN", *_]:
             return Announcement(end + 2)
         case ["PROXY", "TCP4" | "TCP6" as family, source, destination, source_port, destination_port]:
+            if ZONE_SIGN in source + destination:  # `ipaddress` takes any octets behind it; §2.1 knows no zones
+                raise MalformedHeader("an address with a zone")
             kind = IPv4Address if family == "TCP4" else IPv6Address
             try:
                 kind(destination)
