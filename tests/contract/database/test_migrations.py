@@ -1,6 +1,7 @@
 """The migrations and models.py say the same, on both databases, however many services start at once."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -12,14 +13,14 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from tripost_shared.database.alembic_run import configuration
 from tripost_shared.database.engine import open_engine
 from tripost_shared.database.migrate import _LOCK_KEY, upgrade, upgrade_when_there
 from tripost_shared.database.migrations import NEWEST
-from tripost_shared.database.models import Base
-from tripost_shared.database.transactions import DatabaseUnavailable
+from tripost_shared.database.models import Base, TrackedAddress, TrackedMessage
+from tripost_shared.database.transactions import DatabaseUnavailable, reading
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -40,10 +41,20 @@ A_DELIVERY_OF_OLD = (
 )
 
 
-def migrate_to_the_first(connection: Connection) -> None:
+A_TRACKED_MESSAGE = (
+    "INSERT INTO tracked_messages (id, session_id, first_at, direction, client, login, reverse_path, subject, "
+    "size_octets, status) VALUES (:id, :id, '2026-01-01 00:00:00.000000', '', '', '', :path, '', 1, 'accepted')"
+)
+A_TRACKED_FACT = (
+    "INSERT INTO tracked_events (id, message_id, at, fact, service, recipient, body) "
+    "VALUES (:id, :message, '2026-01-01 00:00:00.000000', :fact, 'edge', :recipient, :body)"
+)
+
+
+def migrate_to(connection: Connection, revision: str) -> None:
     config = configuration()
     config.attributes["connection"] = connection
-    command.upgrade(config, "0001")
+    command.upgrade(config, revision)
 
 
 def differences(connection: Connection) -> list[object]:
@@ -67,7 +78,7 @@ async def test_a_queue_of_the_first_schema_is_kept_and_its_release_may_still_wri
     """During an upgrade, replicas of both releases are at work: what the old one does not name has a default."""
     engine = open_engine(empty_url)
     async with engine.begin() as connection:
-        await connection.run_sync(migrate_to_the_first)
+        await connection.run_sync(migrate_to, "0001")
         await connection.execute(text(A_QUEUED_MESSAGE))
         await connection.execute(text(A_DELIVERY_OF_OLD), {"id": 1, "recipient": "ann@dest.example"})
     assert await upgrade(empty_url) == NEWEST
@@ -76,6 +87,52 @@ async def test_a_queue_of_the_first_schema_is_kept_and_its_release_may_still_wri
         rows = await connection.execute(text("SELECT recipient, written_to FROM queued_deliveries ORDER BY id"))
         assert [tuple(row) for row in rows] == [("ann@dest.example", ""), ("bob@dest.example", "")]
         assert await connection.run_sync(differences) == []
+    await engine.dispose()
+
+
+async def test_messages_that_were_tracked_before_are_found_by_whom_their_facts_name(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In parts: none is left out between them."""
+    monkeypatch.setattr("tripost_shared.database.migrations.versions.r0005_addresses_of_tracked_messages.AT_ONCE", 2)
+    ids = [f"1k3v9q2m8f0abcd{number}" for number in range(5)]
+    facts = [
+        (
+            "accepted",
+            "",
+            {"recipients": ["Ann@Dest.example", "bob@dest.example"], "login": "Eve", "reverse_path": "x@y"},
+        ),
+        ("delivered", "ann@dest.example", {}),
+        ("bounced", "Sender@From.example", {}),
+        ("refused", "", {"tried_login": "mallory@dest.example"}),
+    ]
+    engine = open_engine(empty_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(migrate_to, "0004")
+        for key, path in zip(ids, ("Sender@From.example", "", None, None, "Last@From.example"), strict=True):
+            await connection.execute(text(A_TRACKED_MESSAGE), {"id": key, "path": path})
+        for message in (ids[0], ids[4]):
+            for fact, recipient, body in facts:
+                values = {"message": message, "fact": fact, "recipient": recipient, "body": json.dumps(body)}
+                await connection.execute(text(A_TRACKED_FACT), {"id": f"{message}{fact}", **values})
+    assert await upgrade(empty_url) == NEWEST
+    async with reading(engine) as connection:
+        assert await connection.run_sync(differences) == []
+        senders = select(TrackedMessage.sender_local_part, TrackedMessage.sender_domain).order_by(TrackedMessage.id)
+        of_messages = [tuple(row) for row in await connection.execute(senders)]
+        named = [tuple(row) for row in await connection.execute(select(TrackedAddress.__table__))]
+    assert of_messages == [("sender", "from.example"), ("", ""), (None, None), (None, None), ("last", "from.example")]
+    first_at_us = 1_767_225_600_000_000
+    assert sorted(named) == [
+        (message, *halves, first_at_us)
+        for message in (ids[0], ids[4])
+        for halves in (
+            ("login", "", "eve"),
+            ("login", "dest.example", "mallory"),
+            ("recipient", "dest.example", "ann"),
+            ("recipient", "dest.example", "bob"),
+        )
+    ]
     await engine.dispose()
 
 

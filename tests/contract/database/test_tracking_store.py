@@ -14,8 +14,9 @@ from tripost_domains.ports import FactsRefused, TrackingUnavailable
 from tripost_domains.tracking.recorder import Rhythm, TrackingRecorder
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.filter import Finding
+from tripost_shared.contracts.tracking import microseconds
 from tripost_shared.database.engine import open_engine
-from tripost_shared.database.models import TrackedEvent, TrackedMessage
+from tripost_shared.database.models import TrackedAddress, TrackedEvent, TrackedMessage
 from tripost_shared.database.transactions import reading, writing
 from tripost_shared.spool.memory import MemoryEventLog, MemoryEventReader
 
@@ -45,7 +46,15 @@ async def status(engine: AsyncEngine, message: str = MESSAGE) -> str:
     return str((await message_row(engine, message)).status)
 
 
-async def count(engine: AsyncEngine, table: type[TrackedEvent] | type[TrackedMessage]) -> int:
+async def addresses(engine: AsyncEngine) -> list[tuple[str, str, int]]:
+    """Role, address and second of all that messages are found by."""
+    async with reading(engine) as connection:
+        rows = (await connection.execute(select(TrackedAddress.__table__))).all()
+    moments = {microseconds(NOW + timedelta(seconds=second)): second for second in range(-9, 10)}
+    return sorted((row.role, f"{row.local_part}@{row.domain}", moments[row.first_at_us]) for row in rows)
+
+
+async def count(engine: AsyncEngine, table: type[TrackedEvent] | type[TrackedMessage] | type[TrackedAddress]) -> int:
     async with reading(engine) as connection:
         return (await connection.execute(select(func.count()).select_from(table))).scalar_one()
 
@@ -113,6 +122,37 @@ async def test_facts_that_come_before_the_acceptance_are_put_right(database: Asy
     await store.write([accepted()])
     row = await message_row(database)
     assert (row.status, row.first_at, row.client) == ("delivered", NOW, "192.0.2.1")
+
+
+async def test_a_message_is_found_by_all_whom_its_facts_name_whatever_their_case(database: AsyncEngine) -> None:
+    store = SqlTracking(database)
+    await store.write([accepted(login="Ann", recipients=("All@Dest.example",), reverse_path="Eve@Other.example")])
+    await store.write([fact(Fact.EXPANDED, 1, recipient="all@dest.example", recipients=("Bob@dest.example",))])
+    await store.write([fact(Fact.FAILED, 2, recipient="bob@dest.example")])
+    await store.write([fact(Fact.BOUNCED, 3, recipient="eve@other.example", related="another")])
+    await store.write([fact(Fact.REFUSED, 4, tried_login="mallory@dest.example")])
+    assert await addresses(database) == [
+        ("login", "ann@", 0),
+        ("login", "mallory@dest.example", 0),
+        ("recipient", "all@dest.example", 0),
+        ("recipient", "bob@dest.example", 0),
+    ]
+
+
+async def test_the_sender_of_a_message_is_kept_as_written_and_as_it_is_found(database: AsyncEngine) -> None:
+    await SqlTracking(database).write([accepted(reverse_path="Eve@Other.example")])
+    row = await message_row(database)
+    assert (row.reverse_path, row.sender_local_part, row.sender_domain) == ("Eve@Other.example", "eve", "other.example")
+
+
+async def test_addresses_keep_the_time_of_their_message_when_an_earlier_fact_comes_late(database: AsyncEngine) -> None:
+    """They are listed in the order of that time."""
+    store = SqlTracking(database)
+    await store.write([fact(Fact.DELIVERED, 5, recipient="ann@dest.example")])
+    assert await addresses(database) == [("recipient", "ann@dest.example", 5)]
+    await store.write([accepted(recipients=("ann@dest.example", "bob@dest.example"))])
+    await store.write([fact(Fact.REFUSED, 7, recipient="eve@dest.example")])
+    assert await addresses(database) == [("recipient", f"{name}@dest.example", 0) for name in ("ann", "bob", "eve")]
 
 
 async def test_replicas_that_write_about_the_same_messages_agree(database: AsyncEngine, database_url: str) -> None:
@@ -202,12 +242,13 @@ async def test_a_large_batch_is_written_at_once(database: AsyncEngine) -> None:
 
 async def test_old_messages_are_purged_with_their_facts_and_no_more_than_asked(database: AsyncEngine) -> None:
     store = SqlTracking(database)
-    await store.write([accepted(f"{SESSION}.{number}") for number in (1, 2, 3)])
-    await store.write([fact(Fact.ACCEPTED, 60, f"{SESSION}.9")])
+    await store.write([accepted(f"{SESSION}.{number}", recipients=("ann@dest.example",)) for number in (1, 2, 3)])
+    await store.write([fact(Fact.ACCEPTED, 60, f"{SESSION}.9", recipients=("ann@dest.example",))])
     assert await store.purge(NOW + timedelta(seconds=30), 2) == 2
     assert await store.purge(NOW + timedelta(seconds=30), 2) == 1
     assert await store.purge(NOW + timedelta(seconds=30), 2) == 0
-    assert await count(database, TrackedMessage) == await count(database, TrackedEvent) == 1
+    left = [await count(database, table) for table in (TrackedMessage, TrackedEvent, TrackedAddress)]
+    assert left == [1, 1, 1]
 
 
 async def test_a_fact_with_a_number_that_no_column_holds_is_refused_and_nothing_of_its_batch_is_written(
@@ -218,14 +259,14 @@ async def test_a_fact_with_a_number_that_no_column_holds_is_refused_and_nothing_
     assert await count(database, TrackedMessage) == await count(database, TrackedEvent) == 0
 
 
-@pytest.mark.parametrize("table", ["tracked_messages", "tracked_events"])
+@pytest.mark.parametrize("table", ["tracked_messages", "tracked_events", "tracked_addresses"])
 async def test_a_table_that_is_missing_for_a_while_costs_no_fact(database: AsyncEngine, table: str) -> None:
     """The same goes for a right that is missing: no fact is to blame, so none is left out."""
     async with writing(database) as connection:
         await connection.execute(text(f"ALTER TABLE {table} RENAME TO away"))
     facts = MemoryEventLog()
     for number in range(3):
-        facts.record(accepted(f"{SESSION}.{number}"))
+        facts.record(accepted(f"{SESSION}.{number}", recipients=("ann@dest.example",)))
     reader = MemoryEventReader(facts)
     quick = Rhythm(timedelta(), timedelta(milliseconds=2), timedelta(milliseconds=5))
     recorder = TrackingRecorder(reader, SqlTracking(database), quick)

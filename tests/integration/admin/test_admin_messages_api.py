@@ -13,7 +13,7 @@ from tripost_admin_api.api.trace import CAUSAL_ORDER, MOST_FACTS, MOST_FACTS_IN_
 from tripost_domains.tracking.summary import summarise
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.filter import Finding
-from tripost_shared.contracts.tracking import domain_of, microseconds
+from tripost_shared.contracts.tracking import halves, microseconds
 from tripost_shared.database.models import TrackedAddress, TrackedEvent, TrackedMessage
 from tripost_shared.mail.identifier import message_id_of, new_session_id, session_of
 from tripost_shared.mail.reply import SmtpReply
@@ -37,8 +37,7 @@ class Tracking:
     async def message(self, identifier: str, status: Fact, **columns: Any) -> None:
         self._first_at[identifier] = columns.pop("first_at", self._api.clock.now())
         if "reverse_path" in columns:
-            columns["sender"] = columns["reverse_path"].lower()
-            columns["sender_domain"] = domain_of(columns["sender"])
+            columns["sender_local_part"], columns["sender_domain"] = halves(columns["reverse_path"].lower())
         async with self._api.parts.database.writing() as session:
             session.add(
                 TrackedMessage(
@@ -60,8 +59,8 @@ class Tracking:
                     TrackedAddress(
                         message_id=identifier,
                         role=role.value,
-                        address=address,
-                        domain=domain_of(address),
+                        domain=halves(address)[1],
+                        local_part=halves(address)[0],
                         first_at_us=microseconds(self._first_at[identifier]),
                     )
                 )

@@ -15,9 +15,10 @@ class Role(StrEnum):
     LOGIN = "login"  # the user name of who sent it, or of an authentication that failed
 
 
-def domain_of(address: str) -> str:
-    """Give what follows the last @; "" where there is none, as in the null reverse-path or a user name."""
-    return address.rpartition("@")[2] if "@" in address else ""
+def halves(address: str) -> tuple[str, str]:
+    """Give what stands before and after the last @; a user name without one, and the null path, have no domain."""
+    local_part, at, domain = address.rpartition("@")
+    return (local_part, domain) if at else (domain, "")
 
 
 def microseconds(moment: datetime) -> int:

@@ -214,13 +214,13 @@ class QueueFact(Base):
 class TrackedMessage(Base):
     """What is known of a message or a session that was refused: one row per id, built from its events.
 
-    `sender` is the reverse-path in lower case, `sender_domain` what follows its last @: what messages are found by.
+    `sender_local_part` and `sender_domain` are the halves of the reverse-path in lower case: what it is found by.
     """
 
     __tablename__ = "tracked_messages"
     __table_args__ = (
         Index("ix_tracked_messages_first_at", "first_at"),
-        Index("ix_tracked_messages_sender", "sender_domain", "sender", "first_at", "id"),
+        Index("ix_tracked_messages_sender", "sender_domain", "sender_local_part", "first_at", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -230,7 +230,7 @@ class TrackedMessage(Base):
     client: Mapped[str] = mapped_column(String(64), default="")
     login: Mapped[str] = mapped_column(String(MAX_ADDRESS), default="")
     reverse_path: Mapped[str | None] = mapped_column(String(MAX_ADDRESS))
-    sender: Mapped[str | None] = mapped_column(String(MAX_ADDRESS))
+    sender_local_part: Mapped[str | None] = mapped_column(String(MAX_ADDRESS))
     sender_domain: Mapped[str | None] = mapped_column(String(MAX_ADDRESS))
     subject: Mapped[str] = mapped_column(String(255), default="")
     size_octets: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -255,21 +255,20 @@ class TrackedEvent(Base):
 class TrackedAddress(Base):
     """A recipient or a login that a message is found by: one row for each that its facts name, in lower case.
 
-    `role` is a `tripost_shared.contracts.tracking.Role`. `domain` is what follows the last @; "" in a user name without
-    one. `first_at_us` is the message's `first_at` in microseconds since 1970: the index gives an address' messages in
-    the order in which they are listed.
+    `role` is a `tripost_shared.contracts.tracking.Role`. `domain` is "" in a user name without one. `first_at_us` is
+    the message's `first_at` in microseconds since 1970: the index gives an address' messages in the order of lists.
     """
 
     __tablename__ = "tracked_addresses"
     __table_args__ = (
-        Index("ix_tracked_addresses_address", "domain", "role", "address", "first_at_us", "message_id"),
+        Index("ix_tracked_addresses_address", "domain", "role", "local_part", "first_at_us", "message_id"),
         {"sqlite_with_rowid": False},  # its primary key holds nearly all of it
     )
 
     message_id: Mapped[str] = mapped_column(String(32), primary_key=True)
     role: Mapped[str] = mapped_column(String(16), primary_key=True)
-    address: Mapped[str] = mapped_column(String(MAX_ADDRESS), primary_key=True)
-    domain: Mapped[str] = mapped_column(String(MAX_ADDRESS))
+    domain: Mapped[str] = mapped_column(String(MAX_ADDRESS), primary_key=True)
+    local_part: Mapped[str] = mapped_column(String(MAX_ADDRESS), primary_key=True)
     first_at_us: Mapped[int] = mapped_column(BigInteger)
 
 

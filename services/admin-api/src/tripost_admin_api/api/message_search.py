@@ -26,7 +26,7 @@ from tripost_admin_api.api.searching import (
 )
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.spool import Direction
-from tripost_shared.contracts.tracking import Role, domain_of, microseconds
+from tripost_shared.contracts.tracking import Role, halves, microseconds
 from tripost_shared.database.models import TrackedAddress, TrackedMessage
 from tripost_shared.mail.identifier import is_session_id
 
@@ -120,10 +120,10 @@ def _of_message(query: MessageQuery) -> Iterator[ColumnElement[bool]]:
     if query.id is not None:
         yield (TrackedMessage.session_id if is_session_id(query.id) else TrackedMessage.id) == query.id
     if query.sender is not None:
-        sender = "" if query.sender == names.NULL_PATH else query.sender
-        yield TrackedMessage.sender_domain == domain_of(sender)
-        if _is_whole(query.sender) or not sender:
-            yield TrackedMessage.sender == sender
+        local_part, domain = halves("" if query.sender == names.NULL_PATH else query.sender)
+        yield TrackedMessage.sender_domain == domain
+        if not query.sender.startswith("@"):
+            yield TrackedMessage.sender_local_part == local_part
     for column, value in (
         (TrackedMessage.status, query.status),
         (TrackedMessage.client, query.client),
@@ -148,10 +148,11 @@ def _wanted(query: MessageQuery) -> dict[Role, str]:
 
 
 def _address_is(table: type[TrackedAddress], role: Role, wanted: str) -> Iterator[ColumnElement[bool]]:
-    yield table.domain == domain_of(wanted)
+    local_part, domain = halves(wanted)
+    yield table.domain == domain
     yield table.role == role.value
     if role is Role.LOGIN or _is_whole(wanted):
-        yield table.address == wanted
+        yield table.local_part == local_part
 
 
 def _is_whole(address: str | None) -> bool:

@@ -19,7 +19,7 @@ from tripost_domains.ports import FactsRefused, TrackingUnavailable
 from tripost_domains.tracking.status import Seen, status_of
 from tripost_domains.tracking.summary import Summary, summarise
 from tripost_shared.contracts.events import Event, Fact
-from tripost_shared.contracts.tracking import domain_of, microseconds
+from tripost_shared.contracts.tracking import halves, microseconds
 from tripost_shared.database.models import TrackedAddress, TrackedEvent, TrackedMessage
 from tripost_shared.database.transactions import DatabaseUnavailable, is_about_values, reading, reason_of, writing
 from tripost_shared.mail.identifier import session_of
@@ -169,14 +169,15 @@ def _message_row(summary: Summary) -> dict[str, Any]:
 
 
 def _description(event: Event) -> dict[str, Any]:
-    sender = None if event.reverse_path is None else _fitting("sender", event.reverse_path.lower())
+    path = event.reverse_path
+    local_part, domain = (None, None) if path is None else halves(_fitting("local_part", path.lower()))
     return {
         "direction": _fitting("direction", event.direction),
         "client": _fitting("client", event.client),
         "login": _fitting("login", event.login),
-        "reverse_path": None if event.reverse_path is None else _fitting("reverse_path", event.reverse_path),
-        "sender": sender,
-        "sender_domain": None if sender is None else domain_of(sender),
+        "reverse_path": None if path is None else _fitting("reverse_path", path),
+        "sender_local_part": local_part,
+        "sender_domain": domain,
         "subject": _fitting("subject", event.subject),
         "size_octets": event.size_octets,
     }
@@ -186,12 +187,12 @@ def _address_rows(summary: Summary, is_new: bool) -> Iterator[dict[str, Any]]:
     """Give what the message is found by; of one that was known before, what it may not have been found by yet."""
     first_at_us = microseconds(summary.first_at)
     for role, address in summary.named | summary.concerned if is_new else summary.named:
-        fitting = _fitting("address", address)
+        local_part, domain = halves(_fitting("local_part", address))
         yield {
             "message_id": summary.id,
             "role": role.value,
-            "address": fitting,
-            "domain": domain_of(fitting),
+            "domain": domain,
+            "local_part": local_part,
             "first_at_us": first_at_us,
         }
 

@@ -29,7 +29,7 @@ MESSAGES = sa.table(
     sa.column("id"),
     sa.column("first_at", MOMENT),
     sa.column("reverse_path"),
-    sa.column("sender"),
+    sa.column("sender_local_part"),
     sa.column("sender_domain"),
 )
 EVENTS = sa.table(
@@ -43,8 +43,8 @@ ADDRESSES = sa.table(
     "tracked_addresses",
     sa.column("message_id"),
     sa.column("role"),
-    sa.column("address"),
     sa.column("domain"),
+    sa.column("local_part"),
     sa.column("first_at_us"),
 )
 
@@ -55,21 +55,25 @@ def upgrade() -> None:
         "tracked_addresses",
         sa.Column("message_id", sa.String(32), nullable=False),
         sa.Column("role", sa.String(16), nullable=False),
-        sa.Column("address", sa.String(LONGEST), nullable=False),
         sa.Column("domain", sa.String(LONGEST), nullable=False),
+        sa.Column("local_part", sa.String(LONGEST), nullable=False),
         sa.Column("first_at_us", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("message_id", "role", "address", name="pk_tracked_addresses"),
+        sa.PrimaryKeyConstraint("message_id", "role", "domain", "local_part", name="pk_tracked_addresses"),
         sqlite_with_rowid=False,
     )
-    op.add_column("tracked_messages", sa.Column("sender", sa.String(LONGEST)))
+    op.add_column("tracked_messages", sa.Column("sender_local_part", sa.String(LONGEST)))
     op.add_column("tracked_messages", sa.Column("sender_domain", sa.String(LONGEST)))
     op.drop_index("ix_tracked_events_recipient", "tracked_events")
     op.drop_index("ix_tracked_messages_reverse_path", "tracked_messages")
     _fill(op.get_bind())
     op.create_index(
-        "ix_tracked_addresses_address", "tracked_addresses", ["domain", "role", "address", "first_at_us", "message_id"]
+        "ix_tracked_addresses_address",
+        "tracked_addresses",
+        ["domain", "role", "local_part", "first_at_us", "message_id"],
     )
-    op.create_index("ix_tracked_messages_sender", "tracked_messages", ["sender_domain", "sender", "first_at", "id"])
+    op.create_index(
+        "ix_tracked_messages_sender", "tracked_messages", ["sender_domain", "sender_local_part", "first_at", "id"]
+    )
 
 
 def _fill(connection: sa.Connection) -> None:
@@ -87,13 +91,11 @@ def _fill(connection: sa.Connection) -> None:
 
 def _fill_senders(connection: sa.Connection, messages: Sequence[Any]) -> None:
     senders = [
-        {"key": row.id, **_searched("sender", "sender_domain", row.reverse_path)}
-        for row in messages
-        if row.reverse_path is not None
+        {"key": row.id, **_halves("sender_", row.reverse_path)} for row in messages if row.reverse_path is not None
     ]
     if senders:
         change = sa.update(MESSAGES).where(MESSAGES.c.id == sa.bindparam("key"))
-        values: dict[str, Any] = {name: sa.bindparam(name) for name in ("sender", "sender_domain")}
+        values: dict[str, Any] = {name: sa.bindparam(name) for name in ("sender_local_part", "sender_domain")}
         connection.execute(change.values(values), senders)
 
 
@@ -103,7 +105,7 @@ def _fill_addresses(connection: sa.Connection, messages: Sequence[Any]) -> None:
     facts = connection.execute(sa.select(EVENTS).where(EVENTS.c.message_id.in_(first_at_us)))
     found = {(fact.message_id, *named) for fact in facts for named in _named(fact)}
     rows = [
-        {"message_id": key, "role": role, "first_at_us": first_at_us[key], **_searched("address", "domain", address)}
+        {"message_id": key, "role": role, "first_at_us": first_at_us[key], **_halves("", address)}
         for key, role, address in sorted(found)
     ]
     if rows:
@@ -121,9 +123,9 @@ def _named(fact: Any) -> Iterator[tuple[str, str]]:
             yield "login", login
 
 
-def _searched(whole: str, domain: str, address: str) -> dict[str, str]:
-    address = address.lower()[:LONGEST]
-    return {whole: address, domain: address.rpartition("@")[2] if "@" in address else ""}
+def _halves(prefix: str, address: str) -> dict[str, str]:
+    local_part, at, domain = address.lower()[:LONGEST].rpartition("@")
+    return {f"{prefix}local_part": local_part if at else domain, f"{prefix}domain": domain if at else ""}
 
 
 def _microseconds(moment: datetime) -> int:
