@@ -111,12 +111,14 @@ async def test_what_expires_in_the_queue_is_bounced_once(delivery: Delivery) -> 
 @pytest.mark.parametrize(
     "said",
     [
-        pytest.param(["550 5.1.1 No such user"], id="first attempt"),
-        pytest.param(["450 4.2.1 Busy", "550 5.1.1 No such user"], id="from the queue"),
+        pytest.param([f"550 5.1.1 <{BOB}> unknown"], id="first attempt"),
+        pytest.param(["450 4.2.1 Busy", f"550 5.1.1 <{BOB}> unknown"], id="from the queue"),
     ],
 )
-async def test_the_dsn_names_the_alias_that_the_sender_wrote_to(delivery: Delivery, said: list[str]) -> None:
-    """The sender may never have heard of the address that it led to."""
+async def test_the_dsn_names_the_alias_that_the_sender_wrote_to_and_nothing_of_where_it_leads(
+    delivery: Delivery, said: list[str]
+) -> None:
+    """The trace has it."""
     delivery.records.add("mailbox ann@sender.example")
     delivery.records.add(f"alias info@dest.example {BOB}")
     async with NextHop(replies={"RCPT": said}) as hop:
@@ -124,8 +126,40 @@ async def test_the_dsn_names_the_alias_that_the_sender_wrote_to(delivery: Delive
         await delivery.spool.publish(make_message("info@dest.example"))
         await delivery.until(lambda: len(delivery.files("sender.example/ann")) == 1)
     text = delivery.files("sender.example/ann")[0].read_text()
-    assert f"<{BOB}> (sent to info@dest.example)" in text
-    assert f"Original-Recipient: rfc822; info@dest.example\nFinal-Recipient: rfc822; {BOB}" in text
+    assert "  <info@dest.example>\n    the next hop said: 550 5.1.1 <info@dest.example> unknown\n" in text
+    assert "Final-Recipient: rfc822; info@dest.example" in text
+    assert "Diagnostic-Code: smtp; 550 5.1.1 <info@dest.example> unknown" in text
+    assert all(secret not in text.lower() for secret in ("bob", "other.example", "127.0.0.1", "remote-mta"))
+    failed = delivery.event(Fact.FAILED)
+    assert (failed.recipient, failed.reply) == (BOB, f"550 5.1.1 <{BOB}> unknown")
+
+
+async def test_what_expires_behind_an_alias_tells_nothing_of_the_hosts_there(delivery: Delivery) -> None:
+    """Our own words name them."""
+    delivery.records.add("mailbox ann@sender.example")
+    delivery.records.add(f"alias info@dest.example {BOB}")
+    async with NextHop(drop_at={"MAIL"}) as hop:
+        route(delivery, hop)
+        await delivery.spool.publish(make_message("info@dest.example"))
+        await until_queued(delivery, BOB)
+        await expire(delivery)
+        await delivery.until(lambda: len(delivery.files("sender.example/ann")) == 1)
+        assert f"127.0.0.1[127.0.0.1]:{hop.port}" in delivery.event(Fact.FAILED).detail
+    text = delivery.files("sender.example/ann")[0].read_text()
+    assert "Connection with (withheld) lost while sending MAIL" in text
+    assert all(secret not in text.lower() for secret in ("bob", "other.example", "127.0.0.1"))
+
+
+async def test_an_address_that_the_sender_wrote_to_as_well_as_to_its_alias_is_told_as_it_is(delivery: Delivery) -> None:
+    delivery.records.add("mailbox ann@sender.example")
+    delivery.records.add(f"alias info@dest.example {BOB}")
+    async with NextHop(replies={"RCPT": "550 5.1.1 No such user"}) as hop:
+        route(delivery, hop)
+        await delivery.spool.publish(make_message("info@dest.example", BOB))
+        await delivery.until(lambda: len(delivery.files("sender.example/ann")) == 1)
+    text = delivery.files("sender.example/ann")[0].read_text()
+    assert f"Final-Recipient: rfc822; {BOB}" in text
+    assert "Remote-MTA: dns; [127.0.0.1]" in text
 
 
 async def test_what_an_alias_replaced_after_it_was_queued_names_the_address_that_the_sender_wrote_to(
@@ -145,7 +179,8 @@ async def test_what_an_alias_replaced_after_it_was_queued_names_the_address_that
         await retry_now(delivery)
         await delivery.until(lambda: len(delivery.files("sender.example/ann")) == 1)
     text = delivery.files("sender.example/ann")[0].read_text()
-    assert "<bob@third.example> (sent to info@dest.example)" in text
+    assert "Final-Recipient: rfc822; info@dest.example" in text
+    assert all(secret not in text for secret in (BOB, "third.example"))
 
 
 async def test_a_dsn_that_was_spooled_before_a_crash_is_the_same_afterwards(

@@ -6,13 +6,14 @@ all parts are plain ASCII on the wire, so nothing can begin a field or a part of
 
 import quopri
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import format_datetime
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
+from tripost_domains.bounce.forwarded import UNNAMED_HOST, as_told
+from tripost_domains.bounce.report import FailedRecipient, Report
 from tripost_shared.mail.header import FOLD_AT_COLUMN, printable, raw_fields, unfold, values
 from tripost_shared.mail.reply import SmtpReply
 
@@ -25,45 +26,9 @@ _MAX_PLAIN_LINE: Final = 990  # RFC 5322 §2.1.1: 998; longer ones go as quoted-
 _MAX_WORD: Final = 900  # an address needs less; the delivery-status must do without any encoding (RFC 3464 §2.1)
 
 
-@dataclass(frozen=True, slots=True)
-class FailedRecipient:
-    """A recipient that the DSN is about.
-
-    `original` is ORCPT, decoded ("rfc822;ann@dest.example", or ""). `last_reply` is what the last attempt ended with,
-    where `reply` is our word that there is no further one. `remote_mta` is the host that said what the attempt ended
-    with, or "": we did. `written_to` is the address that the sender wrote to, when an alias led from there, or "".
-    """
-
-    address: str
-    original: str
-    reply: SmtpReply
-    remote_mta: str
-    attempted_at: datetime
-    last_reply: SmtpReply | None = None
-    written_to: str = ""
-
-    @property
-    def end(self) -> SmtpReply:
-        """What the last attempt ended with."""
-        return self.last_reply or self.reply
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a DSN says. `header` is that of the original message, the fields that we put on top included."""
-
-    message_id: str
-    reporting_mta: str
-    sender: str
-    arrived_at: datetime
-    composed_at: datetime
-    envid: str
-    header: bytes
-    failures: Sequence[FailedRecipient]
-
-
 def compose(report: Report, dsn_id: str, boundary: str) -> bytes:
     """Write the message; `boundary` is random, so that no original can contain it."""
+    report = replace(report, failures=as_told(report.failures))
     parts = (
         _part("text/plain; charset=utf-8", _explanation(report)),
         _part("message/delivery-status", _delivery_status(report)),
@@ -122,8 +87,7 @@ def _explanation(report: Report) -> bytes:
         "",
     ]
     for failure in report.failures:
-        sent_to = f" (sent to {printable(failure.written_to)})" if _is_another(failure) else ""
-        lines.append(f"  <{printable(failure.address)}>{sent_to}")
+        lines.append(f"  <{printable(failure.address)}>")
         lines += (f"    {printable(who)}: {printable(str(reply))[:MAX_DIAGNOSTIC]}" for who, reply in _reasons(failure))
         lines.append("")
     lines += [
@@ -153,11 +117,11 @@ def _delivery_status(report: Report) -> bytes:
     ]
     groups += [
         [
-            ("Original-Recipient", _original_recipient(failure)),
+            ("Original-Recipient", original_recipient(failure.original)),
             ("Final-Recipient", typed_address(failure.address)),
             ("Action", "failed"),
             ("Status", status_of(failure.reply)),
-            ("Remote-MTA", f"dns; {mta_name(failure.remote_mta)}" if failure.remote_mta else ""),
+            ("Remote-MTA", _remote_mta(failure)),
             ("Diagnostic-Code", _diagnostic(failure)),
             ("Last-Attempt-Date", format_datetime(failure.attempted_at)),
         ]
@@ -177,20 +141,8 @@ def original_recipient(given: str) -> str:
     return f"{kind}; {address if address.isascii() else _escaped(address)}" if given else ""
 
 
-def _original_recipient(failure: FailedRecipient) -> str:
-    """Write what ORCPT said; without one, the address that led to the recipient.
-
-    A relay may give a recipient an ORCPT, which is the address of RCPT (RFC 3461 §5.2.1); and a sender who is told of a
-    stranger's address alone cannot know what of the mail was not delivered.
-    """
-    if failure.original or not _is_another(failure):
-        return original_recipient(failure.original)
-    return typed_address(failure.written_to)
-
-
-def _is_another(failure: FailedRecipient) -> bool:
-    """Tell whether the sender wrote to another address than the recipient's, but for the case of its letters."""
-    return failure.written_to.lower() not in ("", failure.address.lower())
+def _remote_mta(failure: FailedRecipient) -> str:
+    return "" if failure.remote_mta in ("", UNNAMED_HOST) else f"dns; {mta_name(failure.remote_mta)}"
 
 
 def mta_name(host: str) -> str:

@@ -9,15 +9,16 @@ trimmed only once they are acknowledged.
 
 import asyncio
 import secrets
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Container, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 import structlog
 
-from tripost_domains.bounce.dsn import SUBJECT, FailedRecipient, Report, compose
+from tripost_domains.bounce.dsn import SUBJECT, compose
 from tripost_domains.bounce.policy import wants_failure_notice, why_no_bounce
+from tripost_domains.bounce.report import FailedRecipient, Report
 from tripost_domains.delivery.contents import Contents
 from tripost_domains.delivery.facts import accepted_bounce_fact, bounced_fact
 from tripost_domains.delivery.metrics import BOUNCES
@@ -116,6 +117,7 @@ class Bouncer:
         now = self._clock.now()
         header, _ = split_message(await self._contents.header(message.content))
         sender = message.envelope.reverse_path
+        known = {recipient.address.lower() for recipient in message.envelope.recipients}
         report = Report(
             message_id=message.id,
             reporting_mta=self._hostname,
@@ -124,18 +126,7 @@ class Bouncer:
             composed_at=now,
             envid=message.envelope.envid,
             header=message.header_fields + header,
-            failures=[
-                FailedRecipient(
-                    failure.recipient.address,
-                    failure.recipient.original,
-                    failure.outcome.reply,
-                    failure.outcome.remote_mta,
-                    now,
-                    failure.outcome.last_reply,
-                    failure.written_to,
-                )
-                for failure in failures
-            ],
+            failures=[_failed_recipient(failure, known, now) for failure in failures],
         )
         octets = compose(report, identifier, f"report-{secrets.token_hex(16)}")
         return SpooledMessage(
@@ -146,6 +137,21 @@ class Bouncer:
             envelope=Envelope("", (Recipient(sender),), smtputf8=not sender.isascii()),
             content=Content.of(octets),
         )
+
+
+def _failed_recipient(failure: Attempted, known: Container[str], now: datetime) -> FailedRecipient:
+    """Take from an attempt what a DSN needs; `known`: whom the sender named, so that no alias need hide them."""
+    address, outcome = failure.recipient.address, failure.outcome
+    return FailedRecipient(
+        address,
+        failure.recipient.original,
+        outcome.reply,
+        outcome.remote_mta,
+        now,
+        outcome.last_reply,
+        written_to="" if address.lower() in known else failure.written_to,
+        places=(outcome.host, failure.next_hop),
+    )
 
 
 def bounce_id(message_id: str, failures: Sequence[tuple[Attempted, int]]) -> str:

@@ -1,0 +1,83 @@
+"""What a sender is told of a recipient to whom an alias led: nothing of where it leads (RFC 3464 §4.2); pure.
+
+Anybody may write to an alias, with a reverse-path of his choice, so a bounce would be the way to ask for the private
+address behind it. The trace has all of it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from tripost_domains.bounce.report import FailedRecipient
+from tripost_shared.contracts.queue import MAILBOX_HOP
+from tripost_shared.mail.reply import SmtpReply
+
+WITHHELD: Final = "(withheld)"
+UNNAMED_HOST: Final = "the next hop"  # stands for a host's name that must not be told
+
+# As replies name one; what stands before it lets a search begin once a word, not at each of its characters.
+_ADDRESS: Final = r"(?<![^\s<>()\[\],;:\"'=@])[^\s<>()\[\],;:\"'=@]+@[\w-]+(?:\.[\w-]+)*"
+_BRACKETS: Final = re.compile(r"[\[\]]")
+_PORT: Final = re.compile(r":\d+$")
+_NOTHING: Final = re.compile(r"(?!)")
+
+
+def as_told(failures: Sequence[FailedRecipient]) -> list[FailedRecipient]:
+    """Put the address that the sender wrote to in the place of each one that it led to.
+
+    In what was said, too: those addresses are replaced there, and with them go the local part alone, the domain, and
+    the names and addresses of hosts. Those of one alias of whom the same is said then are told of once.
+    """
+    written_to = {failure.address.lower(): failure.written_to for failure in failures if _is_forwarded(failure)}
+    if not written_to:
+        return list(failures)
+    return list(dict.fromkeys(_told(failure, written_to) for failure in failures))
+
+
+def _is_forwarded(failure: FailedRecipient) -> bool:
+    """Tell whether the sender wrote to another address than the recipient's, but for the case of its letters."""
+    return failure.written_to.lower() not in ("", failure.address.lower())
+
+
+def _told(failure: FailedRecipient, written_to: Mapping[str, str]) -> FailedRecipient:
+    if not _is_forwarded(failure):
+        addresses, secrets = re.compile(_ADDRESS), _NOTHING
+        told = failure
+    else:
+        addresses = re.compile(f"{re.escape(failure.address)}|{_ADDRESS}", re.IGNORECASE)
+        secrets = re.compile("|".join(_secrets(failure)), re.IGNORECASE)
+        host = UNNAMED_HOST if failure.remote_mta else ""
+        told = replace(failure, address=failure.written_to, written_to="", remote_mta=host, places=())
+
+    def tell(reply: SmtpReply) -> SmtpReply:
+        return SmtpReply(reply.code, reply.enhanced, "".join(_words(reply.text, addresses, written_to, secrets)))
+
+    return replace(told, reply=tell(failure.reply), last_reply=failure.last_reply and tell(failure.last_reply))
+
+
+def _words(
+    text: str, addresses: re.Pattern[str], written_to: Mapping[str, str], secrets: re.Pattern[str]
+) -> Iterator[str]:
+    """Give the text in pieces: for each address that is known the one to be told, and the rest without secrets."""
+    end = 0
+    for address in addresses.finditer(text):
+        instead = written_to.get(address[0].lower())
+        if instead is not None:
+            yield secrets.sub(WITHHELD, text[end : address.start()])
+            yield instead
+            end = address.end()
+    yield secrets.sub(WITHHELD, text[end:])
+
+
+def _secrets(failure: FailedRecipient) -> Iterator[str]:
+    """Give patterns of what would tell of the recipient; what the sender's own address has in it is no secret."""
+    local, _, domain = failure.address.rpartition("@")
+    known_local, _, known_domain = failure.written_to.rpartition("@")
+    names = {domain, failure.remote_mta, *failure.places}
+    names.update(name for place in failure.places for name in _BRACKETS.split(_PORT.sub("", place)))
+    known = {"", MAILBOX_HOP, known_domain.lower()}
+    for name in sorted((name for name in names if name.lower() not in known), key=len, reverse=True):
+        yield rf"(?<![\w.-])[\w.-]*{re.escape(name)}(?:[\w.-]*\w)?"  # all of a word that has it: `mx.dest.example`
+    if local.lower() not in ("", known_local.lower()):
+        yield rf"(?<!\w){re.escape(local)}(?!\w)"
