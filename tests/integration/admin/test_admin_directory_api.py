@@ -188,6 +188,14 @@ async def test_a_relay_network_of_an_earlier_release_that_is_too_wide_is_shown_a
     assert (await api.admin.delete(f"{V1}/relay-networks/0.0.0.0/1")).status_code == 204
 
 
+async def test_a_relay_network_with_a_zone_that_is_taken_no_more_is_shown_and_removed(api: Api) -> None:
+    async with api.parts.database.writing() as session:
+        await documents.write(session, EDGE_KEY, EdgeConfig(relay_networks=("fe80::1%x/128",)), revision=1)
+    where = f"{V1}/relay-networks/fe80::1%25x/128"
+    assert (await api.reader.get(where)).json() == {"network": "fe80::1%x/128"}
+    assert (await api.admin.delete(where)).status_code == 204
+
+
 async def test_a_mailbox_is_granted_foreign_reverse_paths(api: Api) -> None:
     await api.add("domains", name="local.test")
     await api.add("mailboxes", address="user@local.test")
@@ -274,6 +282,16 @@ async def test_what_exists_already_is_a_conflict(api: Api) -> None:
             "relay-networks", {"network": "::ffff:192.0.2.0/120"}, "give it in IPv4's", id="IPv4 in IPv6's form"
         ),
         pytest.param("relay-networks", {"network": "here"}, "no network", id="no network at all"),
+        pytest.param("relay-networks", {"network": "fe80::1%x/128"}, "without a zone (%)", id="a zone"),
+        pytest.param("relay-networks", {"network": "fe80::1%x"}, "without a zone (%)", id="a zone, one address"),
+        pytest.param("relay-networks", {"network": "64:ff9b::/96"}, "/96, which holds all of IPv4, of", id="NAT64"),
+        pytest.param("relay-networks", {"network": "64:ff9b::/32"}, "of /104 at the widest", id="what holds NAT64"),
+        pytest.param("relay-networks", {"network": "64:ff9b:1::/48"}, "of /104 at the widest", id="own NAT64"),
+        pytest.param("relay-networks", {"network": "64:ff9b::/103"}, "of /104 at the widest", id="two /8 behind NAT64"),
+        pytest.param("relay-networks", {"network": "2002::/16"}, "of /24 at the widest", id="6to4"),
+        pytest.param("relay-networks", {"network": "2001::/32"}, "of /104 at the widest", id="Teredo"),
+        pytest.param("relay-networks", {"network": "::/96"}, "of /104 at the widest", id="IPv4-compatible"),
+        pytest.param("relay-networks", {"network": "::fffe:0:0/95"}, "of /104 at the widest", id="what holds mapped"),
     ],
 )
 async def test_what_cannot_be_is_refused_in_words(api: Api, path: str, body: dict[str, object], told: str) -> None:

@@ -119,6 +119,7 @@ async def test_a_change_of_what_was_changed_meanwhile_is_refused(api: Api) -> No
         pytest.param({"checks": {"spf": {"time_budget_ms": 10**30}}}, "body.checks.spf.time_budget_ms", id="too long"),
         pytest.param({"tag_score": 16}, "body", id="tagged above refusal"),
         pytest.param({"exempt_networks": ["0.0.0.0/0"]}, "body.exempt_networks.0", id="all are exempt"),
+        pytest.param({"exempt_networks": ["fe80::1%x/128"]}, "body.exempt_networks.0", id="a zone"),
         pytest.param({"revision": 99}, "body", id="the revision is ours"),
     ],
 )
@@ -136,6 +137,15 @@ async def test_a_score_is_a_number_within_bounds(api: Api, method: str, number: 
     answer = await api.admin.request(method, V1, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["detail"] == "reject_score: accepted is a number from -1000 to 1000"
+
+
+async def test_what_exempts_nobody_is_not_shown_and_goes_with_the_next_change(api: Api) -> None:
+    stored = FilterConfig(exempt_networks=("127.0.0.0/8", "fe80::1%x/128"))
+    async with api.parts.database.writing() as session:
+        await documents.write(session, FILTER_KEY, stored, revision=1)
+    assert (await api.reader.get(V1)).json()["exempt_networks"] == ["127.0.0.0/8"]
+    assert (await api.admin.patch(V1, json={"tag_score": 5})).status_code == 200
+    assert (await in_force(api)).exempt_networks == ("127.0.0.0/8",)
 
 
 async def test_what_is_exempt_is_no_relay_network(api: Api) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -243,7 +244,10 @@ def test_every_common_password_on_the_list_is_one_that_nothing_else_refuses() ->
         (names.network, "192.0.2.1", "192.0.2.1/32"),
         (names.network, "2001:db8::/32", "2001:db8::/32"),
         (names.relay_network, "10.0.0.0/8", "10.0.0.0/8"),
-        (names.relay_network, "2001::/16", "2001::/16"),
+        (names.relay_network, "2600::/16", "2600::/16"),
+        (names.relay_network, "64:ff9b::a00:0/104", "64:ff9b::a00:0/104"),
+        (names.relay_network, "2002:a00::/24", "2002:a00::/24"),
+        (names.relay_network, "::1", "::1/128"),
         (names.exempt_network, "::/1", "::/1"),
     ],
 )
@@ -251,6 +255,13 @@ def test_names_have_one_form(check: object, given: str, canonical: str) -> None:
     assert callable(check)
     assert check(given) == canonical
     assert check(canonical) == canonical
+
+
+@pytest.mark.parametrize("check", [names.network, names.relay_network, names.exempt_network, names.client_address])
+@pytest.mark.parametrize("given", ["fe80::1%lo", "fe80::1%", '::1%"><x'])
+def test_no_network_and_no_client_has_a_zone(check: Callable[[str], str], given: str) -> None:
+    with pytest.raises(ValueError, match="accepted is one"):
+        check(given)
 
 
 def test_a_stored_address_is_put_together_as_it_was_taken_apart() -> None:

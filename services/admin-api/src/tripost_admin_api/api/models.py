@@ -120,7 +120,10 @@ RelayNetwork = Annotated[
     str,
     BeforeValidator(_text),
     AfterValidator(names.relay_network),
-    Field(examples=["192.0.2.0/24"], description="/8 at the widest, with IPv6 /16."),
+    Field(
+        examples=["192.0.2.0/24"],
+        description="/8 at the widest, with IPv6 /16; by IPv4's measure what holds IPv4, such as 64:ff9b::/96.",
+    ),
 ]
 ExemptNetwork = Annotated[
     str, BeforeValidator(_text), AfterValidator(names.exempt_network), Field(examples=["192.0.2.0/24"])

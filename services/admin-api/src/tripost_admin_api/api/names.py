@@ -1,18 +1,29 @@
 """Names as operators type them, made canonical, or refused in words that say what is accepted; pure."""
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from typing import Final
 
 from tripost_shared.mail.address import Address, InvalidAddress, normalise_domain
 from tripost_shared.mail.identifier import is_message_id, is_session_id
+from tripost_shared.networks import ZONE_SIGN, Network, parse_network
 
 CATCH_ALL: Final = "*"
 NULL_PATH: Final = "<>"
 SAMPLE_ID: Final = "1k3v9q2m8f0abcde.1"
 WIDEST_RELAY_PREFIX: Final = MappingProxyType({4: 8, 6: 16})  # 10.0.0.0/8 is a network of one's own; nothing wider is
 MAPPED: Final = IPv6Network("::ffff:0:0/96")  # RFC 4291 §2.5.5.2; such a client's address is taken as the IPv4 one
+IPV4_BEGINS_AT: Final = MappingProxyType(  # in IPv6 networks that hold all of IPv4: the bit before its first one
+    {
+        IPv6Network("::/96"): 96,  # RFC 4291 §2.5.5.1
+        MAPPED: 96,
+        IPv6Network("64:ff9b::/96"): 96,  # NAT64 (RFC 6052 §2.1)
+        IPv6Network("64:ff9b:1::/48"): 96,  # NAT64 of one's own (RFC 8215), at its furthest right
+        IPv6Network("2001::/32"): 96,  # Teredo (RFC 4380 §4)
+        IPv6Network("2002::/16"): 16,  # 6to4 (RFC 3056 §2)
+    }
+)
 TOKEN_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 LARGEST_SCORE: Final = 1000
 
@@ -116,9 +127,10 @@ def network(text: str) -> str:
     """Give a network in CIDR form; raises ValueError."""
     text = text.strip()
     try:
-        given: IPv4Network | IPv6Network = ip_network(text, strict=False)
+        given = parse_network(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no network; accepted is one like 192.0.2.0/24 or 2001:db8::/32") from None
+        zoned = f" without a zone ({ZONE_SIGN})" if ZONE_SIGN in text else ""
+        raise ValueError(f"{text!r} is no network; accepted is one{zoned} like 192.0.2.0/24 or 2001:db8::/32") from None
     if "/" in text and ip_address(text.partition("/")[0]) != given.network_address:
         raise ValueError(f"{text!r} has bits set behind its prefix; {given} is the network")
     if isinstance(given, IPv6Network) and given.subnet_of(MAPPED):
@@ -129,13 +141,23 @@ def network(text: str) -> str:
 def relay_network(text: str) -> str:
     """Give a network whose clients may relay; raises ValueError for more than anyone's own: an open relay, or half."""
     given = ip_network(network(text))
-    widest = WIDEST_RELAY_PREFIX[given.version]
+    widest, within = _widest_to_relay_for(given)
     if given.prefixlen < widest:
         raise ValueError(
             f"{given} is too much of the Internet to relay for; accepted is a network of your own, "
-            f"with IPv{given.version} of /{widest} at the widest"
+            f"{within} of /{widest} at the widest"
         )
     return str(given)
+
+
+def _widest_to_relay_for(given: Network) -> tuple[int, str]:
+    """Give the shortest prefix, and where it holds: what has IPv4's networks in it is measured by these."""
+    widest = WIDEST_RELAY_PREFIX[given.version]
+    if isinstance(given, IPv6Network) and given.prefixlen >= widest:
+        for holder, begins_at in IPV4_BEGINS_AT.items():
+            if given.overlaps(holder):
+                return begins_at + WIDEST_RELAY_PREFIX[4], f"within {holder}, which holds all of IPv4,"
+    return widest, f"with IPv{given.version}"
 
 
 def exempt_network(text: str) -> str:
@@ -148,8 +170,9 @@ def exempt_network(text: str) -> str:
 
 def client_address(text: str) -> str:
     """Give a client's address as sessions are recorded under; raises ValueError."""
+    given = "" if ZONE_SIGN in text else text.strip()  # `ipaddress` takes a zone, under which nobody is recorded
     try:
-        address = ip_address(text.strip().removeprefix("[").removesuffix("]").removeprefix("IPv6:"))
+        address = ip_address(given.removeprefix("[").removesuffix("]").removeprefix("IPv6:"))
     except ValueError:
         raise ValueError(f"{text!r} is no IP address; accepted is one like 192.0.2.7 or 2001:db8::7") from None
     return str(getattr(address, "ipv4_mapped", None) or address)

@@ -14,6 +14,7 @@ from tripost_admin_api.api.wording import problem_of_errors, unknown
 from tripost_admin_api.configuration import documents
 from tripost_admin_api.configuration.changes import Change
 from tripost_shared.contracts.config import DEFAULT_CHECKS, FILTER_KEY, FilterConfig, OnError, PolicyMode
+from tripost_shared.networks import parse_network
 
 router = APIRouter(prefix="/policy", tags=["policy"])
 
@@ -177,7 +178,17 @@ async def _replace(
 def _shown(config: FilterConfig) -> PolicyBody:
     members = msgspec.to_builtins(config)
     del members["revision"]
+    members["exempt_networks"] = [network for network in config.exempt_networks if _is_heeded(network)]
     return PolicyBody.model_validate(members)
+
+
+def _is_heeded(network: str) -> bool:
+    """Tell whether filter heeds it, which leaves out what it cannot read."""
+    try:
+        parse_network(network)
+    except ValueError:
+        return False
+    return True
 
 
 def _etag(config: FilterConfig) -> str:

@@ -76,6 +76,8 @@ async def remove_network(network: str, parts: PartsNeeded, actor: ActorNeeded) -
 
 
 def _found(network: str, known: tuple[str, ...]) -> str:
+    if network in known:  # also one that is accepted no more
+        return network
     try:
         wanted = names.network(network)
     except ValueError as error:
