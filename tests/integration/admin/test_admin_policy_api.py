@@ -103,6 +103,37 @@ async def test_a_change_of_what_was_changed_meanwhile_is_refused(api: Api) -> No
 
 
 @pytest.mark.parametrize(
+    ("if_match", "status"),
+    [
+        pytest.param(['"0"'], 200, id="its tag"),
+        pytest.param([' "0" '], 200, id="spaces around it"),
+        pytest.param(['"17", "0"'], 200, id="one of a list"),
+        pytest.param(['"17" ,, "0",'], 200, id="one of a list with empty elements"),
+        pytest.param(['"17"', '"0"'], 200, id="one of two fields"),
+        pytest.param(['W/"17", "0"'], 200, id="one of a list with a weak tag"),
+        pytest.param(["*"], 200, id="whatever is there"),
+        pytest.param(['"17", "18"'], 412, id="none of a list"),
+        pytest.param(['W/"0"'], 412, id="its tag made weak"),
+        pytest.param(['",", "17,0"'], 412, id="commas within"),
+        pytest.param([""], 412, id="an empty list"),
+        pytest.param(["0"], 400, id="no quotes"),
+        pytest.param(['"0" "17"'], 400, id="no comma"),
+        pytest.param(['*, "0"'], 400, id="anything and a tag"),
+        pytest.param(['"0'], 400, id="no end"),
+        pytest.param(['w/"0"'], 400, id="a small w"),
+    ],
+)
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_a_change_is_done_if_one_of_the_tags_is_the_policys(
+    api: Api, method: str, if_match: list[str], status: int
+) -> None:
+    headers = [("If-Match", field) for field in if_match]
+    answer = await api.admin.request(method, V1, json={"mode": "monitor"}, headers=headers)
+    assert answer.status_code == status, answer.text
+    assert (await in_force(api)).mode is (PolicyMode.MONITOR if status == 200 else PolicyMode.ENFORCE)
+
+
+@pytest.mark.parametrize(
     ("patch", "field"),
     [
         pytest.param({"mode": "off"}, "body.mode", id="no such mode"),

@@ -1,14 +1,16 @@
 """The policy: how the filter judges mail (`FilterConfig`)."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Response
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tripost_admin_api.api.bodies import Body
 from tripost_admin_api.api.models import DomainName, ExemptNetwork, Incoming, Score
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
+from tripost_admin_api.api.preconditions import IfMatch, require_match
 from tripost_admin_api.api.problems import Problem, invalid
 from tripost_admin_api.api.wording import problem_of_errors, unknown
 from tripost_admin_api.configuration import documents
@@ -19,7 +21,6 @@ from tripost_shared.networks import parse_network
 router = APIRouter(prefix="/policy", tags=["policy"])
 
 MODE: Final = "`monitor`: judge and tag everything, refuse nothing."
-IfMatch = Annotated[str | None, Header(description='The `ETag` of the policy that is to be changed, such as `"17"`.')]
 CheckName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 
 
@@ -157,10 +158,9 @@ def merge(target: Any, patch: Any) -> Any:
 
 
 async def _replace(
-    change: Change, present: FilterConfig, body: PolicyBody, if_match: str | None, response: Response
+    change: Change, present: FilterConfig, body: PolicyBody, if_match: Sequence[str] | None, response: Response
 ) -> PolicyBody:
-    if if_match is not None and if_match.strip() not in {"*", _etag(present)}:
-        raise Problem("precondition-failed", "The policy was changed meanwhile; read it again.")
+    require_match(if_match, _etag(present), "The policy was changed meanwhile; read it again.")
     odd = body.checks.keys() - DEFAULT_CHECKS.keys() - present.checks.keys()  # of another release, left in place
     if odd:
         raise invalid("body.checks", unknown("check", sorted(odd), DEFAULT_CHECKS))
