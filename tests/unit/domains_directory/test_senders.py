@@ -55,6 +55,59 @@ async def test_a_login_may_send_as(reverse_path: str, allowed_by: str) -> None:
     assert await because("ann@dest.example", reverse_path) == allowed_by
 
 
+@pytest.mark.parametrize(
+    ("more", "reverse_path"),
+    [
+        pytest.param("mailbox ann+x@dest.example", "ann+x@dest.example", id="a mailbox"),
+        pytest.param("mailbox ann+x@dest.example", "Ann+X@dest.example", id="a mailbox, in other case"),
+        pytest.param("mailbox ann+x@dest.example disabled", "ann+x@dest.example", id="a disabled mailbox"),
+        pytest.param("alias ann+x@dest.example bob@dest.example", "ann+x@dest.example", id="an alias"),
+        pytest.param(
+            "mailbox info+x@dest.example", "info+x@dest.example", id="a mailbox beside an alias of the login's"
+        ),
+        pytest.param("mailbox out+x@dest.example", "out+x@dest.example", id="a mailbox beside a granted address"),
+    ],
+)
+async def test_what_has_the_whole_name_is_no_detail_of_another(more: str, reverse_path: str) -> None:
+    """Mail for it is not delivered to the login, so the login may not write in its name."""
+    granted = "grant ann@dest.example out@dest.example"
+    assert await because("ann@dest.example", reverse_path, granted) != ""
+    assert await because("ann@dest.example", reverse_path, granted, more) == ""
+
+
+@pytest.mark.parametrize(
+    ("login", "more", "allowed_by"),
+    [
+        pytest.param("ann+x@dest.example", ["mailbox ann+x@dest.example"], "mailbox", id="its mailbox"),
+        pytest.param(
+            "bob@dest.example", ["alias ann+x@dest.example bob@dest.example"], "alias", id="whom the alias leads to"
+        ),
+        pytest.param(
+            "bob@dest.example",
+            ["mailbox ann+x@dest.example", "grant bob@dest.example ann+x@dest.example"],
+            "grant",
+            id="whom just that address is granted",
+        ),
+        pytest.param(
+            "bob@dest.example",
+            ["mailbox ann+x@dest.example", "grant bob@dest.example @dest.example"],
+            "grant",
+            id="whom all of the domain is granted",
+        ),
+    ],
+)
+async def test_what_has_the_whole_name_is_used_by(login: str, more: list[str], allowed_by: str) -> None:
+    assert await because(login, "ann+x@dest.example", *more) == allowed_by
+
+
+async def test_the_own_address_with_a_detail_costs_one_reading_the_first_time() -> None:
+    records = MemoryDirectoryRecords(*DIRECTORY)
+    senders = Senders(Directory(records, FrozenClock()))
+    for _ in range(2):
+        assert (await senders.may_send(MaySendQuestion("ann@dest.example", "ann+x@dest.example"))).allowed
+    assert records.loads == 2  # the login's mailbox, and what ann+x is
+
+
 @pytest.mark.parametrize("login", ["gone@dest.example", "nobody@dest.example", "ann"])
 async def test_a_disabled_or_unknown_login_may_send_as_nobody(login: str) -> None:
     """A session may outlive its mailbox."""

@@ -110,6 +110,11 @@ class LocalPartRecord:
     targets: tuple[str, ...] | None = None
 
     @property
+    def exists(self) -> bool:
+        """Whether it is a mailbox, be it disabled, or an alias."""
+        return self.mailbox_enabled is not None or self.targets is not None
+
+    @property
     def takes_mail(self) -> bool:
         """Whether mail for it goes somewhere: to its mailbox, or else to its targets."""
         return self.targets is not None if self.mailbox_enabled is None else self.mailbox_enabled

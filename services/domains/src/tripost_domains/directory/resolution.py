@@ -75,6 +75,17 @@ def resolve(recipient: Address, records: Records, rules: Rules) -> Resolution | 
     return Resolution(RecipientKind.DISABLED, because=f"aliases nested more than {MAX_DEPTH} deep")
 
 
+def names_of(address: Address, records: Records) -> tuple[str, ...]:
+    """Give the keys that an address (with a domain) goes by: its own, and the one without its detail.
+
+    Not the latter where the whole is the name of a mailbox or an alias of ours: mail for it is that one's, and no
+    other's detail. What an address with a detail is looked for as must have been read.
+    """
+    names = candidates(address.local_part)
+    whole = records.local_parts.get((address.domain, names[0]), LocalPartRecord())
+    return tuple(Address(name, address.domain).key for name in (names[:1] if whole.exists else names))
+
+
 def route_names(domain: str) -> tuple[str, ...]:
     """Name the routes that would take a domain's mail, the most specific first."""
     if domain.startswith("["):

@@ -7,7 +7,6 @@ from tripost_domains.directory.model import MailboxDestination
 from tripost_domains.directory.service import Directory
 from tripost_shared.contracts.domains import MaySendAnswer, MaySendQuestion
 from tripost_shared.mail.address import Address, InvalidAddress
-from tripost_shared.mail.lookup import candidates
 
 NOT_ALLOWED: Final = MaySendAnswer(allowed=False)
 
@@ -30,7 +29,9 @@ class Senders:
         sender = await self._directory.sender(login)
         if sender is None or not sender.enabled:
             return NOT_ALLOWED
-        names = _names(reverse_path)
+        if login.key == reverse_path.key:
+            return MaySendAnswer(allowed=True, because="mailbox")
+        names = await self._directory.names(reverse_path)
         if login.key in names:
             return MaySendAnswer(allowed=True, because="mailbox")
         if _is_granted(reverse_path.domain, names, sender.grants):
@@ -40,11 +41,6 @@ class Senders:
         if login.key in mailboxes and resolution.expansions:
             return MaySendAnswer(allowed=True, because="alias")
         return NOT_ALLOWED
-
-
-def _names(address: Address) -> tuple[str, ...]:
-    """Give the keys that an address goes by: the whole, and without its detail."""
-    return tuple(Address(name, address.domain).key for name in candidates(address.local_part))
 
 
 def _is_granted(domain: str, names: Collection[str], grants: Collection[str]) -> bool:

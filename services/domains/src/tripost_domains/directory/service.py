@@ -17,7 +17,7 @@ from tripost_domains.directory.model import (
     Resolution,
     SenderRecord,
 )
-from tripost_domains.directory.resolution import Records, Rules, resolve
+from tripost_domains.directory.resolution import Records, Rules, names_of, resolve
 from tripost_domains.ports import DirectoryRecords, DirectoryUnavailable, Loaded
 from tripost_shared.clock import Clock
 from tripost_shared.contracts.domains import RecipientKind
@@ -87,6 +87,14 @@ class Directory:
         """As `resolve_all`, but without catch-alls and reserved names; raises TransientFailure."""
         (resolution,) = await self._walk([address], Rules(aliases_only=True), afresh=False)
         return resolution
+
+    async def names(self, address: Address) -> tuple[str, ...]:
+        """Give the keys that an address goes by, as `names_of`; raises TransientFailure."""
+        looked_for = candidates(address.local_part)
+        records = Records()
+        if len(looked_for) > 1:
+            await self._fill(records, {address.domain: frozenset(looked_for)}, afresh=False)
+        return names_of(address, records)
 
     async def sender(self, mailbox: Address) -> SenderRecord | None:
         """Give what a mailbox may send as besides its own address; None: no such mailbox. Raises TransientFailure."""
