@@ -67,6 +67,16 @@ async def test_a_message_is_described_by_its_acceptance(database: AsyncEngine) -
     assert (row.reverse_path, row.subject, row.size_octets) == ("eve@other.example", "Hello", 42)
 
 
+async def test_what_messages_are_found_by_has_one_form_however_an_accent_is_written(database: AsyncEngine) -> None:
+    named: dict[str, Any] = {"recipients": ("E\u0301ve@dest.example",), "login": "\u00c9ve@dest.example"}
+    await SqlTracking(database).write([accepted(reverse_path="E\u0301ve@dest.example", **named)])
+    assert await addresses(database) == [
+        ("login", "\u00e9ve@dest.example", 0),
+        ("recipient", "\u00e9ve@dest.example", 0),
+    ]
+    assert (await message_row(database)).sender_local_part == "\u00e9ve"
+
+
 async def test_facts_can_be_read_again_as_they_were_told(database: AsyncEngine) -> None:
     finding = Finding("spf", "pass", evidence={"domain": "other.example"})
     told = accepted(findings=(finding,), recipients=("all@dest.example",))

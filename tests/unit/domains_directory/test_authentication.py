@@ -59,6 +59,14 @@ async def given() -> Given:
     return Given()
 
 
+async def test_an_accent_of_a_login_may_stand_after_its_letter(given: Given) -> None:
+    """A Mac sends it so; RFC 6532 §3.1 has it composed."""
+    given.records.add("mailbox \u00e9ve@dest.example")
+    given.records.set_password("\u00e9ve@dest.example", f"hash of {PASSWORD}")
+    answer = await given.login("E\u0301ve@dest.example")
+    assert (answer.accepted, answer.login) == (True, "\u00e9ve@dest.example")
+
+
 @pytest.mark.parametrize("username", ["ann@dest.example", "Ann@Dest.EXAMPLE"])
 async def test_the_login_is_the_full_address_in_any_case(given: Given, username: str) -> None:
     answer = await given.login(username)

@@ -65,6 +65,9 @@ def addresses(resolution: Resolution) -> str:
         "a mailbox": ("ann@", "mailbox ann@", "ann@"),
         "case does not matter": ("Ann@Dest.Example", "mailbox ann@", "ann@"),
         "needless quotes do not matter": ('"ann"@', "mailbox ann@", "ann@"),
+        "an accent after its letter is one with it": ("E\u0301ve+x@", "mailbox \u00e9ve@", "\u00e9ve@"),
+        "such an accent in a target": ("a@", "mailbox \u00e9ve@; alias a@ e\u0301ve@ \u00c9ve@", "\u00e9ve@"),
+        "letters that grow when they are lowered": ("\u023a" * 32 + "@", "mailbox ann@; alias *@ ann@", "ann@"),
         "an alias": ("info@", "mailbox ann@; alias info@ ann@", "ann@"),
         "a mailbox before an alias of the same name": ("ann@", "mailbox ann@; alias ann@ eve@other.example", "ann@"),
         "the catch-all": ("who@", "mailbox ann@; alias *@ ann@", "ann@"),
@@ -90,6 +93,7 @@ def addresses(resolution: Resolution) -> str:
             "domain dest.example; alias a@ Eve@Other.example",
             "Eve@other.example",
         ),
+        "so does its accent": ("a@", "domain dest.example; alias a@ E\u0301ve@o.example", "E\u0301ve@o.example"),
         "a target that is gone is left out": ("a@", "mailbox ann@; alias a@ gone@ ann@", "ann@"),
         "a target in another domain of ours": (
             "a@",
@@ -108,6 +112,7 @@ async def test_an_address_of_ours_leads_to(recipient: str, directory: str, leads
     ("recipient", "directory", "kind"),
     {
         "nobody of that name": ("who@", "mailbox ann@", UNKNOWN),
+        "letters that grow when they are lowered": ("\u023a" * 32 + "@", "mailbox ann@", UNKNOWN),
         "a catch-all that leads to itself": ("+x@", "mailbox ann@; alias *@ +x@", UNKNOWN),
         "aliases in a circle": ("a@", "alias a@ b@; alias b@ a@", UNKNOWN),
         "an alias for nobody": ("a@", "alias a@ gone@", UNKNOWN),

@@ -71,6 +71,12 @@ def test_who_needs_nothing_any_more(facts: list[Event], queued: tuple[str, ...],
     assert past_of(facts).settled(queued, [ANN, "All@dest.example", BOTH]) == settled
 
 
+def test_an_alias_is_settled_whether_its_accent_is_with_the_letter_or_after_it() -> None:
+    """A client may have written it either way; the fact names the key."""
+    past = past_of([told(Fact.EXPANDED, "\u00e9ve@dest.example", recipients=(ANN,)), told(Fact.DELIVERED, ANN)])
+    assert past.settled((), ["E\u0301ve@dest.example"]) == {ANN, "E\u0301ve@dest.example"}
+
+
 @pytest.mark.parametrize("later", [timedelta(seconds=1), timedelta(0)], ids=["a second later", "in one moment"])
 def test_an_alias_that_led_elsewhere_at_each_attempt_is_one_past_in_whatever_order_it_is_told(later: timedelta) -> None:
     """The newest counts, so bob's delivery settles the alias; facts of one moment must not depend on their order."""

@@ -1,10 +1,13 @@
 """Addresses and paths (RFC 5321 §4.1.2, §4.1.3)."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tripost_shared.mail.address import Address, InvalidAddress, normalise_domain, parse_path
+from tripost_shared.mail.address import Address, InvalidAddress, folded, normalise_domain, parse_path
+from tripost_shared.mail.lookup import candidates
 
 
 @pytest.mark.parametrize(
@@ -89,6 +92,26 @@ def test_postmaster_needs_no_domain(text: str) -> None:
 def test_keys_ignore_case_and_needless_quotes() -> None:
     """One mailbox has one key, however it is written."""
     assert Address.parse('"Ann"@Dest.example').key == Address.parse("ann@dest.example").key
+
+
+@pytest.mark.parametrize(
+    "other", ["e\u0301ve", "E\u0301ve", "\u00c9VE"], ids=["after it", "after a capital", "with a capital"]
+)
+def test_an_accent_is_the_same_with_its_letter_and_after_it(other: str) -> None:
+    """RFC 6532 §3.1: NFC. What is relayed stays as the client wrote it."""
+    one, two = Address.parse("\u00e9ve@dest.example"), Address.parse(f"{other}@dest.example")
+    assert (one.key, candidates(one.local_part)) == (two.key, candidates(two.local_part))
+    assert candidates(f"{other}+x") == ("\u00e9ve+x", "\u00e9ve")
+    assert str(two) == f"{other}@dest.example"
+
+
+@pytest.mark.parametrize("plane", range(3))
+def test_every_character_has_one_folded_form(plane: int) -> None:
+    """As it is, composed, taken apart, and folded already."""
+    for number in range(plane * 0x10000, (plane + 1) * 0x10000):
+        text = f"a{chr(number)}b"
+        forms = {folded(text), *(folded(unicodedata.normalize(form, text)) for form in ("NFC", "NFD"))}
+        assert forms == {folded(folded(text))}, hex(number)
 
 
 @given(st.text(max_size=40), st.sampled_from(["dest.example", "[192.0.2.1]"]))

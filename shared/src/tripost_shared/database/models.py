@@ -23,20 +23,22 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from tripost_shared.mail.address import folded
+
 MAX_ADDRESS: Final = 400  # characters: 64 of local part, each with a backslash, two quotes, an at, 255 of domain
 BIG_KEY: Final = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by INTEGER PRIMARY KEY only
 JSON_TEXT: Final = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
-class LowerCase(TypeDecorator[str]):
-    """Text that is stored and compared in lower case, so that no writer can forget it."""
+class Folded(TypeDecorator[str]):
+    """Text that is stored and compared as `tripost_shared.mail.address.folded` gives it: no writer can forget it."""
 
     impl = String
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Lower it by Unicode's rules, which SQLite's own lower() does not know."""
-        return value if value is None else value.lower()
+        """Fold it by Unicode's rules, which SQLite's own lower() does not know."""
+        return value if value is None else folded(value)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -81,19 +83,19 @@ class Domain(Base):
     __tablename__ = "domains"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(LowerCase(255), unique=True)
+    name: Mapped[str] = mapped_column(Folded(255), unique=True)
     created_at: Mapped[datetime]
 
 
 class Mailbox(Base):
-    """A mailbox. `local_part` in lower case, without quotes. `password_hash` is argon2id, None: nobody can log in."""
+    """A mailbox. `local_part` folded, without quotes. `password_hash` is argon2id, None: nobody can log in."""
 
     __tablename__ = "mailboxes"
     __table_args__ = (UniqueConstraint("domain_id", "local_part"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     domain_id: Mapped[int] = mapped_column(ForeignKey("domains.id", ondelete="CASCADE"))
-    local_part: Mapped[str] = mapped_column(LowerCase(64))
+    local_part: Mapped[str] = mapped_column(Folded(64))
     password_hash: Mapped[str | None] = mapped_column(String(255))
     enabled: Mapped[bool] = mapped_column(Boolean, default=True)
     created_at: Mapped[datetime]
@@ -107,7 +109,7 @@ class Alias(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     domain_id: Mapped[int] = mapped_column(ForeignKey("domains.id", ondelete="CASCADE"))
-    local_part: Mapped[str] = mapped_column(LowerCase(64))
+    local_part: Mapped[str] = mapped_column(Folded(64))
     targets: Mapped[list[str]] = mapped_column(JSON_TEXT)
     created_at: Mapped[datetime]
 
@@ -120,7 +122,7 @@ class SenderGrant(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailboxes.id", ondelete="CASCADE"))
-    pattern: Mapped[str] = mapped_column(LowerCase(MAX_ADDRESS))
+    pattern: Mapped[str] = mapped_column(Folded(MAX_ADDRESS))
     created_at: Mapped[datetime]
 
 
@@ -135,7 +137,7 @@ class Route(Base):
     __tablename__ = "routes"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    domain: Mapped[str] = mapped_column(LowerCase(256), unique=True)
+    domain: Mapped[str] = mapped_column(Folded(256), unique=True)
     host: Mapped[str | None] = mapped_column(String(255))
     port: Mapped[int] = mapped_column(Integer, default=25)
     tls: Mapped[str] = mapped_column(String(16), default="may")
@@ -214,7 +216,7 @@ class QueueFact(Base):
 class TrackedMessage(Base):
     """What is known of a message or a session that was refused: one row per id, built from its events.
 
-    `sender_local_part` and `sender_domain` are the halves of the reverse-path in lower case: what it is found by.
+    `sender_local_part` and `sender_domain` are the halves of the reverse-path, folded: what it is found by.
     """
 
     __tablename__ = "tracked_messages"
@@ -253,7 +255,7 @@ class TrackedEvent(Base):
 
 
 class TrackedAddress(Base):
-    """A recipient or a login that a message is found by: one row for each that its facts name, in lower case.
+    """A recipient or a login that a message is found by: one row for each that its facts name, folded.
 
     `role` is a `tripost_shared.contracts.tracking.Role`. `domain` is "" in a user name without one. `first_at_us` is
     the message's `first_at` in microseconds since 1970: the index gives an address' messages in the order of lists.

@@ -1,6 +1,7 @@
 """Mail addresses and paths (RFC 5321 §4.1.2, §4.1.3; RFC 6531 for UTF-8; RFC 5890 for domains)."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -44,11 +45,24 @@ class Address:
 
     @property
     def key(self) -> str:
-        """The form in which addresses are compared and stored: as `str`, the local part in lower case."""
-        return f"{_rendered(self.local_part.lower())}@{self.domain}" if self.domain else self.local_part.lower()
+        """The form in which addresses are compared and stored: as `str`, the local part folded.
+
+        It may have more than MAX_LOCAL_PART_OCTETS, and be no address then: some letters grow when they are folded.
+        """
+        return f"{_rendered(folded(self.local_part))}@{self.domain}" if self.domain else folded(self.local_part)
 
     def __str__(self) -> str:
         return f"{_rendered(self.local_part)}@{self.domain}" if self.domain else _rendered(self.local_part)
+
+
+def folded(text: str) -> str:
+    """Give the form in which local parts are compared: in lower case, and composed (NFC, RFC 6532 §3.1).
+
+    What looks alike is one name then, whether a program writes an accent with its letter or after it. Folded twice is
+    folded once.
+    """
+    lowered = text.lower()
+    return lowered if lowered.isascii() else unicodedata.normalize("NFC", lowered)
 
 
 def parse_path(text: str) -> Address | None:

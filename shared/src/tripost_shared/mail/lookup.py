@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from tripost_shared.mail.address import folded
+
 MAX_DEPTH: Final = 10  # aliases behind aliases
 MAX_ADDRESSES: Final = 1000  # that one recipient may lead to, those on the way included
 DETAIL_SEPARATOR: Final = "+"  # RFC 5233 §1: user+detail
@@ -9,8 +11,8 @@ RESERVED: Final = frozenset({"postmaster", "abuse"})  # RFC 5321 §4.5.1, RFC 21
 
 
 def candidates(local_part: str) -> tuple[str, ...]:
-    """Give what to look for, in this order: the whole local part, then without its detail; in lower case."""
-    whole = local_part.lower()
+    """Give what to look for, in this order: the whole local part, then without its detail; folded."""
+    whole = folded(local_part)
     base, plus, _ = whole.partition(DETAIL_SEPARATOR)
     return (whole, base) if plus and base else (whole,)
 

@@ -28,6 +28,7 @@ from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.spool import Direction
 from tripost_shared.contracts.tracking import Role, halves, microseconds
 from tripost_shared.database.models import TrackedAddress, TrackedMessage
+from tripost_shared.mail.address import folded
 from tripost_shared.mail.identifier import is_session_id
 
 RECENT: Final = timedelta(days=7)  # longer than mail stays queued: what is deferred now is found
@@ -143,7 +144,7 @@ def _of_addresses(query: MessageQuery, leading: Role | None) -> Iterator[ColumnE
 
 
 def _wanted(query: MessageQuery) -> dict[Role, str]:
-    wanted = {Role.RECIPIENT: query.recipient, Role.LOGIN: query.login and query.login.lower()}
+    wanted = {Role.RECIPIENT: query.recipient, Role.LOGIN: query.login and folded(query.login)}
     return {role: address for role, address in wanted.items() if address is not None}
 
 

@@ -16,6 +16,7 @@ from tripost_admin_api.api.searching import RECIPIENT, SENDER, SearchedAddress, 
 from tripost_admin_api.configuration.queue_operations import Operation, Outcome, operate
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
+from tripost_shared.mail.address import folded
 from tripost_shared.mail.identifier import is_message_id
 
 router = APIRouter(prefix="/queue/messages", tags=["queue"])
@@ -170,7 +171,7 @@ async def _operate(
     if not is_message_id(message_id):
         raise _not_queued(message_id)
     recipients = body.recipients if body is not None else None
-    only = frozenset(recipient.lower() for recipient in recipients or ())
+    only = frozenset(folded(recipient) for recipient in recipients or ())
     outcome = await operate(parts.changing(actor), operation, message_id, only, actor.name)
     if outcome is None:
         raise _not_queued(message_id)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_shared.database.models import Alias, Domain, Mailbox
-from tripost_shared.mail.address import Address
+from tripost_shared.mail.address import Address, folded
 from tripost_shared.mail.lookup import MAX_ADDRESSES, MAX_DEPTH, RESERVED, candidates
 
 CATCH_ALL = "*"
@@ -30,7 +30,7 @@ class AliasWays:
         self._session = session
         self._alias = alias
         start = Address.parse(alias)
-        self._start = (start.domain, start.local_part.lower())
+        self._start = (start.domain, folded(start.local_part))
         self._seen: set[str] = set()
         self._takes_mail = False
 

@@ -16,6 +16,7 @@ from tripost_admin_api.configuration.queue_facts import note_fact
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
+from tripost_shared.mail.address import folded
 
 
 class Operation(StrEnum):
@@ -69,7 +70,7 @@ async def operate(
     only: frozenset[str],
     actor: str,
 ) -> Outcome | None:
-    """Do it to the deliveries whose recipient (in lower case) is in `only`, to all when that is empty.
+    """Do it to the deliveries whose recipient (folded) is in `only`, to all when that is empty.
 
     None when the message is not queued. A delivery that is being attempted is left alone: the attempt's outcome counts.
     """
@@ -91,7 +92,7 @@ async def _apply(change: Change, operation: Operation, message: QueuedMessage, o
     # The rows are locked, so that the scheduler claims none of them in between.
     rows = select(QueuedDelivery).where(QueuedDelivery.message_id == message.id).with_for_update()
     for delivery in (await change.session.scalars(rows)).all():
-        if only and delivery.recipient.lower() not in only:
+        if only and folded(delivery.recipient) not in only:
             continue
         has_run_out = _has_run_out(delivery, change.now)
         state = DeliveryState.DEFERRED if has_run_out else DeliveryState(delivery.state)

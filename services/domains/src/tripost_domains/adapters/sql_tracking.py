@@ -22,6 +22,7 @@ from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.tracking import halves, microseconds
 from tripost_shared.database.models import TrackedAddress, TrackedEvent, TrackedMessage
 from tripost_shared.database.transactions import DatabaseUnavailable, is_about_values, reading, reason_of, writing
+from tripost_shared.mail.address import folded
 from tripost_shared.mail.identifier import session_of
 
 IDS_AT_ONCE: Final = 500
@@ -170,7 +171,7 @@ def _message_row(summary: Summary) -> dict[str, Any]:
 
 def _description(event: Event) -> dict[str, Any]:
     path = event.reverse_path
-    local_part, domain = (None, None) if path is None else halves(_fitting("local_part", path.lower()))
+    local_part, domain = (None, None) if path is None else halves(_fitting("local_part", folded(path)))
     return {
         "direction": _fitting("direction", event.direction),
         "client": _fitting("client", event.client),

@@ -15,7 +15,7 @@ from tripost_domains.directory.model import CredentialRecord
 from tripost_domains.ports import DirectoryRecords, DirectoryUnavailable, PasswordVerifier, TooBusy
 from tripost_shared.clock import Clock
 from tripost_shared.contracts.domains import AuthenticateAnswer, AuthenticateQuestion
-from tripost_shared.mail.address import Address, InvalidAddress
+from tripost_shared.mail.address import Address, InvalidAddress, folded
 from tripost_shared.mail.failures import TransientFailure
 
 log = structlog.get_logger()
@@ -123,7 +123,7 @@ class Authenticator:
     async def _credential(self, address: Address) -> CredentialRecord | None:
         try:
             async with asyncio.timeout(READ_WITHIN.total_seconds()):
-                return await self._records.load_credential(address.domain, address.local_part.lower())
+                return await self._records.load_credential(address.domain, folded(address.local_part))
         except (DirectoryUnavailable, TimeoutError) as failure:
             raise TransientFailure(because=f"directory: {failure or 'no answer in time'}") from failure
 

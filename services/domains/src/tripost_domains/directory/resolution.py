@@ -40,7 +40,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What must be read before the decision can be made: for each domain the local parts, in lower case."""
+    """What must be read before the decision can be made: for each domain the local parts, folded."""
 
     local_parts: Mapping[str, frozenset[str]]
 

@@ -21,7 +21,7 @@ from tripost_domains.directory.resolution import Records, Rules, names_of, resol
 from tripost_domains.ports import DirectoryRecords, DirectoryUnavailable, Loaded
 from tripost_shared.clock import Clock
 from tripost_shared.contracts.domains import RecipientKind
-from tripost_shared.mail.address import Address, InvalidAddress, parse_path
+from tripost_shared.mail.address import Address, InvalidAddress, folded, parse_path
 from tripost_shared.mail.failures import TransientFailure
 from tripost_shared.mail.lookup import RESERVED, candidates
 
@@ -98,7 +98,7 @@ class Directory:
 
     async def sender(self, mailbox: Address) -> SenderRecord | None:
         """Give what a mailbox may send as besides its own address; None: no such mailbox. Raises TransientFailure."""
-        key = (mailbox.domain, mailbox.local_part.lower())
+        key = (mailbox.domain, folded(mailbox.local_part))
         known = self._senders.fresh(key)
         if known is not None:
             return known

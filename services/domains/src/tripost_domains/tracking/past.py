@@ -7,6 +7,7 @@ from typing import Final
 
 from tripost_domains.tracking.status import SETTLED
 from tripost_shared.contracts.events import Event, Fact
+from tripost_shared.mail.address import folded
 
 TELLING: Final = SETTLED | {Fact.BOUNCED, Fact.EXPANDED}  # the facts that matter here
 
@@ -26,18 +27,18 @@ class Past:
         leads now.
         """
         settled = {*self.final, *queued}
-        aliases: set[str] = set()  # in lower case, as local addresses are looked up
+        aliases: set[str] = set()  # folded, as local addresses are looked up
         grows = True
         while grows:
             known = settled | aliases
             found = {
-                address.lower()
+                folded(address)
                 for address, targets in self.expansions.items()
-                if all(target in settled or target.lower() in known for target in targets)
+                if all(target in settled or folded(target) in known for target in targets)
             }
             grows = not found <= aliases
             aliases |= found
-        return settled | {address for address in envelope if address.lower() in aliases}
+        return settled | {address for address in envelope if folded(address) in aliases}
 
 
 def past_of(facts: Iterable[Event]) -> Past:

@@ -8,6 +8,7 @@ from typing import Final
 from tripost_domains.tracking.status import Seen
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.tracking import Role
+from tripost_shared.mail.address import folded
 
 NAMING: Final = frozenset({Fact.REFUSED, Fact.ACCEPTED, Fact.DISCARDED, Fact.EXPANDED})
 
@@ -16,7 +17,7 @@ NAMING: Final = frozenset({Fact.REFUSED, Fact.ACCEPTED, Fact.DISCARDED, Fact.EXP
 class Summary:
     """A message as its facts of one batch show it; `envelope_from` is the fact that tells of its envelope, if any.
 
-    `named`: the recipients and logins that these facts tell for the first time, in lower case; `concerned`: the
+    `named`: the recipients and logins that these facts tell for the first time, folded; `concerned`: the
     recipients that the other ones are about, which those have named before.
     """
 
@@ -39,14 +40,14 @@ class Summary:
     def _note_addresses(self, event: Event) -> None:
         if event.fact not in NAMING:
             if event.recipient and event.fact is not Fact.BOUNCED:  # whose recipient is that of the DSN
-                self.concerned.add((Role.RECIPIENT, event.recipient.lower()))
+                self.concerned.add((Role.RECIPIENT, folded(event.recipient)))
             return
         for recipient in (*event.recipients, event.recipient):
             if recipient:
-                self.named.add((Role.RECIPIENT, recipient.lower()))
+                self.named.add((Role.RECIPIENT, folded(recipient)))
         for login in (event.login, event.tried_login):
             if login:
-                self.named.add((Role.LOGIN, login.lower()))
+                self.named.add((Role.LOGIN, folded(login)))
 
 
 def summarise(events: Iterable[Event]) -> dict[str, Summary]:

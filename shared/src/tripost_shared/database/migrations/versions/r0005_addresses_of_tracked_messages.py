@@ -4,6 +4,7 @@ Two indexes go that no search could use: both were of addresses as they were wri
 replica of the release before records while it still runs beside this one is found by its id and time only.
 """
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -124,7 +125,7 @@ def _named(fact: Any) -> Iterator[tuple[str, str]]:
 
 
 def _halves(prefix: str, address: str) -> dict[str, str]:
-    local_part, at, domain = address.lower()[:LONGEST].rpartition("@")
+    local_part, at, domain = unicodedata.normalize("NFC", address.lower())[:LONGEST].rpartition("@")
     return {f"{prefix}local_part": local_part if at else domain, f"{prefix}domain": domain if at else ""}
 
 
