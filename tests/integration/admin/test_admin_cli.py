@@ -60,7 +60,21 @@ def test_adding_what_exists_is_a_conflict_unless_only_missing_things_are_wanted(
         again = admin.quick_cli(*command)
         assert (again.returncode, again.stdout) == (4, "")
         assert "already" in again.stderr
-        assert admin.quick_cli(*command, "--if-missing").returncode == 0
+        there = admin.quick_cli(*command, "--if-missing")
+        assert (there.returncode, there.stdout, "left as it is" in there.stderr) == (0, "", True)
+
+
+def test_programs_get_what_is_added_and_what_was_there_alike(admin: RunningAdmin) -> None:
+    for command, key, named in (
+        (["domain", "add", "local.test"], "name", "local.test"),
+        (["mailbox", "add", "User@local.test", "--no-password"], "address", "user@local.test"),
+        (["alias", "add", "info@local.test", "user@local.test"], "address", "info@local.test"),
+        (["grant", "add", "user@local.test", "@other.example"], "pattern", "@other.example"),
+        (["route", "add", ".example.org", "--host", "127.0.0.1"], "domain", ".example.org"),
+        (["relay-network", "add", "192.0.2.7"], "network", "192.0.2.7/32"),
+    ):
+        for _ in range(2):
+            assert admin.quick_cli(*command, "--if-missing", "-o", "json").json()[key] == named
 
 
 def test_a_password_comes_from_standard_input_and_is_never_shown(admin: RunningAdmin) -> None:

@@ -125,7 +125,9 @@ def test_the_reference_says_what_is_accepted() -> None:
     assert "- `--tls`: none: never; may: when it is offered" in text
     assert "Accepted: `none`, `may`, `encrypt`. Default: `may`." in text
     assert "- `--port`: The port of --host; else 25. A whole number from 1 to 65535.\n" in text
-    assert "A whole number, 1 or more. Default: `50`." in text
+    assert (
+        "- `--limit`: Most messages; else a table has 50, JSON and YAML have all. A whole number, 1 or more.\n" in text
+    )
     assert "Example: `tripost route add example.org --host" in text
 
 

@@ -8,11 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from tripost_admin_api.cli.client import Client
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
-from tripost_admin_api.cli.output import Form, done, note
+from tripost_admin_api.cli.output import Form, done, note, structured
 
-IfMissing = Annotated[bool, typer.Option("--if-missing", help="It is no error when it exists already.")]
+IfMissing = Annotated[
+    bool,
+    typer.Option(
+        "--if-missing", help="It is no error when it exists already: it is left as it is, and printed as JSON or YAML."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Also when mail is queued for it, which may bounce then.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
@@ -21,34 +25,31 @@ def add(
     form: Form,
     what: str,
     work: Callable[[], dict[str, Any]],
+    find: Callable[[], dict[str, Any] | None],
     *,
     if_missing: bool,
-    is_there: Callable[[], bool] = lambda: True,
 ) -> dict[str, Any]:
     """Add something and say so; gives what the API says of it, nothing when it was there.
 
-    `is_there` tells whether a conflict is that it exists, where it may be another.
+    `find` gives what is there; None when a conflict has another reason than that.
     """
     try:
         item = work()
     except CommandFailed as failure:
-        if not (if_missing and failure.code is ExitCode.CONFLICT and is_there()):
+        present = find() if if_missing and failure.code is ExitCode.CONFLICT else None
+        if present is None:
             raise
-        note(f"{what} exists already; left as it is.")
+        left_as_it_is(form, what, present)
         return {}
     done(form, f"{what} added.", item)
     return item
 
 
-def exists(client: Client, where: str) -> bool:
-    """Tell whether there is such a thing."""
-    try:
-        client.get(where)
-    except CommandFailed as failure:
-        if failure.code is ExitCode.NOT_FOUND:
-            return False
-        raise
-    return True
+def left_as_it_is(form: Form, what: str, present: dict[str, Any]) -> None:
+    """Say that something exists already; programs get it, as if it had just been added."""
+    note(f"{what} exists already; left as it is.")
+    if form is not Form.TABLE:
+        structured(form, present)
 
 
 def read_password(what: str, *, from_stdin: bool) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.home import Place, find, read_token, tls_context
+from tripost_admin_api.cli.listing import Listing
 
 if TYPE_CHECKING:
     import httpx
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 PREFIX = "/api/v1/"
 WITHIN_SECONDS = 20.0
-LARGEST_PAGE = 500
 SHOWN_CHARACTERS = 200  # of what another server says, such as a proxy
 
 EXIT_CODES = {
@@ -73,14 +72,18 @@ class Client:
         """Read one thing."""
         return self.read(self.ask("GET", where, query=query))
 
-    def all(self, where: str, most: int | None = None, **query: Any) -> list[dict[str, Any]]:
-        """Read a list, part by part, `most` items at most."""
-        items: list[dict[str, Any]] = []
-        for page in self._pages(where, most, query):
-            items += page
-            if most is not None and len(items) >= most:
-                return items[:most]
-        return items
+    def find(self, where: str) -> Any | None:
+        """Read one thing; None when there is none."""
+        try:
+            return self.get(where)
+        except CommandFailed as failure:
+            if failure.code is ExitCode.NOT_FOUND:
+                return None
+            raise
+
+    def all(self, where: str, most: int | None = None, **query: Any) -> Listing:
+        """Give a list, `most` items at most, which is read as it is gone through."""
+        return Listing(self.get, where, most, **query)
 
     def post(self, where: str, body: Any = None, **query: Any) -> Any:
         """Add something, or do something with it."""
@@ -131,14 +134,6 @@ class Client:
         is_text = answer.headers.get("content-type", "").startswith("text/plain")
         words = answer.text.strip().partition("\n")[0][:SHOWN_CHARACTERS] if is_text else ""
         return f"{said} It says: {words}" if words else said
-
-    def _pages(self, where: str, most: int | None, query: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
-        cursor: str | None = ""
-        limit = LARGEST_PAGE if most is None else min(most, LARGEST_PAGE)
-        while cursor is not None:
-            page = self.get(where, **query, limit=limit, cursor=cursor)
-            yield page["items"]
-            cursor = page["next_cursor"]
 
     def _unreachable(self, error: httpx.HTTPError) -> str:
         text = str(error)

@@ -16,7 +16,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tripost_admin_api.cli.adding import exists
 from tripost_admin_api.cli.client import Client, connect, path
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.home import is_there
@@ -102,11 +101,11 @@ def demo(
 def _prepare(client: Client) -> str:
     """Make domain and mailboxes where they are missing; gives ann's new password."""
     password = secrets.token_urlsafe(12)
-    if not exists(client, path("domains", DOMAIN)):
+    if client.find(path("domains", DOMAIN)) is None:
         client.post("domains", {"name": DOMAIN})
     for address in (ANN, BEN):
         given = password if address == ANN else secrets.token_urlsafe(12)
-        if exists(client, path("mailboxes", address)):
+        if client.find(path("mailboxes", address)) is not None:
             client.put(path("mailboxes", address, "password"), {"password": given})
         else:
             client.post("mailboxes", {"address": address, "password": given})

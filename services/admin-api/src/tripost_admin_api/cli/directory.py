@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tripost_admin_api.cli.adding import Force, IfMissing, PasswordStdin, add, exists, read_password
+from tripost_admin_api.cli.adding import Force, IfMissing, PasswordStdin, add, left_as_it_is, read_password
 from tripost_admin_api.cli.client import Client, connect, path
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, Output, column, done, facts, moment, note, rows, time_column
@@ -50,8 +50,8 @@ def add_domain(
         output,
         f"Domain {name}",
         lambda: client.post("domains", {"name": name}, force=force),
+        lambda: client.find(path("domains", name)),
         if_missing=if_missing,
-        is_there=lambda: exists(client, path("domains", name)),
     )
 
 
@@ -104,13 +104,20 @@ def add_mailbox(
     if password_stdin and no_password:
         raise CommandFailed("--password-stdin and --no-password exclude each other; give one of them.", ExitCode.USAGE)
     client = connect(context)
-    if if_missing and exists(client, path("mailboxes", address)):
-        note(f"Mailbox {address} exists already; left as it is.")
+    present = client.find(path("mailboxes", address)) if if_missing else None
+    if present is not None:  # before anyone types a password for nothing
+        left_as_it_is(output, f"Mailbox {address}", present)
         return
     body: dict[str, Any] = {"address": address}
     if not no_password:
         body["password"] = read_password(address, from_stdin=password_stdin)
-    made = add(output, f"Mailbox {address}", lambda: client.post("mailboxes", body), if_missing=if_missing)
+    made = add(
+        output,
+        f"Mailbox {address}",
+        lambda: client.post("mailboxes", body),
+        lambda: client.find(path("mailboxes", address)),
+        if_missing=if_missing,
+    )
     if made.get("former_removed_at"):
         note(
             f"A mailbox {address}, or its domain, was removed on {moment(made['former_removed_at'])} UTC. Mail of then "
@@ -162,7 +169,7 @@ def remove_mailbox(context: typer.Context, address: Address, force: Force = Fals
 
 def _note_aliases_to(client: Client, target: str) -> None:
     """Remark which aliases still lead to what takes no mail any more."""
-    aliases = client.all("aliases", most=ALIASES_NAMED + 1, target=target)
+    aliases = list(client.all("aliases", most=ALIASES_NAMED + 1, target=target))
     if aliases:
         named = ", ".join(alias["address"] for alias in aliases[:ALIASES_NAMED])
         more = " and others" if len(aliases) > ALIASES_NAMED else ""
@@ -188,7 +195,13 @@ def add_alias(
     """Add an alias; *@domain is the domain's catch-all."""
     client = connect(context)
     body = {"address": address, "targets": targets}
-    add(output, f"Alias {address}", lambda: client.post("aliases", body), if_missing=if_missing)
+    add(
+        output,
+        f"Alias {address}",
+        lambda: client.post("aliases", body),
+        lambda: client.find(path("aliases", address)),
+        if_missing=if_missing,
+    )
 
 
 @alias.command("show")
@@ -229,7 +242,13 @@ def add_grant(
     """Let a mailbox send as another address."""
     client = connect(context)
     where = path("mailboxes", address, "grants")
-    add(output, f"Grant {pattern}", lambda: client.post(where, {"pattern": pattern}), if_missing=if_missing)
+    add(
+        output,
+        f"Grant {pattern}",
+        lambda: client.post(where, {"pattern": pattern}),
+        lambda: client.find(path("mailboxes", address, "grants", pattern)),
+        if_missing=if_missing,
+    )
 
 
 @grant.command("show")

@@ -5,12 +5,14 @@ from typing import Annotated, Any, Final
 import typer
 
 from tripost_admin_api.cli.client import connect, path
+from tripost_admin_api.cli.listing import most_shown, note_if_cut
 from tripost_admin_api.cli.output import Form, Output, column, line, rows, structured, time_column
 from tripost_admin_api.cli.timeline import timeline
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.spool import Direction
 
 RECENT: Final = " in the last 7 days (further back: --since)"
+IN_A_TABLE: Final = 50
 SHOWN_RECIPIENTS: Final = 2  # in a list; JSON, YAML and the trace have all
 
 message = typer.Typer(help="What became of a message.", no_args_is_help=True)
@@ -39,7 +41,10 @@ def list_messages(
         typer.Option("--since", help="First seen then or later: a date, or 2026-01-31T12:00:00Z; UTC."),
     ] = None,
     until: Annotated[str | None, typer.Option("--until", help="First seen before; as --since.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Most messages.")] = 50,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help=f"Most messages; else a table has {IN_A_TABLE}, JSON and YAML have all."),
+    ] = None,
     output: Output = Form.TABLE,
 ) -> None:
     """List messages, and refused sessions, newest first.
@@ -47,9 +52,9 @@ def list_messages(
     What --status, --client or --direction match, or two domains, is looked for in the last 7 days, unless --since or a
     whole address or login is given.
     """
-    items = connect(context).all(
+    listing = connect(context).all(
         "messages",
-        most=limit,
+        most=most_shown(output, limit, IN_A_TABLE),
         sender=sender,
         recipient=recipient,
         status=status,
@@ -70,7 +75,8 @@ def list_messages(
     ]
     is_walk = bool(status or client or direction or (sender and recipient))
     is_recent = is_walk and since is None and not (login or any(map(is_whole, (sender, recipient))))
-    rows(output, items, columns, f"No such messages{RECENT if is_recent else ''}.")
+    rows(output, listing, columns, f"No such messages{RECENT if is_recent else ''}.")
+    note_if_cut(listing, "messages")
 
 
 def is_whole(address: str | None) -> bool:

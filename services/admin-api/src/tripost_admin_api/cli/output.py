@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -27,14 +27,14 @@ Output = Annotated[Form, typer.Option("--output", "-o", help="How to print the r
 Column = tuple[str, Callable[[dict[str, Any]], object]]
 
 
-def rows(form: Form, items: Sequence[dict[str, Any]], columns: Iterable[Column], nothing: str) -> None:
+def rows(form: Form, items: Iterable[dict[str, Any]], columns: Iterable[Column], nothing: str) -> None:
     """Print a list; `nothing` says in words that a table would be empty."""
     if form is not Form.TABLE:
-        structured(form, list(items))
-    elif not items:
-        note(nothing)
+        structured_list(form, items)
+    elif shown := list(items):
+        table(shown, columns)
     else:
-        table(items, columns)
+        note(nothing)
 
 
 def table(items: Iterable[dict[str, Any]], columns: Iterable[Column]) -> None:
@@ -73,6 +73,22 @@ def done(form: Form, sentence: str, item: dict[str, Any]) -> None:
 def structured(form: Form, value: Any) -> None:
     """Print JSON or YAML."""
     typer.echo(as_json(value) if form is Form.JSON else as_yaml(value))
+
+
+def structured_list(form: Form, items: Iterable[Any]) -> None:
+    """Print a JSON or YAML list as its items come, so that a long one is never held as a whole."""
+    begun = False
+    for item in items:
+        if form is Form.YAML:
+            typer.echo(as_yaml([item]))
+        else:
+            inner = as_json(item).replace("\n", "\n  ")
+            typer.echo(f"{',' if begun else '['}\n  {inner}", nl=False)
+        begun = True
+    if not begun:
+        typer.echo("[]")
+    elif form is Form.JSON:
+        typer.echo("\n]")
 
 
 def as_json(value: Any) -> str:

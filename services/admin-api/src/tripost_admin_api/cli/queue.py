@@ -8,6 +8,7 @@ import typer
 
 from tripost_admin_api.cli.client import Client, connect, path
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
+from tripost_admin_api.cli.listing import most_shown, note_if_cut
 from tripost_admin_api.cli.output import (
     Form,
     Output,
@@ -18,6 +19,7 @@ from tripost_admin_api.cli.output import (
     note,
     rows,
     structured,
+    structured_list,
     table,
     time_column,
 )
@@ -29,6 +31,7 @@ Ids = Annotated[list[str] | None, typer.Argument(help="Message ids, as `tripost 
 All = Annotated[bool, typer.Option("--all", help="All messages in the queue.")]
 Recipients = Annotated[list[str] | None, typer.Option("--recipient", help="This recipient only; may be repeated.")]
 
+IN_A_TABLE = 1000
 DROP = "drop"  # never all at once: the senders are not told
 PASSED_OVER = frozenset({ExitCode.NOT_FOUND, ExitCode.CONFLICT})  # gone meanwhile, or in another state
 HOPELESS = frozenset({ExitCode.UNREACHABLE, ExitCode.NOT_AUTHORISED})  # what every message would meet
@@ -55,25 +58,34 @@ def list_queue(
     recipient: Annotated[str | None, typer.Option("--recipient", help="An address, or @domain.")] = None,
     domain: Annotated[str | None, typer.Option("--domain", help="A recipient's domain.")] = None,
     next_hop: Annotated[str | None, typer.Option("--next-hop", help="As shown in the list.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Most messages.")] = 1000,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help=f"Most messages; else a table has {IN_A_TABLE}, JSON and YAML have all."),
+    ] = None,
     output: Output = Form.TABLE,
 ) -> None:
     """List queued messages by the time at which they were received, oldest first."""
     wanted = {"state": state, "sender": sender, "recipient": recipient, "domain": domain, "next_hop": next_hop}
-    items = connect(context).all("queue/messages", most=limit, **wanted)
-    if output is not Form.TABLE:
-        structured(output, items)
-        return
-    deliveries = [{**message, **delivery} for message in items for delivery in message["deliveries"]]
+    listing = connect(context).all("queue/messages", most=most_shown(output, limit, IN_A_TABLE), **wanted)
+    if output is Form.TABLE:
+        is_whole = all(value is None for value in wanted.values())
+        _show(list(listing), "The queue is empty." if is_whole else "No such messages in the queue.")
+    else:
+        structured_list(output, listing)
+    note_if_cut(listing, "messages")
+
+
+def _show(messages: Sequence[dict[str, Any]], nothing: str) -> None:
+    """Print a line for each delivery."""
+    deliveries = [{**message, **delivery} for message in messages for delivery in message["deliveries"]]
     columns = [
         column("ID", "id"),
         time_column("RECEIVED (UTC)", "received_at"),
         ("SENDER", lambda item: item["reverse_path"] or "<>"),
         *DELIVERY_COLUMNS,
     ]
-    is_whole = all(value is None for value in wanted.values())
-    rows(output, deliveries, columns, "The queue is empty." if is_whole else "No such messages in the queue.")
-    for message in items:
+    rows(Form.TABLE, deliveries, columns, nothing)
+    for message in messages:
         hidden = message["deliveries_total"] - len(message["deliveries"])
         if hidden:
             note(f"{message['id']} has {hidden} more recipients: tripost queue show {message['id']}")
@@ -94,6 +106,9 @@ def show_message(
     facts(output, message)
     line("")
     table(deliveries, DELIVERY_COLUMNS)
+    hidden = message["deliveries_total"] - len(deliveries)
+    if hidden:
+        note(f"There are {hidden} more recipients: tripost queue list --recipient finds one of them.")
 
 
 def _operation(operation: str, help_text: str, participle: str) -> None:

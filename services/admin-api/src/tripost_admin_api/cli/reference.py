@@ -52,10 +52,14 @@ What follows `--` is no option, whatever it looks like.
 
 Results go to standard output, remarks to standard error. An error is one line there that begins with `tripost:`, and
 nothing on standard output (but for `status` and `demo`, and for `queue` with several messages: each is tried, what was
-done is printed, each failure is a line, and the first gives the exit code). Lists are JSON lists, also when they are
-empty. Characters that a terminal would obey, which mail may hold, are `?` in tables and escaped in JSON and YAML.
-Passwords are read from a terminal or, with `--password-stdin`, from standard input, and are never arguments. Times are
-UTC.
+done is printed, each failure is a line, and the first gives the exit code). Characters that a terminal would obey,
+which mail may hold, are `?` in tables and escaped in JSON and YAML. Passwords are read from a terminal or, with
+`--password-stdin`, from standard input, and are never arguments. Times are UTC.
+
+Lists are JSON lists, also when they are empty, and whole. They are printed as they are read, 500 items at a time: an
+error after the first ones leaves a JSON list without its end, and shows in the exit code. Only `queue list` and
+`message list` stop after a number of messages: a table by itself, every form with `--limit`. Where there are more, a
+remark says so.
 
 | exit code | meaning |
 |---|---|

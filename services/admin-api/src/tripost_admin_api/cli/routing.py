@@ -57,7 +57,13 @@ def add_route(
     """Add a route."""
     client = connect(context)
     body = {"domain": domain} | _settings(host, port, tls, accept_from_anyone)
-    add(output, f"Route for {domain}", lambda: client.post("routes", body), if_missing=if_missing)
+    add(
+        output,
+        f"Route for {domain}",
+        lambda: client.post("routes", body),
+        lambda: client.find(path("routes", domain)),
+        if_missing=if_missing,
+    )
 
 
 @route.command("show")
@@ -108,7 +114,13 @@ def add_network(
     """Let a network's clients relay without a login."""
     client = connect(context)
     body = {"network": network}
-    add(output, f"Relay network {network}", lambda: client.post("relay-networks", body), if_missing=if_missing)
+    add(
+        output,
+        f"Relay network {network}",
+        lambda: client.post("relay-networks", body),
+        lambda: client.find(path("relay-networks", network)),
+        if_missing=if_missing,
+    )
 
 
 @relay_network.command("show")
