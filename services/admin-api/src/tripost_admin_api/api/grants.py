@@ -88,7 +88,7 @@ async def _find(session: AsyncSession, mailbox: Mailbox, pattern: str) -> Sender
 async def _found(session: AsyncSession, address: str, pattern: str) -> SenderGrant:
     mailbox = await found_mailbox(session, address)
     try:
-        wanted = names.grant_pattern(pattern)
+        wanted = names.granted(pattern)
     except ValueError as error:
         raise Problem("not-found", str(error)) from None
     row = await _find(session, mailbox, wanted)

@@ -5,7 +5,7 @@ from ipaddress import IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from typing import Final
 
-from tripost_shared.mail.address import Address, InvalidAddress, normalise_domain
+from tripost_shared.mail.address import MAX_LOCAL_PART_OCTETS, Address, InvalidAddress, folded, normalise_domain
 from tripost_shared.mail.identifier import is_message_id, is_session_id
 from tripost_shared.networks import ZONE_SIGN, Network, parse_network
 
@@ -72,14 +72,15 @@ def mailbox(text: str) -> str:
     read = address(text)
     if read.local_part == CATCH_ALL:
         raise ValueError("a mailbox cannot be named *; a catch-all is an alias: *@domain")
-    if "/" in read.local_part or str(read).startswith('"'):
+    key = _stored(_of_a_domain(read, text), text)
+    if "/" in key or key.startswith('"'):
         raise ValueError(f"{text!r}: a mailbox's name has no slash, no spaces and no quotes")
-    return _of_a_domain(read, text).key
+    return key
 
 
 def alias(text: str) -> str:
     """Give an alias' address in the form in which it is stored, `*@domain` for a catch-all; raises ValueError."""
-    return _of_a_domain(address(text), text).key
+    return _stored(_of_a_domain(address(text), text), text)
 
 
 def target(text: str) -> str:
@@ -91,10 +92,19 @@ def target(text: str) -> str:
 
 
 def grant_pattern(text: str) -> str:
-    """Give an address, or `@domain` for all of a domain; raises ValueError."""
+    """Give an address, or `@domain` for all of a domain, to be granted; raises ValueError."""
+    pattern = granted(text)
+    local_part, _, domain_name = pattern.rpartition("@")
+    if local_part == CATCH_ALL:
+        raise ValueError(f"{text!r} would grant one address, whose name is *; for all of a domain give @{domain_name}")
+    return pattern
+
+
+def granted(text: str) -> str:
+    """Give the stored form of a grant, `*@domain` too, which could be made in former times; raises ValueError."""
     if text.strip().startswith("@"):
         return "@" + domain(text.strip()[1:])
-    return address(text).key
+    return _stored(address(text), text)
 
 
 def route_domain(text: str) -> str:
@@ -179,14 +189,14 @@ def client_address(text: str) -> str:
 
 
 def searched_address(text: str) -> str:
-    """Give an address to search for, in lower case; `@domain` for all of a domain; raises ValueError."""
+    """Give an address to search for, in the form of its key; `@domain` for all of a domain; raises ValueError."""
     text = text.strip()
     if text.startswith("@"):
         return "@" + domain(text[1:])
     if text.lower() == "postmaster":  # the one recipient without a domain (RFC 5321 §4.5.1)
         return text.lower()
     try:
-        return str(Address.parse(text)).lower()
+        return Address.parse(text).key
     except InvalidAddress as error:
         raise ValueError(f"{text!r} is no mail address ({error}); accepted is an address, or @domain") from error
 
@@ -222,9 +232,9 @@ def score(value: float) -> float:
 
 
 def halves(key: str) -> tuple[str, str]:
-    """Give the local part without quotes, in lower case, and the domain of an address in its stored form."""
+    """Give the local part without quotes, folded, and the domain of an address in its stored form."""
     read = Address.parse(key)
-    return read.local_part.lower(), read.domain
+    return folded(read.local_part), read.domain
 
 
 def joined(local_part: str, domain_name: str) -> str:
@@ -236,3 +246,12 @@ def _of_a_domain(read: Address, text: str) -> Address:
     if read.domain.startswith("["):
         raise ValueError(f"{text!r} is at an address literal; accepted is an address at one of your domains")
     return read
+
+
+def _stored(read: Address, text: str) -> str:
+    """Give an address' key, which must be an address itself: some letters have more octets when they are lowered."""
+    if len(folded(read.local_part).encode()) > MAX_LOCAL_PART_OCTETS:
+        raise ValueError(
+            f"{text!r}: what stands before the @ is longer than {MAX_LOCAL_PART_OCTETS} octets in lower case (NFC)"
+        )
+    return read.key
