@@ -63,6 +63,17 @@ async def test_a_removed_token_is_refused_at_once(api: Api) -> None:
     assert_problem(await api.nobody.get(f"{V1}/domains", headers=headers), 401)
 
 
+async def test_a_token_revokes_itself_by_force_only(api: Api) -> None:
+    made = (await api.add("tokens", name="own", scope="admin")).json()
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    refused = await api.nobody.delete(f"{V1}/tokens/own", headers=headers)
+    assert_problem(refused, 409)
+    assert "the token that this request itself came with" in refused.json()["detail"]
+    assert (await api.nobody.get(f"{V1}/domains", headers=headers)).status_code == 200
+    assert (await api.nobody.delete(f"{V1}/tokens/own?force=true", headers=headers)).status_code == 204
+    assert_problem(await api.nobody.get(f"{V1}/domains", headers=headers), 401)
+
+
 async def test_a_token_ends_when_it_expires(api: Api) -> None:
     ends = api.clock.now() + timedelta(hours=1)
     made = (await api.add("tokens", name="short", expires_at=ends.isoformat())).json()
@@ -117,6 +128,16 @@ async def test_a_session_acts_as_its_operator_and_ends(api: Api) -> None:
     await api.nobody.post(f"{V1}/domains", json={"name": "a.test"}, headers=headers)
     assert (await api.audited())[-1]["actor"] == "operator admin"
     api.clock.advance(timedelta(hours=12))
+    assert_problem(await api.nobody.get(f"{V1}/session", headers=headers), 401)
+
+
+async def test_a_session_ends_itself(api: Api) -> None:
+    await api.admin.put(f"{V1}/operators/admin/password", json={"password": "correct horse"})
+    session = (await api.nobody.post(f"{V1}/session", headers=basic("correct horse"))).json()
+    headers = {"Authorization": f"Bearer {session['token']}"}
+    listed = (await api.nobody.get(f"{V1}/tokens", headers=headers)).json()["items"]
+    (name,) = [item["name"] for item in listed if item["name"].startswith("session ")]
+    assert (await api.nobody.delete(f"{V1}/tokens/{name}", headers=headers)).status_code == 204
     assert_problem(await api.nobody.get(f"{V1}/session", headers=headers), 401)
 
 

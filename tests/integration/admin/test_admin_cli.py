@@ -167,6 +167,24 @@ def test_a_token_is_printed_once_alone_on_standard_output(admin: RunningAdmin, t
     assert (refused.returncode, str(file) in refused.stderr) == (6, True)
 
 
+def test_the_token_in_use_is_removed_by_force_and_what_happens_then_is_told(
+    admin: RunningAdmin, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(admin.quick_cli("token", "add", "own", "--scope", "admin").stdout)
+    for variable, restart in (("TRIPOST_TOKEN_FILE", False), ("TRIPOST_ADMIN_CLI_TOKEN_FILE", True)):
+        refused = invoke("token", "remove", "own", TRIPOST_HOME=str(admin.home), **{variable: str(file)})
+        assert (refused.returncode, refused.stdout) == (4, "")
+        assert "the token that this request itself came with" in refused.stderr
+        assert "--force" in refused.stderr
+        assert ("until admin-api, restarted, has made another" in refused.stderr) is restart
+    used = {"TRIPOST_HOME": str(admin.home), "TRIPOST_ADMIN_CLI_TOKEN_FILE": str(file)}
+    assert invoke("token", "remove", "own", "--force", **used).returncode == 0
+    after = invoke("domain", "list", **used)
+    assert after.returncode == 6
+    assert f"The token came from {file}, where admin-api leaves another when it is restarted." in after.stderr
+
+
 def test_the_operators_password_is_set(admin: RunningAdmin) -> None:
     assert admin.quick_cli("admin", "password", "--password-stdin", stdin="battery staple").returncode == 0
     with admin.client() as client:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,6 +23,9 @@ TokenName = Annotated[
     AfterValidator(names.token_name),
     Field(examples=["backup-job"], json_schema_extra={"pattern": f"^{names.TOKEN_NAME.pattern}$"}),
 ]
+
+
+Force = Annotated[bool, Query(description="Also when it is the token that the request itself comes with.")]
 
 
 class TokenIn(Incoming):
@@ -93,10 +96,16 @@ async def show_token(name: str, parts: PartsNeeded) -> TokenOut:
 
 
 @router.delete("/{name}", status_code=204)
-async def remove_token(name: str, parts: PartsNeeded, actor: ActorNeeded) -> None:
+async def remove_token(name: str, parts: PartsNeeded, actor: ActorNeeded, force: Force = False) -> None:
     """Revoke a token, at once."""
     async with parts.revoking(actor) as change:
         row = await _found(change.session, name)
+        if row.token_sha256 == actor.proof and not (force or actor.operator):  # an operator's session is just ended
+            raise Problem(
+                "conflict",
+                f"{name} is the token that this request itself came with, which opens nothing any more once it is "
+                "revoked. To revoke it all the same: force=true, on the command line --force.",
+            )
         await change.session.delete(row)
         change.note("token.delete", row.name, before={"scope": row.scope})
 

@@ -1,19 +1,21 @@
 """`tripost token` and `tripost admin`: who may administer."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from tripost_admin_api.access.actor import Scope
 from tripost_admin_api.cli.adding import PasswordStdin, read_password
 from tripost_admin_api.cli.client import connect, path
+from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, Output, column, done, facts, line, note, rows, structured, time_column
 
 token = typer.Typer(help="Tokens for programs.", no_args_is_help=True)
 admin = typer.Typer(help="The operator's own access.", no_args_is_help=True)
 
 
+WITHOUT_OURS: Final = "The command line then works no more until admin-api, restarted, has made another for it."
 Name = Annotated[str, typer.Argument(help="Such as backup-job: a-z, 0-9, dot, hyphen, underscore.")]
 
 
@@ -57,9 +59,20 @@ def show_token(context: typer.Context, name: Name, output: Output = Form.TABLE) 
 
 
 @token.command("remove")
-def remove_token(context: typer.Context, name: Name, output: Output = Form.TABLE) -> None:
-    """Revoke a token."""
-    connect(context).delete(path("tokens", name))
+def remove_token(
+    context: typer.Context,
+    name: Name,
+    force: Annotated[bool, typer.Option("--force", help="Also when it is the one that this command uses.")] = False,
+    output: Output = Form.TABLE,
+) -> None:
+    """Revoke a token; refused when it is the one that this command uses."""
+    client = connect(context)
+    try:
+        client.delete(path("tokens", name), force=force)
+    except CommandFailed as failure:
+        if failure.code is ExitCode.CONFLICT and client.place.is_token_made_for_us:
+            raise CommandFailed(f"{failure} {WITHOUT_OURS}", failure.code) from None
+        raise
     done(output, f"Token {name} revoked.", {"removed": name})
 
 

@@ -157,5 +157,6 @@ class Client:
         more = [f"; {error['field'].partition('.')[2]}: {error['message']}" for error in further]
         advice = ""
         if answer.status_code == 401:
-            advice = f" The token came from {self.place.token_file}."
+            another = ", where admin-api leaves another when it is restarted" if self.place.is_token_made_for_us else ""
+            advice = f" The token came from {self.place.token_file}{another}."
         return detail + advice + "".join(more)

@@ -26,6 +26,7 @@ class Place:
     ca: Path | None
     token_file: Path
     home: Path
+    is_token_made_for_us: bool  # it is where admin-api leaves the command line's, and leaves another when it starts
 
 
 def find(environment: Mapping[str, str], url: str = "", token_file: str = "") -> Place:
@@ -43,9 +44,9 @@ def find(environment: Mapping[str, str], url: str = "", token_file: str = "") ->
         ca = None
     if own_ca is not None:
         ca = Path(own_ca) if own_ca else None
-    token_file = (
-        token_file or environment.get("TRIPOST_TOKEN_FILE") or environment.get("TRIPOST_ADMIN_CLI_TOKEN_FILE", "")
-    )
+    made_for_us = Path(environment.get("TRIPOST_ADMIN_CLI_TOKEN_FILE") or home / "cli" / "token")
+    own_token_file = token_file or environment.get("TRIPOST_TOKEN_FILE")
+    used = Path(own_token_file) if own_token_file else made_for_us
     return Place(
         url=_checked(
             url
@@ -55,8 +56,9 @@ def find(environment: Mapping[str, str], url: str = "", token_file: str = "") ->
             or DEFAULT_URL
         ),
         ca=ca,
-        token_file=Path(token_file) if token_file else home / "cli" / "token",
+        token_file=used,
         home=home,
+        is_token_made_for_us=used == made_for_us,
     )
 
 
@@ -140,8 +142,9 @@ def read_token(place: Place) -> str:
         ) from None
     except FileNotFoundError:
         raise CommandFailed(
-            f"There is no token at {place.token_file}. Start the cluster once (make run), or set TRIPOST_HOME to its "
-            "folder, or name a file with a token: --token-file, TRIPOST_TOKEN_FILE.",
+            f"There is no token at {place.token_file}. Start the cluster (make run), or, if that token was revoked, "
+            "restart admin-api; or set TRIPOST_HOME to the cluster's folder, or name a file with a token: "
+            "--token-file, TRIPOST_TOKEN_FILE.",
             ExitCode.NOT_AUTHORISED,
         ) from None
     except OSError as error:
