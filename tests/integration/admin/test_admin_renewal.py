@@ -3,6 +3,7 @@
 import shutil
 import socket
 import ssl
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +56,13 @@ def renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Renewed
     monkeypatch.setenv("TRIPOST_ADMIN_KEY", str(files.key))
     client_tls = ssl.create_default_context()
     authority.configure_trust(client_tls)
-    with RunningAdmin(tmp_path, f"nats://127.0.0.1:{free_port()}") as admin:
+    with RunningAdmin(tmp_path / "home", f"nats://127.0.0.1:{free_port()}") as admin:
         yield Renewed(admin, files, client_tls)
+
+
+def test_the_states_folder_is_made_also_when_no_certificate_is_left_in_it(renewed: Renewed) -> None:
+    assert stat.S_IMODE(renewed.admin.home.stat().st_mode) == 0o700
+    assert (renewed.admin.home / "tripost.sqlite").is_file()
 
 
 def test_a_renewed_pair_is_served_to_clients_that_come_then(renewed: Renewed) -> None:

@@ -30,6 +30,7 @@ from tripost_shared.clock import SystemClock
 from tripost_shared.database.engine import open_engine
 from tripost_shared.database.migrate import upgrade
 from tripost_shared.database.transactions import DatabaseUnavailable
+from tripost_shared.home import make_home
 from tripost_shared.nodes import serve_status
 from tripost_shared.runner import run
 from tripost_shared.settings import CommonSettings, DatabaseSettings, SettingsError
@@ -62,7 +63,8 @@ class AdminService:
         self._server: HttpsServer | None = None
 
     def bind(self) -> None:
-        """Make the certificate if there is none, read it, and open the socket. Raises SettingsError."""
+        """Make the state's folder and the certificate if there is none, and open the socket. Raises SettingsError."""
+        make_home(self._settings)
         self._database_url = DatabaseSettings().url(self._home)
         self._engine = open_engine(self._database_url)
         own_certificate = self._admin.certificate or self._admin.key

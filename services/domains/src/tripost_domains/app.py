@@ -35,6 +35,7 @@ from tripost_shared.database.migrate import upgrade_when_there
 from tripost_shared.dns.resolver import CachingResolver
 from tripost_shared.dns.system import system_servers
 from tripost_shared.health import HealthServer
+from tripost_shared.home import make_home
 from tripost_shared.nodes import serve_status
 from tripost_shared.provision import provision
 from tripost_shared.runner import run
@@ -75,7 +76,8 @@ class DomainsService:
         return self._is_serving and self._bus.is_connected and self._delivery.is_at_work
 
     def bind(self) -> None:
-        """Open the health server's socket, read secrets, load the database's driver."""
+        """Make the state's folder, open the health server's socket, read secrets, load the database's driver."""
+        make_home(self._common)
         self._common.nats_password()
         self._url = DatabaseSettings().url(self._common.home)
         self._engine = open_engine(self._url)
