@@ -13,7 +13,12 @@ V1 = "/api/v1/queue/messages"
 
 
 async def queued(
-    api: Api, *deliveries: tuple[str, str], reverse_path: str = "ann@a.example", identifier: str = "", **columns: Any
+    api: Api,
+    *deliveries: tuple[str, str],
+    reverse_path: str = "ann@a.example",
+    identifier: str = "",
+    next_hop: str = "",
+    **columns: Any,
 ) -> str:
     """Queue a message with deliveries (recipient, state), each tried last a minute ago and due in an hour."""
     api.clock.advance(timedelta(seconds=1))
@@ -37,7 +42,7 @@ async def queued(
                 QueuedDelivery(
                     message_id=identifier,
                     recipient=recipient,
-                    next_hop=f"mx of {recipient.partition('@')[2]}",
+                    next_hop=next_hop or f"mx of {recipient.partition('@')[2]}",
                     state=state,
                     attempts=1,
                     created_at=now,

@@ -14,12 +14,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select, text
+from structlog.testing import capture_logs
 
 from tripost_shared.database.alembic_run import configuration
 from tripost_shared.database.engine import open_engine
 from tripost_shared.database.migrate import _LOCK_KEY, upgrade, upgrade_when_there
 from tripost_shared.database.migrations import NEWEST
-from tripost_shared.database.models import Base, TrackedAddress, TrackedMessage
+from tripost_shared.database.models import Alias, Base, Mailbox, SenderGrant, TrackedAddress, TrackedMessage
 from tripost_shared.database.transactions import DatabaseUnavailable, reading
 
 
@@ -48,6 +49,20 @@ A_TRACKED_MESSAGE = (
 A_TRACKED_FACT = (
     "INSERT INTO tracked_events (id, message_id, at, fact, service, recipient, body) "
     "VALUES (:id, :message, '2026-01-01 00:00:00.000000', :fact, 'edge', :recipient, :body)"
+)
+
+
+A_DOMAIN = "INSERT INTO domains (id, name, created_at) VALUES (1, 'dest.example', '2026-01-01 00:00:00')"
+A_MAILBOX = (
+    "INSERT INTO mailboxes (id, domain_id, local_part, enabled, created_at) "
+    "VALUES (:id, 1, :name, true, '2026-01-01 00:00:00')"
+)
+AN_ALIAS = (
+    "INSERT INTO aliases (id, domain_id, local_part, targets, created_at) "
+    "VALUES (:id, 1, :name, '[]', '2026-01-01 00:00:00')"
+)
+A_GRANT = (
+    "INSERT INTO sender_grants (id, mailbox_id, pattern, created_at) VALUES (:id, 1, :pattern, '2026-01-01 00:00:00')"
 )
 
 
@@ -134,6 +149,37 @@ async def test_messages_that_were_tracked_before_are_found_by_whom_their_facts_n
         )
     ]
     await engine.dispose()
+
+
+async def test_names_that_were_kept_with_their_accents_apart_are_composed(empty_url: str) -> None:
+    """Of two mailboxes that look the same the composed one stays as it is, and the log tells of the other."""
+    engine = open_engine(empty_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(migrate_to, "0005")
+        await connection.execute(text(A_DOMAIN))
+        for key, name in enumerate(("ann", "e\u0301ve", "u\u0308r", "\u00fcr"), start=1):
+            await connection.execute(text(A_MAILBOX), {"id": key, "name": name})
+        await connection.execute(text(AN_ALIAS), {"id": 1, "name": "pre\u0301s"})
+        for key, pattern in enumerate(("o\u0308@a.example", "\u00f6@a.example", "a\u0308@a.example"), start=1):
+            await connection.execute(text(A_GRANT), {"id": key, "pattern": pattern})
+    with capture_logs() as logs:
+        assert await upgrade(empty_url) == NEWEST
+    async with reading(engine) as connection:
+        names = {
+            table.__tablename__: list(await connection.scalars(select(name).order_by(table.id)))
+            for table, name in (
+                (Mailbox, Mailbox.local_part),
+                (Alias, Alias.local_part),
+                (SenderGrant, SenderGrant.pattern),
+            )
+        }
+    await engine.dispose()
+    assert names == {
+        "mailboxes": ["ann", "\u00e9ve", "u\u0308r", "\u00fcr"],
+        "aliases": ["pr\u00e9s"],
+        "sender_grants": ["\u00f6@a.example", "\u00e4@a.example"],
+    }
+    assert [(log["table"], log["id"]) for log in logs if log["log_level"] == "warning"] == [("mailboxes", 3)]
 
 
 async def test_a_second_upgrade_changes_nothing(empty_url: str) -> None:

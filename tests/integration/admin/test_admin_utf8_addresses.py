@@ -6,6 +6,8 @@ import pytest
 from sqlalchemy import select
 
 from admin_api import Api
+from admin_queue import queued
+from tripost_shared.contracts.queue import MAILBOX_HOP
 from tripost_shared.database.models import Mailbox, SenderGrant
 
 V1 = "/api/v1"
@@ -75,3 +77,42 @@ async def test_a_grant_with_a_star_of_an_earlier_release_is_shown_and_removed(ap
     path = f"{V1}/mailboxes/user@local.test/grants/*@local.test"
     assert (await api.reader.get(path)).json()["pattern"] == "*@local.test"
     assert (await api.admin.delete(path)).status_code == 204
+
+
+SPELLINGS = [
+    pytest.param("\u00c9ve@far.example", id="as it was written"),
+    pytest.param("\u00e9VE@Far.example", id="in other case"),
+    pytest.param("e\u0301ve@far.example", id="its accent after the letter"),
+]
+
+
+@pytest.mark.parametrize("wanted", SPELLINGS)
+@pytest.mark.parametrize("written", ["\u00c9ve@far.example", "E\u0301ve@far.example"], ids=["composed", "apart"])
+async def test_what_is_queued_is_found_by_any_spelling_of_its_addresses(api: Api, written: str, wanted: str) -> None:
+    identifier = await queued(api, (written, "deferred"), reverse_path=written)
+    await queued(api, ("eve@far.example", "deferred"), reverse_path="eve@far.example")
+    for name in ("recipient", "sender"):
+        found = (await api.reader.get(f"{V1}/queue/messages", params={name: wanted})).json()["items"]
+        assert [item["id"] for item in found] == [identifier]
+    held = await api.admin.post(f"{V1}/queue/messages/{identifier}/hold", json={"recipients": [wanted]})
+    assert held.json()["changed"] == [written]
+
+
+@pytest.mark.parametrize("wanted", SPELLINGS)
+async def test_an_alias_is_found_by_any_spelling_of_its_target(api: Api, wanted: str) -> None:
+    await directory(api)
+    await api.add("aliases", address="info@local.test", targets=["\u00c9ve@far.example"])
+    await api.add("aliases", address="other@local.test", targets=["eve@far.example"])
+    found = (await api.reader.get(f"{V1}/aliases", params={"target": wanted})).json()["items"]
+    assert [item["address"] for item in found] == ["info@local.test"]
+
+
+@pytest.mark.parametrize("recipient", ["\u00c9ve@local.test", "\u00c9ve+x@local.test", "E\u0301ve+x@local.test"])
+async def test_mail_that_is_queued_for_a_mailbox_in_any_spelling_is_told_at_its_removal(
+    api: Api, recipient: str
+) -> None:
+    await directory(api)
+    await api.add("mailboxes", address=COMPOSED)
+    await queued(api, (recipient, "deferred"), next_hop=MAILBOX_HOP)
+    refused = await api.admin.delete(f"{V1}/mailboxes/{quote(COMPOSED)}")
+    assert (refused.status_code, "1 delivery is queued" in refused.json()["detail"]) == (409, True)

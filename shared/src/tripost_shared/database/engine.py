@@ -10,6 +10,7 @@ from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from tripost_shared.database.folding import give_to_sqlite
 from tripost_shared.settings import SettingsError
 
 ACCEPTED: Final = ("postgresql+asyncpg", "sqlite+aiosqlite")
@@ -92,13 +93,14 @@ def _open_sqlite(url: URL) -> AsyncEngine:
         # isolation_level None: the driver begins no transaction by itself, _begin does
         connect_args={"timeout": LOCK_WITHIN.total_seconds(), "isolation_level": None},
     )
-    event.listen(engine.sync_engine, "connect", _set_pragmas)
+    event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
     event.listen(engine.sync_engine, "handle_error", _give_up_connections)
     return engine
 
 
-def _set_pragmas(connection: Any, _record: object) -> None:
+def _prepare(connection: Any, _record: object) -> None:
+    give_to_sqlite(connection)
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")

@@ -11,6 +11,7 @@ from tripost_admin_api.api import names
 from tripost_admin_api.api.problems import Problem
 from tripost_admin_api.api.searching import is_address
 from tripost_shared.contracts.queue import MAILBOX_HOP, smarthost_hop
+from tripost_shared.database.folding import folded_column
 from tripost_shared.database.models import QueuedDelivery, Route
 from tripost_shared.mail.lookup import DETAIL_SEPARATOR
 
@@ -26,7 +27,7 @@ async def refuse_while_queued_for_mailbox(session: AsyncSession, address: str) -
     local_part, domain = names.halves(address)
 
     def concerned(recipient: Any) -> ColumnElement[bool]:
-        with_detail = func.lower(recipient).startswith(f"{local_part}{DETAIL_SEPARATOR}", autoescape=True)
+        with_detail = folded_column(recipient).startswith(f"{local_part}{DETAIL_SEPARATOR}", autoescape=True)
         return or_(is_address(recipient, address), and_(with_detail, is_address(recipient, f"@{domain}")))
 
     await _refuse(session, address, (MAILBOX_HOP, NOT_RESOLVED), concerned, "would bounce at the next try")

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 from sqlalchemy import ColumnElement, Text, cast, func
 
 from tripost_admin_api.api import names
+from tripost_shared.database.folding import folded_column
 
 
 def _printable(text: str) -> str:
@@ -31,13 +32,15 @@ def is_address(column: Any, wanted: str) -> ColumnElement[bool]:
     """Match a column of addresses with what SearchedAddress or SearchedSender gave."""
     if wanted == names.NULL_PATH:
         return column == ""  # type: ignore[no-any-return]  # a column's comparison
-    lowered = func.lower(column)
-    return lowered.endswith(wanted, autoescape=True) if wanted.startswith("@") else lowered == wanted
+    if wanted.startswith("@"):
+        return func.lower(column).endswith(wanted, autoescape=True)  # a domain is ASCII
+    return folded_column(column) == wanted
 
 
 def lists_address(column: Any, wanted: str) -> ColumnElement[bool]:
     """Match a column of JSON lists of addresses with what SearchedAddress gave."""
-    listed = func.lower(cast(column, Text))
+    listed = cast(column, Text)
     # In JSON, an address ends with a quotation mark; a whole one begins with one too.
-    encoded = f'{wanted}"' if wanted.startswith("@") else msgspec.json.encode(wanted).decode()
-    return listed.contains(encoded, autoescape=True)
+    if wanted.startswith("@"):
+        return func.lower(listed).contains(f'{wanted}"', autoescape=True)
+    return folded_column(listed).contains(msgspec.json.encode(wanted).decode(), autoescape=True)
