@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import structlog
@@ -30,6 +30,7 @@ from tripost_shared.spool.jetstream import (
 )
 
 WAIT = timedelta(seconds=5)
+Answer = TypeVar("Answer")
 Call = Callable[..., Awaitable[dict[str, Any]]]
 
 
@@ -48,11 +49,11 @@ def answers_without(field: str, endpoint: str, times: int) -> Call:
     return lacking
 
 
-def publishing_that_breaks(subject: str) -> Callable[..., Awaitable[int]]:
+def publishing_that_breaks(publish: Callable[..., Awaitable[Answer]], subject: str) -> Callable[..., Awaitable[Answer]]:
     """Publishing with an acknowledgement, but the first message for a subject breaks it."""
-    publish, has_broken = jetstream.publish, False
+    has_broken = False
 
-    async def breaking(link: NatsLink, to: str, *rest: Any) -> int:
+    async def breaking(link: NatsLink, to: str, *rest: Any) -> Answer:
         nonlocal has_broken
         if to == subject and not has_broken:
             has_broken = True
@@ -162,7 +163,7 @@ async def test_a_consumer_is_looked_after_again_after_an_answer_in_another_form(
 async def test_facts_are_kept_and_written_after_a_failure_that_nobody_expected(
     link: NatsLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jetstream, "publish", publishing_that_breaks("events.v1.edge"))
+    monkeypatch.setattr(jetstream, "publish_once", publishing_that_breaks(jetstream.publish_once, "events.v1.edge"))
     event_log, reader = JetStreamEventLog(link, "edge"), JetStreamEventReader(link)
     event_log.record(Event("e1", "m", datetime(2026, 1, 1, tzinfo=UTC), Fact.ACCEPTED, "edge"))
     await event_log.flush()
@@ -177,7 +178,7 @@ async def test_an_unreadable_message_that_could_not_be_parked_comes_again(
     link: NatsLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spool_jetstream, "UNREADABLE_AGAIN", timedelta(seconds=0.05))
-    monkeypatch.setattr(jetstream, "publish", publishing_that_breaks(UNREADABLE_SUBJECT))
+    monkeypatch.setattr(jetstream, "publish", publishing_that_breaks(jetstream.publish, UNREADABLE_SUBJECT))
     await jetstream.publish(link, f"{SPOOL_SUBJECT}.0", b"garbage")
     reader = JetStreamSpoolReader(link, PARTITIONS)
     async with asyncio.timeout(10):

@@ -4,6 +4,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from servers import NatsServer
 from spooled import damaged_message, spooled_message
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.encoding import encode
+from tripost_shared.bus.jetstream import JetStreamUnavailable
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.contracts.spool import SPOOL_SUBJECT
 from tripost_shared.spool.bundle import MAX_MESSAGES, MAX_OCTETS
@@ -24,6 +26,7 @@ from tripost_shared.spool.jetstream import (
     JetStreamSpoolReader,
     stream_of,
 )
+from tripost_shared.spool.port import SpoolUnavailable
 
 WAIT = timedelta(seconds=5)
 NOT_LONG = timedelta(seconds=0.3)
@@ -220,3 +223,27 @@ async def test_a_reader_asks_for_no_more_than_a_bundle_over(
         assert 0 < len(deliveries) < 20 + MAX_MESSAGES
         taken += len(deliveries)
     assert taken == 90
+
+
+async def test_a_name_that_another_message_was_spooled_under_is_no_acknowledgement(link: NatsLink) -> None:
+    """Whoever has made two ids alike, the client keeps a message that the spool has not."""
+    one, other = (JetStreamSpool(link, PARTITIONS, MAX_MESSAGES) for _ in range(2))
+    await one.publish(spooled_message(1))
+    with pytest.raises(SpoolUnavailable, match="another message"):
+        await other.publish(spooled_message(1))
+    assert await stored(link) == 1
+
+
+async def test_a_bundle_whose_acknowledgement_got_lost_is_stored_once(
+    link: NatsLink, spool: JetStreamSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = jetstream.publish_once
+
+    async def publish_unheard(*arguments: Any) -> bool:
+        monkeypatch.undo()
+        await publish(*arguments)
+        raise JetStreamUnavailable("the acknowledgement was lost")
+
+    monkeypatch.setattr(jetstream, "publish_once", publish_unheard)
+    await spool.publish(spooled_message(1))
+    assert await stored(link) == 1

@@ -79,14 +79,18 @@ async def publish(
 
     Raises JetStreamRefused or JetStreamUnavailable; after the latter the message may be stored or not.
     """
-    message = await _request(link, subject, payload, within_seconds, fields)
-    try:
-        answer = decode_json(message.data, _Acknowledgement)
-    except msgspec.DecodeError as error:
-        raise JetStreamUnavailable(f"{subject}: the acknowledgement cannot be read") from error
-    if answer.error is not None:
-        raise JetStreamRefused(answer.error.err_code, answer.error.description)
-    return answer.seq
+    return (await _stored(link, subject, payload, fields, within_seconds)).seq
+
+
+async def publish_once(
+    link: NatsLink, subject: str, payload: bytes, fields: bytes, within_seconds: float = WITHIN_SECONDS
+) -> bool:
+    """Store a message whose header names it (`Nats-Msg-Id`); raises as `publish` does.
+
+    False: it is not stored, since the stream has taken one of that name within its `duplicate_window`. That may be
+    another message: only who knows that it is this one may do as if this one were stored.
+    """
+    return not (await _stored(link, subject, payload, fields, within_seconds)).duplicate
 
 
 async def call(
@@ -219,6 +223,19 @@ class _Answers:
         except TimeoutError as error:
             raise JetStreamUnavailable("direct get was not answered in time") from error
         return self._messages, pending
+
+
+async def _stored(
+    link: NatsLink, subject: str, payload: bytes, fields: bytes, within_seconds: float
+) -> _Acknowledgement:
+    message = await _request(link, subject, payload, within_seconds, fields)
+    try:
+        answer = decode_json(message.data, _Acknowledgement)
+    except msgspec.DecodeError as error:
+        raise JetStreamUnavailable(f"{subject}: the acknowledgement cannot be read") from error
+    if answer.error is not None:
+        raise JetStreamRefused(answer.error.err_code, answer.error.description)
+    return answer
 
 
 async def _request(link: NatsLink, subject: str, payload: bytes, within_seconds: float, fields: bytes) -> Incoming:

@@ -51,7 +51,7 @@ class Bundle:
     def __init__(self, most_together: int, max_octets: int = MAX_OCTETS) -> None:
         self._most_together = min(most_together, MAX_MESSAGES)
         self._max_octets = min(max_octets, MAX_OCTETS)
-        self.ids: list[str] = []
+        self.names: list[str] = []
         self.size_octets = 0
         self._parts: list[msgspec.Raw] = []
         self._waiting: list[asyncio.Future[None]] = []
@@ -59,16 +59,16 @@ class Bundle:
     @property
     def is_full(self) -> bool:
         """Whether no more messages may join."""
-        return len(self.ids) >= self._most_together or self.size_octets >= self._max_octets
+        return len(self.names) >= self._most_together or self.size_octets >= self._max_octets
 
     def has_room(self, octets: bytes) -> bool:
         """Whether one more message may join; the first one always may."""
-        return not self.ids or (not self.is_full and self.size_octets + len(octets) <= self._max_octets)
+        return not self.names or (not self.is_full and self.size_octets + len(octets) <= self._max_octets)
 
-    def add(self, message_id: str, octets: bytes) -> asyncio.Future[None]:
+    def add(self, name: str, octets: bytes) -> asyncio.Future[None]:
         """Join; gives what to wait for."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.ids.append(message_id)
+        self.names.append(name)
         self.size_octets += len(octets)
         self._parts.append(msgspec.Raw(octets))
         self._waiting.append(future)
@@ -82,9 +82,9 @@ class Bundle:
     def singles(self) -> "list[Bundle]":
         """Give each message with who waits for it as a bundle of its own."""
         singles: list[Bundle] = []
-        for message_id, part, waiting in zip(self.ids, self._parts, self._waiting, strict=True):
+        for name, part, waiting in zip(self.names, self._parts, self._waiting, strict=True):
             single = Bundle(1)
-            single.ids, single._parts, single._waiting = [message_id], [part], [waiting]
+            single.names, single._parts, single._waiting = [name], [part], [waiting]
             singles.append(single)
         return singles
 

@@ -150,14 +150,14 @@ class JetStreamEventLog:
     async def _write_batch(self, batch: list[msgspec.Raw]) -> None:
         """Write until it is on disk; in parts when the server does not take so much at once."""
         payload = encode(_EncodedBatch(batch))
-        header = jetstream.header({"Nats-Msg-Id": self._link.new_inbox()})  # a unique name: written once only
+        header = jetstream.header({"Nats-Msg-Id": self._link.new_inbox()})  # nobody else's: written once only
         pause = FIRST_PAUSE_SECONDS
         while True:
             if len(payload) + len(header) > self._link.max_payload_octets:
                 await self._write_halves(batch, f"NATS takes {self._link.max_payload_octets} octets")
                 return
             try:
-                await jetstream.publish(self._link, self._subject, payload, header, PUBLISH_SECONDS)
+                await jetstream.publish_once(self._link, self._subject, payload, header, PUBLISH_SECONDS)
             except (JetStreamRefused, JetStreamUnavailable) as error:
                 if isinstance(error, JetStreamRefused) and error.number in jetstream.TOO_LARGE:
                     await self._write_halves(batch, str(error))

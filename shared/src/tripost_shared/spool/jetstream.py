@@ -1,6 +1,7 @@
 """SPOOL on JetStream: streams `SPOOL_<n>` on disk, one durable consumer `deliver` each, trimmed now and then.
 
-A message's id chooses its stream, so that publishing it again meets the server's window of known ids (`Nats-Msg-Id`).
+A message's name, its id as a rule, chooses its stream, so that publishing it again meets the server's window of known
+names (`Nats-Msg-Id`). A bundle has the name of its first message.
 """
 
 import asyncio
@@ -57,8 +58,9 @@ CONSUMER: Final = {"max_deliver": -1, "max_ack_pending": 1000}
 class JetStreamSpool:
     """Puts messages on disk, in bundles of `most_together` at most.
 
-    With 1, a message's id alone chooses its stream, where the server passes over an id that it has seen lately; more
-    are for those who never publish a message twice.
+    With 1, the server passes over a name that its stream has seen lately, since that is the same message. More are for
+    those who never publish a message twice: under a name that the server knows and we have not used, another message is
+    in the spool, and this one is not.
     """
 
     def __init__(self, link: NatsLink, partitions: int, most_together: int = 1) -> None:
@@ -70,17 +72,20 @@ class JetStreamSpool:
         self._timer: asyncio.TimerHandle | None = None
         self._writing: set[asyncio.Task[None]] = set()
 
-    async def publish(self, message: SpooledMessage) -> None:
-        """Put the message on disk; raises as the port says. A restart of the server is waited out."""
+    async def publish(self, message: SpooledMessage, name: str = "") -> None:
+        """Put the message on disk; raises as the port says. A restart of the server is waited out.
+
+        `name` instead of its id is for a message that is not to be passed over although its id was seen lately.
+        """
         octets = encode(message)
         self._require_size(len(octets) + HEADROOM)
         if not self._gathering.has_room(octets):
             self._begin()
         bundle = self._gathering
-        waiting = bundle.add(message.id, octets)
+        waiting = bundle.add(name or message.id, octets)
         if bundle.is_full:
             self._begin()
-        elif self._under_way is None and len(bundle.ids) == 1:
+        elif self._under_way is None and len(bundle.names) == 1:
             asyncio.get_running_loop().call_soon(self._begin_if_free)  # with all that this turn of the loop brings
         await waiting
 
@@ -88,7 +93,7 @@ class JetStreamSpool:
         return Bundle(self._most_together, self._link.max_payload_octets - HEADROOM)
 
     def _begin_if_free(self) -> None:
-        if self._under_way is None and self._gathering.ids:
+        if self._under_way is None and self._gathering.names:
             self._begin()
 
     def _begin(self) -> None:
@@ -111,9 +116,9 @@ class JetStreamSpool:
 
     async def _write(self, bundle: Bundle) -> None:
         try:
-            await self._publish(bundle.ids[0], bundle.payload)
+            await self._publish(bundle.names[0], bundle.payload)
         except MessageTooLarge as error:
-            if len(bundle.ids) == 1:
+            if len(bundle.names) == 1:
                 bundle.end(error)
                 return
             for single in bundle.singles():  # only one of them may be to blame
@@ -130,11 +135,12 @@ class JetStreamSpool:
         header = b"NATS/1.0\r\nNats-Msg-Id: " + name.encode() + b"\r\n\r\n"
         loop = asyncio.get_running_loop()
         end = loop.time() + GIVE_UP_SECONDS
+        may_be_known = self._most_together == 1
         while True:
             self._require_size(len(payload) + len(header))
             left = end - loop.time()
             try:
-                await jetstream.publish(self._link, subject, payload, header, min(left, TRY_SECONDS))
+                is_new = await jetstream.publish_once(self._link, subject, payload, header, min(left, TRY_SECONDS))
             except JetStreamRefused as error:
                 if error.number in jetstream.FULL:
                     raise SpoolFull(str(error)) from error
@@ -146,7 +152,10 @@ class JetStreamSpool:
                     raise SpoolUnavailable(str(error)) from error
                 await asyncio.sleep(PAUSE_SECONDS)
                 await self._link.wait_connected(max(0.0, end - loop.time() - PAUSE_SECONDS))
+                may_be_known = True  # by this try, whose acknowledgement got lost
             else:
+                if not is_new and not may_be_known:
+                    raise SpoolUnavailable(f"another message was spooled under the name {name}")
                 return
 
     def _require_size(self, octets: int) -> None:

@@ -60,23 +60,33 @@ async def retry(link: NatsLink, partitions: int) -> Retried:
     """Spool what can be read now, and park it no more. What is readable in part only stays whole.
 
     Content in the store is stored anew before, since domains takes content for an orphan that is much older than its
-    message's place in the spool. Broken off, it may spool a message once more. Raises as spooling does, as JetStream's
-    calls do, and ContentUnavailable.
+    message's place in the spool. Broken off, it may spool a message once more, minutes later. Raises as spooling does,
+    as JetStream's calls do, and ContentUnavailable.
     """
     spool = JetStreamSpool(link, partitions)
     store = ObjectContentStore(link)
-    spooled = left = 0
+    spooled: set[str] = set()
+    left = 0
     for each in await parked(link):
         messages = _readable(each)
         if messages is None:
             left += 1
             continue
         for message in messages:
-            await _store_anew(store, message.content)
-            await spool.publish(message)
+            if message.id not in spooled:  # else it was parked twice: an acknowledgement got lost
+                await _store_anew(store, message.content)
+                await spool.publish(message, _name_of(each, message))
+                spooled.add(message.id)
         await _forget(link, each.sequence)
-        spooled += len(messages)
-    return Retried(spooled, left)
+    return Retried(len(spooled), left)
+
+
+def _name_of(each: StoredMessage, message: SpooledMessage) -> str:
+    """Name what is spooled again: the same at each retry, and not as edge may have named it a minute ago.
+
+    Under a name that its stream has seen lately the server keeps nothing, and what is parked would be the last copy.
+    """
+    return f"retry-{each.sequence}-{message.id}"
 
 
 async def drop(link: NatsLink, sequence: int) -> None:
