@@ -1,9 +1,12 @@
 """A list of messages in which nothing is says how far back was looked."""
 
+from typing import Any
+
 import pytest
 
 from admin_service import invoke
 from tripost_admin_api.api.message_search import RECENT
+from tripost_admin_api.cli.listing import Listing
 
 FURTHER = f"No such messages in the last {RECENT.days} days (further back: --since).\n"
 NOTHING = "No such messages.\n"
@@ -12,8 +15,8 @@ NOTHING = "No such messages.\n"
 class Nobody:
     """The API's client, that knows of no message."""
 
-    def all(self, _where: str, **_query: object) -> list[dict[str, object]]:
-        return []
+    def all(self, where: str, **query: Any) -> Listing:
+        return Listing(lambda _where, **_query: {"items": [], "next_cursor": None}, where, **query)
 
 
 @pytest.mark.parametrize(
