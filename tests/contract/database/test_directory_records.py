@@ -21,9 +21,11 @@ from tripost_domains.directory.model import (
 from tripost_domains.directory.service import Directory
 from tripost_domains.ports import DirectoryRecords, DirectoryUnavailable, Loaded
 from tripost_shared.clock import FrozenClock
+from tripost_shared.contracts.domains import RecipientKind
 from tripost_shared.database.engine import open_engine
 from tripost_shared.database.models import Alias, Domain, Mailbox, Route, SenderGrant
 from tripost_shared.database.transactions import writing
+from tripost_shared.mail.address import folded
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LINES = (
@@ -209,6 +211,19 @@ async def test_an_alias_for_hundreds_of_domains_costs_a_few_statements(database:
     with statements() as count:
         await directory.resolve_all([f"user@y{number}.example" for number in range(900)])
     assert len(count) < 60
+
+
+@pytest.mark.parametrize(
+    "letter", ["\u023a", "\u0130", "\U0001d160"], ids=["one octet more", "two letters", "never composed"]
+)
+async def test_a_name_that_outgrows_its_column_when_it_is_folded_is_nobodys(
+    records: DirectoryRecords, letter: str
+) -> None:
+    """64 octets as it is given, more in the form that is looked for: unknown (5yz), not a failure of the database."""
+    name = letter * (64 // len(letter.encode()))
+    (resolution,) = await Directory(records, FrozenClock()).resolve_all([f"{name}@second.example"])
+    assert resolution.kind is RecipientKind.UNKNOWN
+    assert await records.load_credential("second.example", folded(name)) is None
 
 
 async def test_a_mailbox_is_read_as_a_login(records: DirectoryRecords) -> None:

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import ClauseElement, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -90,6 +91,19 @@ async def test_a_search_gives_what_a_look_at_all_messages_would(tracked: AsyncEn
         async with reading(tracked) as connection:
             rows = (await connection.execute(found(query, None, NOW))).all()
         assert [str(round((NOW - row.first_at).total_seconds())) for row in rows] == expected
+
+
+@pytest.mark.parametrize("wanted", ["\u00c9ve@dest.example", "\u00e9VE@Dest.example", "e\u0301ve@dest.example"])
+@pytest.mark.parametrize("written", ["\u00c9ve@dest.example", "E\u0301ve@dest.example"], ids=["composed", "apart"])
+async def test_messages_are_found_by_any_spelling_of_an_address(
+    database: AsyncEngine, written: str, wanted: str
+) -> None:
+    told = msgspec.structs.replace(accepted(1), reverse_path=written, recipients=(written,), login=written)
+    await SqlTracking(database).write([told, accepted(2)])
+    for name in ("sender", "recipient", "login"):
+        query = MessageQuery.model_validate({name: wanted})
+        async with reading(database) as connection:
+            assert [row.id for row in await connection.execute(found(query, None, NOW))] == [told.message_id], name
 
 
 SCANS = {"sqlite": r"SCAN tracked_\w+(?! USING INDEX)\b", "postgresql": r"Seq Scan on tracked_"}

@@ -237,6 +237,7 @@ def test_every_common_password_on_the_list_is_one_that_nothing_else_refuses() ->
         (names.client_address, "::ffff:192.0.2.7", "192.0.2.7"),
         (names.searched_sender, "<>", "<>"),
         (names.searched_address, "Ann@Bücher.example", "ann@xn--bcher-kva.example"),
+        (names.searched_address, "E\u0301ve@far.example", "\u00e9ve@far.example"),
         (names.searched_address, "@Far.Example", "@far.example"),
         (names.searched_address, "Postmaster", "postmaster"),
         (names.message_or_session, " 1k3v9q2m8f0abcde ", "1k3v9q2m8f0abcde"),
