@@ -79,9 +79,19 @@ def test_what_the_sender_knows_by_his_own_address_is_no_secret() -> None:
     assert told(a_failure("info is unknown", address="info@other.example")).reply.text == "info is unknown"
 
 
-@pytest.mark.parametrize("written_to", ["", "Bob@Other.example"], ids=["the same", "the same in other letters"])
-def test_of_a_recipient_that_the_sender_wrote_to_all_is_told(written_to: str) -> None:
-    failure = a_failure("bob@other.example: mx1.provider.example does not know him", written_to=written_to)
+@pytest.mark.parametrize(
+    ("address", "written_to"),
+    [
+        pytest.param("bob@other.example", "", id="the same"),
+        pytest.param("bob@other.example", "Bob@Other.example", id="the same in other letters"),
+        pytest.param(
+            "jos\u00e9@other.example", "Jose\u0301@other.example", id="the same with its accent after the letter"
+        ),
+    ],
+)
+def test_of_a_recipient_that_the_sender_wrote_to_all_is_told(address: str, written_to: str) -> None:
+    said = f"{address}: mx1.provider.example does not know him"
+    failure = a_failure(said, address=address, written_to=written_to)
     assert as_told([failure]) == [failure]
 
 

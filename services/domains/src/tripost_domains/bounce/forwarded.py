@@ -11,6 +11,7 @@ from typing import Final
 
 from tripost_domains.bounce.report import FailedRecipient
 from tripost_shared.contracts.queue import MAILBOX_HOP
+from tripost_shared.mail.address import folded
 from tripost_shared.mail.reply import SmtpReply
 
 WITHHELD: Final = "(withheld)"
@@ -29,15 +30,15 @@ def as_told(failures: Sequence[FailedRecipient]) -> list[FailedRecipient]:
     In what was said, too: those addresses are replaced there, and with them go the local part alone, the domain, and
     the names and addresses of hosts. Those of one alias of whom the same is said then are told of once.
     """
-    written_to = {failure.address.lower(): failure.written_to for failure in failures if _is_forwarded(failure)}
+    written_to = {folded(failure.address): failure.written_to for failure in failures if _is_forwarded(failure)}
     if not written_to:
         return list(failures)
     return list(dict.fromkeys(_told(failure, written_to) for failure in failures))
 
 
 def _is_forwarded(failure: FailedRecipient) -> bool:
-    """Tell whether the sender wrote to another address than the recipient's, but for the case of its letters."""
-    return failure.written_to.lower() not in ("", failure.address.lower())
+    """Tell whether the sender wrote to another address than the recipient's, as addresses are compared."""
+    return folded(failure.written_to) not in ("", folded(failure.address))
 
 
 def _told(failure: FailedRecipient, written_to: Mapping[str, str]) -> FailedRecipient:
@@ -62,7 +63,7 @@ def _words(
     """Give the text in pieces: for each address that is known the one to be told, and the rest without secrets."""
     end = 0
     for address in addresses.finditer(text):
-        instead = written_to.get(address[0].lower())
+        instead = written_to.get(folded(address[0]))
         if instead is not None:
             yield secrets.sub(WITHHELD, text[end : address.start()])
             yield instead
@@ -76,8 +77,8 @@ def _secrets(failure: FailedRecipient) -> Iterator[str]:
     known_local, _, known_domain = failure.written_to.rpartition("@")
     names = {domain, failure.remote_mta, *failure.places}
     names.update(name for place in failure.places for name in _BRACKETS.split(_PORT.sub("", place)))
-    known = {"", MAILBOX_HOP, known_domain.lower()}
-    for name in sorted((name for name in names if name.lower() not in known), key=len, reverse=True):
+    known = {"", MAILBOX_HOP, folded(known_domain)}
+    for name in sorted((name for name in names if folded(name) not in known), key=len, reverse=True):
         yield rf"(?<![\w.-])[\w.-]*{re.escape(name)}(?:[\w.-]*\w)?"  # all of a word that has it: `mx.dest.example`
-    if local.lower() not in ("", known_local.lower()):
+    if folded(local) not in ("", folded(known_local)):
         yield rf"(?<!\w){re.escape(local)}(?!\w)"

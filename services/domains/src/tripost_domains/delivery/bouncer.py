@@ -27,6 +27,7 @@ from tripost_domains.delivery.patience import until_done
 from tripost_domains.ports import History, TrackingUnavailable
 from tripost_shared.clock import Clock
 from tripost_shared.contracts.spool import Direction, SpooledMessage
+from tripost_shared.mail.address import folded
 from tripost_shared.mail.client import Client, ListenerKind
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.envelope import Envelope, Recipient
@@ -117,7 +118,7 @@ class Bouncer:
         now = self._clock.now()
         header, _ = split_message(await self._contents.header(message.content))
         sender = message.envelope.reverse_path
-        known = {recipient.address.lower() for recipient in message.envelope.recipients}
+        known = {folded(recipient.address) for recipient in message.envelope.recipients}
         report = Report(
             message_id=message.id,
             reporting_mta=self._hostname,
@@ -149,7 +150,7 @@ def _failed_recipient(failure: Attempted, known: Container[str], now: datetime) 
         outcome.remote_mta,
         now,
         outcome.last_reply,
-        written_to="" if address.lower() in known else failure.written_to,
+        written_to="" if folded(address) in known else failure.written_to,
         places=(outcome.host, failure.next_hop),
     )
 
