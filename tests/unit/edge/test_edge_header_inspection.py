@@ -46,6 +46,24 @@ US = "mx.tripost.example"
         pytest.param("Authentication-Results: mx\u3002tripost.example; x=y\r\n".encode(), id="ideographic full stop"),
         pytest.param("Authentication-Results: mx.\u200btripost.example; x=y\r\n".encode(), id="invisible character"),
         pytest.param(b"Authentication-Results: " + b"(c)" * 2000 + b"mx.tripost.example; x=y\r\n", id="long prelude"),
+        *(
+            pytest.param(
+                b"Authentication-Results: " + start + between * 1100 + b"mx.tripost.example; x=y\r\n",
+                id=f"{name}, and a long prelude",
+            )
+            for name, start, between in (
+                ("semicolon", b";", b" "),
+                ("semicolon, folded", b";", b"\r\n "),
+                ("semicolon and comments", b" ;", b"(c)"),
+                ("comment and semicolon", b"(c);", b" "),
+                ("empty quotes and semicolon", b'"";', b" "),
+                ("semicolons", b"", b" ;"),
+                ("semicolon in an encoded word", b"=?us-ascii?q?;?=", b" "),
+            )
+        ),
+        pytest.param(
+            b"Authentication-Results: ;(" + b"c" * 1100 + b") mx.tripost.example; x=y\r\n", id="semicolon, long comment"
+        ),
         pytest.param(b"Return-Path: <evil@b.example>\r\n", id="Return-Path"),
     ],
 )
@@ -66,6 +84,8 @@ def test_fields_that_only_we_may_write_are_taken_out(forged: bytes) -> None:
         b"Authentication-Results: =?x?q?other.example?=; none\r\n",
         "Authentication-Results: b\u00fccher.example; none\r\n".encode(),
         b"Authentication-Results: \xff\xfe; none\r\n",
+        b"Authentication-Results: ;other.example; none" + b" " * 1100 + b"mx.tripost.example\r\n",
+        b"Authentication-Results: other.example; none (" + b"mx.tripost.example; " * 60 + b")\r\n",
         b"ARC-Authentication-Results: i=1; mx.tripost.example; none\r\n",
         b"X-Return-Path: <a@b.example>\r\n",
     ],

@@ -18,6 +18,7 @@ MAX_OCTETS: Final = 1024  # of a value that are read; honest fields say who they
 
 _COMMENT: Final = "\0"  # stands for one; NUL is refused in content
 _NAME: Final = re.compile(r"\w[\w.-]*")
+_BEFORE_A_NAME: Final = re.compile(r"\A\W+")
 _ENCODED_WORD: Final = re.compile(r"=\?([^?*\s]*)[^?\s]*\?([bq])\?([^?]*)\?=", re.IGNORECASE)  # RFC 2047 §2
 _BETWEEN_WORDS: Final = re.compile(r"\?=\s+=\?")
 
@@ -26,13 +27,12 @@ def claims_to_be(authserv_id: str, value: bytes) -> bool:
     """Whether some reader takes the value (after the colon) for one that bears this authserv-id."""
     ours = _plain(authserv_id)
     text = value[:MAX_OCTETS].decode("utf-8", "surrogateescape")
-    if len(value) > MAX_OCTETS and ";" not in _outside_comments(text):
-        return True  # so long a prelude has no honest purpose
-    return any(_names(reading, ours) for reading in _readings(text))
+    is_cut = len(value) > MAX_OCTETS
+    return any(_names(reading, ours, is_cut=is_cut) for reading in _readings(text))
 
 
 def _readings(text: str) -> Iterator[str]:
-    """Give what stands before the first `;`, as it is and with encoded words read, comments as nothing and as a space.
+    """Give the text as it is and with encoded words read, comments as nothing and as a space.
 
     A comment that never ends is none to some readers.
     """
@@ -44,8 +44,11 @@ def _readings(text: str) -> Iterator[str]:
             yield _plain(spelling.replace("(", " ").replace(")", " "))
 
 
-def _names(reading: str, ours: str) -> bool:
-    reading = reading.lstrip("; \t\r\n").partition(";")[0]
+def _names(reading: str, ours: str, *, is_cut: bool) -> bool:
+    """Whether what stands before the first `;` is our name; each `;` before any name is passed over, as readers do."""
+    reading, end, _ = _BEFORE_A_NAME.sub("", reading).partition(";")
+    if is_cut and not end:
+        return True  # so long a prelude has no honest purpose
     squeezed = "".join(reading.split())  # some readers unfold by leaving white space out; a version may follow
     if re.fullmatch(re.escape(ours) + r"\.?\d*", squeezed):
         return True
