@@ -34,3 +34,4 @@ async def test_it_has_not_the_rights_of_the_network_that_it_is_in(header: bytes)
     connection.data_received(header)
     client = await connection.identify()
     assert (client.address, client.announced_by_proxy, client.relay_permitted) == (PROXY, True, False)
+    assert client.unnamed_by_proxy

@@ -68,10 +68,11 @@ async def test_a_client_is_judged_once_in_a_while(world: EdgeWorld, clock: Froze
 
 async def test_an_announced_client_is_not_taken_for_one_that_connected_itself(world: EdgeWorld) -> None:
     connect = world.edge.context.stages.connect
-    for session in (a_session(), a_session(announced_by_proxy=True)):
+    unnamed = a_session(announced_by_proxy=True, unnamed_by_proxy=True)
+    for session in (a_session(), a_session(announced_by_proxy=True), unnamed):
         connect.begin(session)
         await connect.judgement(session)
-    assert len(world.tiers.questions(ConnectionQuestion)) == 2
+    assert len(world.tiers.questions(ConnectionQuestion)) == 3
 
 
 async def test_a_connection_that_was_not_judged_is_asked_about_again(world: EdgeWorld) -> None:

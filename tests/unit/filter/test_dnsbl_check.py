@@ -139,5 +139,5 @@ async def test_our_own_and_exempt_clients_are_not_looked_up(client: Client) -> N
     assert not resolver.questions
 
 
-async def test_a_client_announced_by_a_proxy_is_never_exempt_by_its_network() -> None:
+async def test_a_client_announced_by_a_proxy_is_never_on_loopback() -> None:
     assert await found(client=Client("127.0.0.1", announced_by_proxy=True)) == Finding("dnsbl", "none")

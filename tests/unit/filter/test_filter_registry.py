@@ -47,6 +47,26 @@ def test_a_network_with_a_zone_exempts_nobody() -> None:
     assert not Exemptions(["fe80::%x/64"]).cover(client)
 
 
+@pytest.mark.parametrize(
+    ("client", "is_exempt"),
+    [
+        pytest.param(Client("192.0.2.9", announced_by_proxy=True), True, id="announced, in an exempt network"),
+        pytest.param(Client("198.51.100.9", announced_by_proxy=True), False, id="announced, in none"),
+        pytest.param(Client("127.0.0.1"), True, id="loopback"),
+        pytest.param(Client("127.0.0.1", announced_by_proxy=True), False, id="announced as loopback"),
+        pytest.param(Client("::1", announced_by_proxy=True), False, id="announced as IPv6 loopback"),
+        pytest.param(Client("0.0.0.0", announced_by_proxy=True), False, id="announced as no address"),
+        pytest.param(
+            Client("192.0.2.9", announced_by_proxy=True, unnamed_by_proxy=True), False, id="the proxy's own address"
+        ),
+        pytest.param(Client(""), False, id="no address"),
+    ],
+)
+def test_networks_exempt_by_the_real_address(client: Client, is_exempt: bool) -> None:
+    networks = ["192.0.2.0/24", "127.0.0.0/8", "::1/128", "0.0.0.0/8"]
+    assert Exemptions(networks).cover(client) == is_exempt
+
+
 def test_an_empty_health_address_switches_health_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIPOST_FILTER_HEALTH_LISTEN", "")
     assert FilterSettings().health_listen is None

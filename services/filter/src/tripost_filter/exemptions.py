@@ -19,13 +19,19 @@ class Exemptions:
         self._networks = tuple(network for network in map(_network, networks) if network is not None)
 
     def cover(self, client: Client) -> bool:
-        """Whether the client is trusted or exempt; one announced by a proxy is never exempt by its network."""
+        """Whether the client is trusted or exempt.
+
+        One that a proxy announced is never on this machine, whatever the proxy says; one that its proxy did not name
+        is not where its address is.
+        """
         if client.is_trusted:
             return True
-        if client.announced_by_proxy or not self._networks:
-            return False
         address = address_of(client)
-        return address is not None and any(address in network for network in self._networks)
+        if address is None or client.unnamed_by_proxy:
+            return False
+        if client.announced_by_proxy and (address.is_loopback or address.is_unspecified):
+            return False
+        return any(address in network for network in self._networks)
 
 
 @lru_cache(maxsize=4096)

@@ -30,6 +30,7 @@ class Client(msgspec.Struct, frozen=True):
     tls: str = ""
     login: str = ""
     relay_permitted: bool = False  # in a network that an administrator allows to relay
+    unnamed_by_proxy: bool = False  # its proxy did not say who it is: the address is the proxy's, and stands for nobody
 
     @property
     def is_trusted(self) -> bool:

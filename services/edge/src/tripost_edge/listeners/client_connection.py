@@ -48,6 +48,7 @@ class ClientConnection(Wire):
             announced_by_proxy=is_behind_proxy,
             tls=self.tls_in_words(),
             relay_permitted=self.may_relay(address),
+            unnamed_by_proxy=self._is_unannounced,
         )
 
     def announced_network(self, client: Client) -> str:

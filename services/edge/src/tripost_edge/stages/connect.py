@@ -24,7 +24,7 @@ COUNTS_SECONDS: Final = 300.0  # how long a verdict counts in one session: a cli
 HELD_BACK_SECONDS: Final = 0.05
 MAX_UNDER_WAY: Final = 2_000  # questions about clients alone; beyond that a session asks when it needs the answer
 
-ClientKey = tuple[str, bool, bool, ListenerKind]
+ClientKey = tuple[str, bool, bool, bool, ListenerKind]
 QuestionKey = tuple[ClientKey, str]  # the session's id where sessions do not share an answer
 
 
@@ -169,4 +169,4 @@ def _is_sound(verdict: Verdict) -> bool:
 
 def _key(session: Session) -> ClientKey:
     client = session.client
-    return client.address, client.announced_by_proxy, client.relay_permitted, client.kind
+    return client.address, client.announced_by_proxy, client.unnamed_by_proxy, client.relay_permitted, client.kind
