@@ -37,11 +37,14 @@ class ContentWriter(Protocol):
         ...
 
     async def commit(self) -> Content:
-        """Make it readable and durable; gives the reference. Raises ContentUnavailable."""
+        """Make it readable and durable; gives the reference.
+
+        Raises ContentUnavailable, after which the object may be readable or not.
+        """
         ...
 
     async def abort(self) -> None:
-        """Forget what was written."""
+        """Forget what was written, but for what `commit` has made readable, or may have."""
         ...
 
 

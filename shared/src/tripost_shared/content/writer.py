@@ -12,7 +12,7 @@ import structlog
 
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.encoding import decode_json
-from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
+from tripost_shared.bus.jetstream import WRONG_LAST_SEQUENCE, JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.content.port import ContentUnavailable
 from tripost_shared.mail.content import Content
@@ -25,7 +25,6 @@ CHUNKS: Final = f"$O.{BUCKET}.C."
 META: Final = f"$O.{BUCKET}.M."
 CHUNK_OCTETS: Final = 128 * 1024
 WINDOW: Final = 8  # chunks on the way without an acknowledgement: 1 MiB
-ROLLUP: Final = jetstream.header({"Nats-Rollup": "sub"})  # the new meta message replaces an older one
 COMMIT_TRIES: Final = 2
 NUID_OCTETS: Final = 16
 
@@ -50,7 +49,11 @@ def meta_subject(name: str) -> str:
 
 
 class ObjectWriter:
-    """An object that is being written. A failed chunk ends it: chunks must be stored in their order."""
+    """An object that is being written. A failed chunk ends it: chunks must be stored in their order.
+
+    Its meta message replaces the one that the stream had when the commit began, or is refused. So one that comes late,
+    of a commit that was given up, takes the place of no object that others have committed since.
+    """
 
     def __init__(self, link: NatsLink, name: str) -> None:
         self._link = link
@@ -61,6 +64,7 @@ class ObjectWriter:
         self._size_octets = 0
         self._chunks = 0
         self._on_the_way: set[asyncio.Task[int]] = set()
+        self._may_be_readable = False
 
     async def write(self, octets: bytes) -> None:
         """Append; waits while 1 MiB is on the way. Raises ContentUnavailable."""
@@ -73,25 +77,31 @@ class ObjectWriter:
             del self._buffer[:start]
 
     async def commit(self) -> Content:
-        """Make it readable and durable. Raises ContentUnavailable, after which the object may be readable or not."""
+        """Make it readable and durable. Raises ContentUnavailable, after which the object may be readable or not.
+
+        Also when another has committed an object of that name meanwhile, which stays.
+        """
         if self._buffer:
             await self._send(bytes(self._buffer))
             self._buffer.clear()
         try:
             former = await jetstream.last_message(self._link, STREAM, meta_subject(self._name))
             await self._settle(0)
-            await self._publish_meta()
+            await self._publish_meta(0 if former is None else former.sequence)
             await self._purge_former(None if former is None else former.data)
         except (JetStreamRefused, JetStreamUnavailable) as error:
             raise ContentUnavailable(f"{self._name}: {error}") from error
         return Content(size_octets=self._size_octets, stored=self._name)
 
     async def abort(self) -> None:
-        """Forget what was written; what cannot be removed now is an orphan."""
+        """Forget what was written; what cannot be removed now is an orphan.
+
+        What may be readable stays whole: somebody may refer to an object of that name, and the former one is gone.
+        """
         self._buffer.clear()
         for task in self._on_the_way:
             task.cancel()
-        if not self._chunks:
+        if not self._chunks or self._may_be_readable:
             return
         try:
             await jetstream.purge(self._link, STREAM, CHUNKS + self._nuid)
@@ -117,7 +127,11 @@ class ObjectWriter:
                 if error is not None:
                     raise ContentUnavailable(f"{self._name}: {error}") from error
 
-    async def _publish_meta(self) -> None:
+    async def _publish_meta(self, former_sequence: int) -> None:
+        """Store the meta message; raises JetStreamRefused or JetStreamUnavailable.
+
+        `former_sequence` is the number of the one that it replaces, 0 for none.
+        """
         meta = ObjectMeta(
             name=self._name,
             nuid=self._nuid,
@@ -129,9 +143,16 @@ class ObjectWriter:
             options={"max_chunk_size": CHUNK_OCTETS},
         )
         payload = msgspec.json.encode(meta)
+        replacing = {"Nats-Rollup": "sub", "Nats-Expected-Last-Subject-Sequence": str(former_sequence)}
         for tries in range(COMMIT_TRIES):
+            self._may_be_readable = True
             try:
-                await jetstream.publish(self._link, meta_subject(self._name), payload, ROLLUP)
+                await jetstream.publish(self._link, meta_subject(self._name), payload, jetstream.header(replacing))
+            except JetStreamRefused as error:
+                self._may_be_readable = tries > 0  # the try before may have been stored
+                if tries and error.number in WRONG_LAST_SEQUENCE and await self._is_committed():
+                    return
+                raise
             except JetStreamUnavailable:
                 if tries + 1 == COMMIT_TRIES:
                     raise
@@ -139,15 +160,28 @@ class ObjectWriter:
             else:
                 return
 
+    async def _is_committed(self) -> bool:
+        """Tell whether the object of that name is this one."""
+        found = await jetstream.last_message(self._link, STREAM, meta_subject(self._name))
+        return found is not None and _nuid_of(found.data) == self._nuid
+
     async def _purge_former(self, former: bytes | None) -> None:
         """Remove the chunks of the object that this one replaced; if that fails they are orphans."""
-        if former is None:
+        nuid = "" if former is None else _nuid_of(former)
+        if not nuid:
             return
         try:
-            nuid = decode_json(former, ObjectMeta).nuid
             await jetstream.purge(self._link, STREAM, CHUNKS + nuid)
-        except (msgspec.DecodeError, JetStreamRefused, JetStreamUnavailable) as error:
+        except (JetStreamRefused, JetStreamUnavailable) as error:
             log.info("chunks of a replaced object stay behind", name=self._name, because=str(error))
+
+
+def _nuid_of(meta: bytes) -> str:
+    """Read it from a meta message; "" where that is garbage."""
+    try:
+        return decode_json(meta, ObjectMeta).nuid
+    except msgspec.DecodeError:
+        return ""
 
 
 def _see(task: asyncio.Task[int]) -> None:

@@ -47,7 +47,10 @@ class Contents:
         return await self.put(message.id, inline)
 
     async def put(self, name: str, octets: bytes) -> Content:
-        """Put octets into the store under a name; waits for the store."""
+        """Put octets into the store under a name; waits for the store.
+
+        An object of that name that is there is not made use of: it may be due to be forgotten, and a new one is not.
+        """
         return await until_done(lambda: self._put(name, octets), (ContentUnavailable,), "store content")
 
     async def is_missing(self, content: Content) -> bool:
