@@ -12,6 +12,11 @@ from tripost_shared.mail.client import Client
 from unit.filter.mails import LOGGED_IN, STRANGER, CachedTable, SilentResolver, a_mail
 
 
+NINE_LOOKUPS = " ".join(f"a:a{n}.example" for n in range(9))
+TEN_LOOKUPS = f"{NINE_LOOKUPS} a:a9.example"
+OF_TEN = tuple(f"a{n}.example A 198.51.100.7" for n in range(10))
+
+
 def a_check(resolver: Resolver, *, refuse_fail: bool = True) -> Spf:
     return Spf(resolver, FrozenClock(), "mx.dest.example", refuse_fail=refuse_fail)
 
@@ -48,6 +53,49 @@ async def found(*records: str, client: Client = STRANGER, reverse_path: str = "a
             + [f"i{n}.example TXT v=spf1 ?all" for n in range(11)],
             "permerror",
             id="more than ten look-ups (§4.6.4)",
+        ),
+        pytest.param(
+            [f"sender.example TXT v=spf1 {TEN_LOOKUPS} ip4:192.0.2.7 redirect=b.example", *OF_TEN],
+            "pass",
+            id="ten look-ups, and a redirect that is not followed (§4.6.4)",
+        ),
+        pytest.param(
+            [
+                "sender.example TXT v=spf1 include:a.example ip4:192.0.2.7 redirect=b.example",
+                f"a.example TXT v=spf1 {NINE_LOOKUPS} redirect=c.example",
+                *OF_TEN,
+                "c.example TXT v=spf1 ?all",
+            ],
+            "permerror",
+            id="an included redirect that is the eleventh look-up",
+        ),
+        pytest.param(
+            [
+                "sender.example TXT v=spf1 include:a.example redirect=c.example",
+                "a.example TXT v=spf1 ip4:192.0.2.7 redirect=b.example",
+                "c.example TXT v=spf1 -all",
+            ],
+            "pass",
+            id="a match before any redirect",
+        ),
+        pytest.param(
+            [
+                f"sender.example TXT v=spf1 {NINE_LOOKUPS} redirect=c.example",
+                *OF_TEN,
+                "c.example TXT v=spf1 ip4:192.0.2.7",
+            ],
+            "pass",
+            id="a redirect that is the tenth look-up",
+        ),
+        pytest.param(
+            [f"sender.example TXT v=spf1 {TEN_LOOKUPS} redirect=c.example", *OF_TEN, "c.example TXT v=spf1 +all"],
+            "permerror",
+            id="a redirect that is the eleventh look-up (§4.6.4)",
+        ),
+        pytest.param(
+            ["sender.example TXT v=spf1 redirect=b.example", "b.example TXT v=spf1 redirect=sender.example"],
+            "permerror",
+            id="redirects in a ring",
         ),
         pytest.param(
             ["sender.example TXT v=spf1 a:no1.example a:no2.example a:no3.example +all"],

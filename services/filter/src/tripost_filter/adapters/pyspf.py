@@ -76,7 +76,7 @@ class _Evaluation(spf.query):  # type: ignore[misc]  # its base has no annotatio
         self.l, self.o, self.d = local_part, domain, domain
         self._lookups = lookups
         self._explanation_domain = ""
-        self._depth = 0
+        self._depth = -1  # of the record at hand: that of the domain itself has 0, one that it includes 1
 
     # --- DNS
 
@@ -144,12 +144,25 @@ class _Evaluation(spf.query):  # type: ignore[misc]  # its base has no annotatio
 
     # --- records
 
+    def check1(self, spf_record: str | None, domain: str, recursion: int) -> tuple[str, int, str]:
+        """Evaluate the record of a domain; one at the depth of the record at hand is that which it redirects to."""
+        if recursion == self._depth:
+            self.check_lookups()
+        return super().check1(spf_record, domain, recursion)  # type: ignore[no-any-return]
+
     def check0(self, spf_record: str | None, recursion: int) -> tuple[str, int, str]:
-        """Evaluate one record, normalised: pyspf takes modifier names as case-sensitive, and any twice for an error."""
+        """Evaluate one record, normalised: pyspf takes modifier names as case-sensitive, and any twice for an error.
+
+        It counts "redirect" when it reads it. A look-up is what takes place (RFC 7208 §4.6.4), so `check1` counts.
+        """
         if spf_record and (len(spf_record) > MAX_RECORD_OCTETS or spf_record.count(" ") > MAX_TERMS):
             raise spf.PermError("record too long")
-        self._depth = recursion
-        return super().check0(self._normalised(spf_record), recursion)  # type: ignore[no-any-return]
+        record = self._normalised(spf_record)
+        outer, self._depth = self._depth, recursion
+        self.lookups -= _redirects(record)
+        result = super().check0(record, recursion)
+        self._depth = outer
+        return result  # type: ignore[no-any-return]
 
     def _normalised(self, record: str | None) -> str | None:
         if not record or "=" not in record[6:]:
@@ -218,6 +231,10 @@ class _Evaluation(spf.query):  # type: ignore[misc]  # its base has no annotatio
         except (spf.PermError, spf.TempError, UnicodeDecodeError):
             return ""
         return "".join(c if " " <= c <= "~" else "?" for c in expanded[:MAX_EXPLANATION_CHARACTERS])
+
+
+def _redirects(record: str | None) -> bool:
+    return record is not None and " redirect=" in record
 
 
 def _check(macro: re.Match[str], *, in_domain: bool) -> None:
