@@ -11,7 +11,6 @@ from tripost_shared.dns.table import TableResolver
 from tripost_shared.mail.client import Client
 from unit.filter.mails import LOGGED_IN, STRANGER, CachedTable, SilentResolver, a_mail
 
-
 NINE_LOOKUPS = " ".join(f"a:a{n}.example" for n in range(9))
 TEN_LOOKUPS = f"{NINE_LOOKUPS} a:a9.example"
 OF_TEN = tuple(f"a{n}.example A 198.51.100.7" for n in range(10))
