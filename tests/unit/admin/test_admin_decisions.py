@@ -196,6 +196,8 @@ def test_a_one_time_password_is_one_that_would_be_accepted() -> None:
         pytest.param("Password", "tried first", id="the most common one"),
         pytest.param("12345678", "tried first", id="digits in a row"),
         pytest.param(" qwertyuiop ", "tried first", id="a row of keys, with spaces around"),
+        pytest.param("\u00a0qwertyuiop\u2003", "tried first", id="the same with other spaces, which are equal"),
+        pytest.param("e\u0301e\u0301e\u0301e\u0301", "at least 8 characters", id="short once it is composed"),
         pytest.param("Long.Name@Local.test", "the name of its account", id="the address"),
         pytest.param("long.name", "the name of its account", id="the local part"),
         pytest.param("local.test", "the name of its account", id="the domain"),
@@ -205,7 +207,10 @@ def test_passwords_that_are_not_accepted(password: str, told: str) -> None:
     assert told in complaint_about(password, "long.name@local.test")
 
 
-@pytest.mark.parametrize("password", ["correct horse", "tr0ub4dor", "password of mine", "aaaaaaab", "long.name2"])
+@pytest.mark.parametrize(
+    "password",
+    ["correct horse", "correct\u00a0horse", "tr0ub4dor", "password of mine", "aaaaaaab", "long.name2"],
+)
 def test_passwords_that_are_accepted(password: str) -> None:
     assert complaint_about(password, "long.name@local.test") == ""
 

@@ -140,6 +140,14 @@ async def test_equal_logins_at_one_time_share_a_verification(given: Given) -> No
     assert len(given.verifier.asked) == 1
 
 
+async def test_another_spelling_of_a_password_is_verified_for_itself(given: Given) -> None:
+    """A hash from before RFC 8265 matches one spelling alone, whichever is tried first."""
+    spellings = ("caf\u00e9 au lait", "cafe\u0301 au lait")
+    given.records.set_password("ann@dest.example", f"hash of {spellings[1]}")
+    answers = await asyncio.gather(*(given.login("ann@dest.example", spelling) for spelling in spellings))
+    assert [answer.accepted for answer in answers] == [False, True]
+
+
 async def test_memory_of_successes_is_bounded(given: Given) -> None:
     for number in range(5):
         given.records.add(f"mailbox user{number}@dest.example")

@@ -6,7 +6,7 @@ import secrets
 from typing import Final
 
 from tripost_admin_api.access.common_passwords import COMMON_PASSWORDS
-from tripost_shared.database.password_hashes import PasswordHashes
+from tripost_shared.database.password_hashes import PasswordHashes, prepared
 
 SHORTEST: Final = 8  # characters; NIST SP 800-63B §5.1.1.2
 LONGEST_OCTETS: Final = 512
@@ -26,6 +26,7 @@ def complaint_about(password: str, account: str) -> str:
 
     As NIST SP 800-63B §5.1.1.2 has it: what is tried first is refused, and no mixture of characters is asked for.
     """
+    password = prepared(password)  # the form that counts at a login
     if len(password) < SHORTEST:
         return f"a password has at least {SHORTEST} characters"
     if len(password.encode("utf-8", "replace")) > LONGEST_OCTETS:

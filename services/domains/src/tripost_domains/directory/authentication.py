@@ -134,6 +134,7 @@ class Authenticator:
             raise TransientFailure(because="too many passwords wait for their verification") from failure
 
     def _digest(self, address: Address, password: str) -> bytes:
+        """Name the pair. Each spelling of a password is another: a hash from before RFC 8265 has but one of them."""
         return hmac.digest(self._key, f"{address.key}\0{password}".encode("utf-8", "surrogatepass"), "sha256")
 
     def _remembered(self, digest: bytes) -> str:
