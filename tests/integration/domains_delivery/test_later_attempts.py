@@ -1,18 +1,24 @@
 """Attempts from the deferred queue: none is made twice that went well, whoever claims it and wherever it leads."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from delivery_world import BOB, Delivery, make_message, patient, queued, retry_now, route, until_queued
 from next_hop import NextHop
+from tripost_domains.delivery.dispatch import Dispatcher
+from tripost_domains.delivery.outcome import Attempted, deferred
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery
-from tripost_shared.database.transactions import DatabaseUnavailable, writing
+from tripost_shared.database.transactions import DatabaseUnavailable, reading, writing
+from tripost_shared.mail.envelope import Recipient
 
 
 async def claimed(delivery: Delivery, by: str, until: datetime) -> None:
@@ -117,6 +123,61 @@ class TestAfterAnEnd:
             await until_queued(delivery)
             assert third.taken == []
         assert await queued(delivery) == []
+
+
+class TestAfterATakeover:
+    """Who had claimed a delivery may be at work still, cut off from the database, and tells of it later."""
+
+    @pytest.fixture
+    async def hop(self, delivery: Delivery) -> AsyncIterator[NextHop]:
+        """A next hop that takes mail now, for whom a delivery waits that another process had claimed."""
+        await patient(delivery)
+        async with NextHop(replies={"RCPT": ["450 4.2.1 Busy", "250 Ok"]}) as hop:
+            route(delivery, hop)
+            await delivery.spool.publish(make_message(BOB))
+            await until_queued(delivery, BOB)
+            await delivery.until_settled()
+            yield hop
+
+    async def take_over(self, delivery: Delivery) -> None:
+        """Let it be claimed, and wait until it is put off."""
+        async with writing(delivery.engine) as connection:
+            later = datetime.now(UTC) + timedelta(hours=1)
+            await connection.execute(update(QueuedDelivery).values(next_attempt_at=later))
+        await claimed(delivery, "", datetime.now(UTC))
+        async with asyncio.timeout(10):
+            while await self.state(delivery) != DeliveryState.DEFERRED:  # noqa: ASYNC110 (a database tells nothing)
+                await asyncio.sleep(0.02)
+
+    async def state(self, delivery: Delivery) -> str:
+        async with reading(delivery.engine) as connection:
+            return str(await connection.scalar(select(QueuedDelivery.state)))
+
+    async def then_it_is_told(self, delivery: Delivery) -> None:
+        message_id = delivery.event(Fact.DEFERRED).message_id
+        delivery.events.record(Event("late", message_id, datetime.now(UTC), Fact.RELAYED, "domains", recipient=BOB))
+        await retry_now(delivery)
+        await until_queued(delivery)
+
+    async def test_it_is_not_made_again_although_the_directory_was_away(self, delivery: Delivery, hop: NextHop) -> None:
+        delivery.records.is_away = True
+        await self.take_over(delivery)
+        delivery.records.is_away = False
+        await self.then_it_is_told(delivery)
+        assert hop.taken == []
+
+    async def test_it_is_not_made_again_although_the_next_hop_had_no_turn(
+        self, delivery: Delivery, hop: NextHop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def no_turn(*_: Any) -> list[Attempted]:
+            outcome = replace(deferred("4.3.2", "No turn in time"), was_tried=False)
+            return [Attempted(Recipient(BOB), BOB, "other.example", outcome)]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Dispatcher, "attempt", no_turn)
+            await self.take_over(delivery)
+        await self.then_it_is_told(delivery)
+        assert hop.taken == []
 
 
 async def test_a_next_hop_that_takes_mail_again_is_drained_in_one_go(delivery: Delivery) -> None:

@@ -97,7 +97,7 @@ class TestOwners:
         await queue.give_back(NOW)
         (again,) = (await replica.claim_due(NOW, LEASE, Share(100, 100, takes_over=False))).messages
         assert (first.may_be_settled, again.may_be_settled) == (False, True)
-        assert again.claims == first.claims
+        assert [each.id for each in again.claims] == [each.id for each in first.claims]
 
     async def test_what_is_released_was_not_attempted(self, queue: QueueRepository, replica: QueueRepository) -> None:
         await add(queue, a_deferral())
@@ -105,6 +105,41 @@ class TestOwners:
         await queue.release([one], NOW)
         (again,) = (await replica.claim_due(NOW, LEASE, ALL)).messages
         assert not again.may_be_settled
+
+    async def test_what_may_be_settled_stays_so_when_it_is_released(
+        self, queue: QueueRepository, replica: QueueRepository
+    ) -> None:
+        """Whoever claims it next asks the tracking, too; of its neighbour, that was not claimed before, nobody does."""
+        message = await add(queue, a_deferral())
+        await claim(queue)
+        await queue.give_back(NOW)
+        await queue.add(message, message.content, [a_deferral("eve@other.example")], NOW)
+        claimed = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+        assert {each.recipient.address: each.may_be_settled for each in claimed} == {
+            BOB: True,
+            "eve@other.example": False,
+        }
+        await queue.release(claimed, NOW + MINUTE)
+        assert await claim(replica) == []
+        again = claims_of(await replica.claim_due(NOW + MINUTE, LEASE, ALL))
+        assert {each.recipient.address: each.may_be_settled for each in again} == {
+            BOB: True,
+            "eve@other.example": False,
+        }
+
+    @pytest.mark.parametrize("may_be_settled", [True, False])
+    async def test_what_is_put_off_may_be_settled_if_it_is_said_to(
+        self, queue: QueueRepository, may_be_settled: bool
+    ) -> None:
+        """Of those put off and of those that come instead of an alias."""
+        message = await add(queue, a_deferral(), a_deferral("all@other.example"))
+        one, other = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+        again, eve = (
+            replace(a_deferral(recipient), may_be_settled=may_be_settled) for recipient in (BOB, "eve@other.example")
+        )
+        await queue.settle(message.id, [other.id], [(one.id, again)], [eve], NOW)
+        claimed = claims_of(await queue.claim_due(NOW, LEASE, ALL))
+        assert [each.may_be_settled for each in claimed] == [may_be_settled] * 2
 
     async def test_an_owner_may_have_a_long_name(self, database: AsyncEngine) -> None:
         """A host's name has up to 253 octets, and names that differ at their end only are two owners."""

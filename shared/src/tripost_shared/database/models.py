@@ -167,8 +167,9 @@ class QueuedDelivery(Base):
     `written_to` is the address that the sender wrote to, when an alias has led from there to the recipient; else "".
     `state` is a `tripost_shared.contracts.queue.DeliveryState`: "deferred" (due at `next_attempt_at`), "held", or
     "attempting" (claimed by `claimed_by` until `claimed_until`; a claim that has run out is due again, at once when
-    nobody has it). An attempt at `expires_at` or later is the last one. `created_at` is when it came into the queue or
-    was released last: the time between the two is what a release gives it again.
+    nobody has it). A `claimed_until` of one that is no claim tells that an attempt of before may have gone well, so the
+    tracking is asked before the next one. An attempt at `expires_at` or later is the last one. `created_at` is when it
+    came into the queue or was released last: the time between the two is what a release gives it again.
     """
 
     __tablename__ = "queued_deliveries"

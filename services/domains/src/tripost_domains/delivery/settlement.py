@@ -116,12 +116,9 @@ class Settlement:
         await self._tell_failures(message, found, may_be_told=True)
         await until_done(self._events.flush, (SpoolUnavailable,), "flush the event log")
         rows = {claim.recipient.address: claim.id for claim in claims}
-        put_off = {
-            rows[deferral.recipient.address]: deferral
-            for _, _, deferral in found.deferred
-            if deferral.recipient.address in rows
-        }
-        instead = [deferral for _, _, deferral in found.deferred if deferral.recipient.address not in rows]
+        waiting = [_marked(origin[each.source], each, deferral) for each, _, deferral in found.deferred]
+        put_off = {rows[each.recipient.address]: each for each in waiting if each.recipient.address in rows}
+        instead = [each for each in waiting if each.recipient.address not in rows]
         done = [row for source, row in rows.items() if row not in put_off and source not in left]
         gone = await until_done(
             lambda: self._queue.settle(message.id, done, list(put_off.items()), instead, self._clock.now()),
@@ -223,6 +220,11 @@ def _deferral(attempted: Attempted, made: int, due: datetime, expires_at: dateti
         str(attempted.outcome.reply),
         written_to=attempted.written_to,
     )
+
+
+def _marked(claim: Claim, attempted: Attempted, deferral: Deferral) -> Deferral:
+    """Keep in mind that the delivery may have been made before this claim, unless an attempt was made with it."""
+    return replace(deferral, may_be_settled=claim.may_be_settled and not attempted.outcome.was_tried)
 
 
 def _explained(attempted: Attempted, because: str) -> Attempted:

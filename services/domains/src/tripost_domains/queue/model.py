@@ -18,6 +18,7 @@ class Deferral:
     `written_to` is the address that the sender wrote to, when an alias has led from there to the recipient; else "".
 
     `is_held`: it comes into the queue as HELD, so that no attempt is made until an operator releases it.
+    `may_be_settled`: as a Claim's, and no other attempt was made since.
     """
 
     recipient: Recipient
@@ -28,11 +29,16 @@ class Deferral:
     last_reply: str
     is_held: bool = False
     written_to: str = ""
+    may_be_settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A queued delivery that is ours to attempt until the claim runs out. `written_to`: as a Deferral's."""
+    """A queued delivery that is ours to attempt until the claim runs out. `written_to`: as a Deferral's.
+
+    `may_be_settled`: a claim before this one ran out or was given back, so an attempt may have gone well whose row was
+    not deleted any more.
+    """
 
     id: int
     message_id: str
@@ -41,19 +47,20 @@ class Claim:
     attempts: int
     expires_at: datetime
     written_to: str = ""
+    may_be_settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedMessage:
-    """A queued message with those of its deliveries that were claimed together.
-
-    `may_be_settled`: a claim of theirs ran out or was given back, so an attempt may have gone well whose row was not
-    deleted any more.
-    """
+    """A queued message with those of its deliveries that were claimed together."""
 
     message: SpooledMessage
     claims: tuple[Claim, ...]
-    may_be_settled: bool = False
+
+    @property
+    def may_be_settled(self) -> bool:
+        """Whether one of them may be."""
+        return any(claim.may_be_settled for claim in self.claims)
 
 
 class Unreadable(NamedTuple):

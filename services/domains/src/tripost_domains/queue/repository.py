@@ -91,12 +91,7 @@ class QueueRepository:
             return frozenset(await connection.scalars(union_all(queued, dropped)))  # at one moment: a drop moves it
 
     @uninterrupted
-    async def claim_due(
-        self,
-        now: datetime,
-        lease: timedelta,
-        share: Share,
-    ) -> Claimed:
+    async def claim_due(self, now: datetime, lease: timedelta, share: Share) -> Claimed:
         """Claim due deliveries, the next hops by turns so that none keeps the others waiting.
 
         They are chosen before anything is locked, so others may have claimed some of them meanwhile. Deliveries whose
@@ -108,19 +103,19 @@ class QueueRepository:
             return Claimed()
         # A column and no condition: SQLite would look for what is due by an index, not for the rows that were chosen.
         is_due = self._due.may_be_claimed(now, lease, share).label("is_due")
-        chosen_ones = select(QueuedDelivery.id, QueuedDelivery.state, is_due).where(QueuedDelivery.id.in_(chosen))
+        columns = select(QueuedDelivery.id, QueuedDelivery.claimed_until, is_due)
+        chosen_ones = columns.where(QueuedDelivery.id.in_(chosen)).with_for_update(skip_locked=True)
         async with writing(self._engine) as connection:
-            free = await connection.execute(chosen_ones.with_for_update(skip_locked=True))
-            states = {row.id: row.state for row in free if row.is_due}
-            if not states:
+            free = {row.id: row.claimed_until for row in await connection.execute(chosen_ones) if row.is_due}
+            if not free:
                 return Claimed(was_beaten=True)
             await connection.execute(
                 update(QueuedDelivery)
-                .where(QueuedDelivery.id.in_(states))
+                .where(QueuedDelivery.id.in_(free))
                 .values(state=DeliveryState.ATTEMPTING, claimed_by=self._owner, claimed_until=now + lease)
             )
-            found = await _read_claims(connection, states)
-        return replace(found, was_beaten=len(states) < len(chosen))
+            found = await _read_claims(connection, free)
+        return replace(found, was_beaten=len(free) < len(chosen))
 
     @uninterrupted
     async def renew(self, claims: Collection[Claim], until: datetime) -> frozenset[int]:
@@ -165,11 +160,12 @@ class QueueRepository:
     @uninterrupted
     async def release(self, claims: Collection[Claim], due_at: datetime) -> None:
         """Give claims back for which nothing was attempted."""
+        mark = _mark({claim.id for claim in claims if claim.may_be_settled})
         async with writing(self._engine) as connection:
             await connection.execute(
                 update(QueuedDelivery)
                 .where(self._is_ours, _is_of(claims))
-                .values(state=DeliveryState.DEFERRED, claimed_by="", claimed_until=None, next_attempt_at=due_at)
+                .values(state=DeliveryState.DEFERRED, claimed_by="", claimed_until=mark, next_attempt_at=due_at)
             )
 
     @uninterrupted
@@ -228,7 +224,7 @@ class QueueRepository:
             .values(
                 state=DeliveryState.DEFERRED,
                 claimed_by="",
-                claimed_until=None,
+                claimed_until=bindparam("was_claimed_until"),
                 attempts=bindparam("attempts_made"),
                 next_hop=bindparam("hop"),
                 next_attempt_at=bindparam("due_at"),
@@ -264,23 +260,26 @@ def _is_of(claims: Collection[Claim]) -> Any:
     )
 
 
-async def _read_claims(connection: AsyncConnection, states: Mapping[int, str]) -> Claimed:
-    """Read what was claimed, given the states that the rows were in before."""
+async def _read_claims(connection: AsyncConnection, free: Mapping[int, datetime | None]) -> Claimed:
+    """Read what was claimed, given until when the rows had been claimed before; None: they had not."""
     rows = await connection.execute(
         select(QueuedDelivery.__table__, QueuedMessage.spooled)
         .join(QueuedMessage, QueuedMessage.id == QueuedDelivery.message_id)
-        .where(QueuedDelivery.id.in_(states))
+        .where(QueuedDelivery.id.in_(free))
         .order_by(QueuedDelivery.next_attempt_at, QueuedDelivery.id)
     )
-    abandoned = {row for row, state in states.items() if state == DeliveryState.ATTEMPTING}
+    abandoned = {row for row, until in free.items() if until is not None}
     found = claimed_messages(rows.mappings().all(), abandoned)
-    await _hold(connection, found.unreadable, abandoned)
+    await _hold(connection, found.unreadable, _mark(abandoned))
     return found
 
 
-async def _hold(connection: AsyncConnection, unreadable: Sequence[Unreadable], abandoned: Collection[int]) -> None:
-    """Hold them; the time of a claim before ours stays, which tells a release that attempts may have been made."""
-    mark = case((QueuedDelivery.id.in_(abandoned), QueuedDelivery.claimed_until))
+def _mark(rows: Collection[int]) -> Any:
+    """Keep the time of these rows' claims, and of no others: it tells of what waits that it may have been delivered."""
+    return case((QueuedDelivery.id.in_(rows), QueuedDelivery.claimed_until))
+
+
+async def _hold(connection: AsyncConnection, unreadable: Sequence[Unreadable], mark: Any) -> None:
     for each in unreadable:
         log.error("queued message cannot be read, it is held", message_id=each.message_id, because=each.because)
         await connection.execute(

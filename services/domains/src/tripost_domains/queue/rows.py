@@ -58,6 +58,7 @@ def delivery_row(message_id: str, deferral: Deferral, now: datetime) -> dict[str
         "next_attempt_at": deferral.next_attempt_at,
         "expires_at": deferral.expires_at,
         "last_reply": deferral.last_reply[:MAX_REPLY],
+        "claimed_until": now if deferral.may_be_settled else None,
     }
 
 
@@ -71,13 +72,14 @@ def put_off_row(message_id: str, row: int, deferral: Deferral, now: datetime) ->
         "due_at": deferral.next_attempt_at,
         "attempted_at": now,
         "reply": deferral.last_reply[:MAX_REPLY],
+        "was_claimed_until": now if deferral.may_be_settled else None,
     }
 
 
 def claimed_messages(rows: Sequence[Any], abandoned: Collection[int]) -> Claimed:
     """Put rows of one message and next hop together: they share a transaction; and name what cannot be read.
 
-    `abandoned` are the rows whose former claim ran out or was given back.
+    `abandoned` are the rows of which a former claim ran out or was given back.
     """
     together: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for row in rows:
@@ -90,12 +92,12 @@ def claimed_messages(rows: Sequence[Any], abandoned: Collection[int]) -> Claimed
             numbers, recipients = tuple(row["id"] for row in group), tuple(row["recipient"] for row in group)
             claimed.unreadable.append(Unreadable(message_id, numbers, recipients, str(error)))
             continue
-        claims = tuple(map(_claim_of, group))
-        claimed.messages.append(ClaimedMessage(message, claims, any(claim.id in abandoned for claim in claims)))
+        claims = tuple(_claim_of(row, may_be_settled=row["id"] in abandoned) for row in group)
+        claimed.messages.append(ClaimedMessage(message, claims))
     return claimed
 
 
-def _claim_of(row: Any) -> Claim:
+def _claim_of(row: Any, *, may_be_settled: bool) -> Claim:
     notify = tuple(row["notify"].split(",")) if row["notify"] else ()
     return Claim(
         id=row["id"],
@@ -105,4 +107,5 @@ def _claim_of(row: Any) -> Claim:
         attempts=row["attempts"],
         expires_at=row["expires_at"],
         written_to=row["written_to"],
+        may_be_settled=may_be_settled,
     )
