@@ -84,6 +84,22 @@ def test_each_recipient_has_a_group_with_the_remote_reply() -> None:
     assert eve["Status"] == "5.4.7"
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param(r'"bad  q\"x"@dest.example', id="several blanks"),
+        pytest.param(f'"{"a " * 31}"@{"d" * 60}.example', id="long, with a blank where a field might be folded"),
+        pytest.param(f'" {"a" * 61}"@{"d" * 60}.example', id="a blank before all else"),
+    ],
+)
+def test_a_quoted_recipient_keeps_each_of_its_blanks(address: str) -> None:
+    """Another number of them is another address (RFC 5321 §4.1.2)."""
+    report = a_report(a_failure(address, original=f"rfc822;{address}"))
+    assert f"\r\nFinal-Recipient: rfc822; {address}\r\n".encode() in compose(report, DSN_ID, "report-0123456789")
+    _, group = status_groups(parsed(report))
+    assert group["Original-Recipient"] == f"rfc822; {address}"
+
+
 GIVEN_UP = SmtpReply(550, "5.4.7", "Not delivered since 2026-01-01 12:00 UTC, given up")
 
 

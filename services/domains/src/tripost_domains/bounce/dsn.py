@@ -23,7 +23,7 @@ SUBJECT: Final = "Undelivered mail: returned to sender"
 
 _MESSAGE_ID: Final = re.compile(rb"<[\x21-\x3b\x3d\x3f-\x7e]{1,250}>")
 _MAX_PLAIN_LINE: Final = 990  # RFC 5322 §2.1.1: 998; longer ones go as quoted-printable
-_MAX_WORD: Final = 900  # an address needs less; the delivery-status must do without any encoding (RFC 3464 §2.1)
+_MAX_VALUE: Final = 900  # an address needs less; the delivery-status must do without any encoding (RFC 3464 §2.1)
 
 
 def compose(report: Report, dsn_id: str, boundary: str) -> bytes:
@@ -108,26 +108,30 @@ def _reasons(failure: FailedRecipient) -> Iterator[tuple[str, SmtpReply]]:
 
 def _delivery_status(report: Report) -> bytes:
     groups = [
-        [
+        _group(
             ("Original-Envelope-Id", report.envid),
             ("Reporting-MTA", f"dns; {report.reporting_mta}"),
             ("X-Tripost-Id", report.message_id),
             ("Arrival-Date", format_datetime(report.arrived_at)),
-        ]
+        )
     ]
     groups += [
-        [
+        _group(
             ("Original-Recipient", original_recipient(failure.original)),
             ("Final-Recipient", typed_address(failure.address)),
             ("Action", "failed"),
             ("Status", status_of(failure.reply)),
             ("Remote-MTA", _remote_mta(failure)),
-            ("Diagnostic-Code", _diagnostic(failure)),
             ("Last-Attempt-Date", format_datetime(failure.attempted_at)),
-        ]
+        )
+        + _folded_field("Diagnostic-Code", _diagnostic(failure))
         for failure in report.failures
     ]
-    return b"\r\n".join(b"".join(_field(name, value) for name, value in group if value) for group in groups)
+    return b"\r\n".join(groups)
+
+
+def _group(*fields: tuple[str, str]) -> bytes:
+    return b"".join(_field(name, value) for name, value in fields if value)
 
 
 def typed_address(address: str) -> str:
@@ -169,9 +173,14 @@ def _ascii(text: str) -> str:
 
 
 def _field(name: str, value: str) -> bytes:
-    """Write a field of bounded line length, folded at blanks."""
+    """Write a field on one line of bounded length: each blank of a quoted local part counts (RFC 5321 §4.1.2)."""
+    return f"{name}: {printable(_ascii(value))[:_MAX_VALUE]}\r\n".encode("ascii")
+
+
+def _folded_field(name: str, value: str) -> bytes:
+    """Write a field of words, folded at blanks."""
     lines = [f"{name}:"]
-    for word in (part[:_MAX_WORD] for part in printable(_ascii(value)).split()):
+    for word in (part[:_MAX_VALUE] for part in printable(_ascii(value)).split()):
         if len(lines[-1]) + 1 + len(word) > FOLD_AT_COLUMN and lines[-1].strip().rstrip(":") != name:
             lines.append(f"\t{word}")
         else:
