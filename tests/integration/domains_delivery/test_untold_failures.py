@@ -9,7 +9,7 @@ from delivery_world import BOB, Delivery, make_message, patient, queued, retry_n
 from next_hop import NextHop
 from tripost_domains.delivery import bouncer
 from tripost_shared.contracts.events import Fact
-from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.database.models import QueuedDelivery
 from tripost_shared.database.transactions import reading
 from tripost_shared.spool.port import SpoolUnavailable
@@ -59,24 +59,46 @@ async def test_a_failure_of_the_queue_stays_there_until_it_is_told(delivery: Del
     await until_queued(delivery)
 
 
-async def test_a_dsn_that_the_spool_has_and_could_not_acknowledge_is_not_sent_again(
-    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def publish(bounce: SpooledMessage) -> None:
-        offered.append(bounce.id)
-        await whole(bounce)
-        if len(offered) == 1:
-            raise SpoolUnavailable("the acknowledgement was lost")
+class TestUnheard:
+    """The spool has the DSN and could not say so; when it is offered again, minutes later, its id is known no more."""
 
-    offered: list[str] = []
-    whole = delivery.spool.publish
-    delivery.records.add("mailbox ann@sender.example")
-    await whole(make_message("gone@dest.example"))
-    monkeypatch.setattr(bouncer, "SPOOLED_WITHIN", timedelta(milliseconds=50))
-    monkeypatch.setattr(delivery.spool, "publish", publish)
-    await delivery.until(lambda: (Fact.FAILED, "gone@dest.example") in delivery.facts())
-    await until_queued(delivery)
-    await delivery.until_settled()
-    assert len(offered) == 2
-    assert len(set(offered)) == 1
-    assert len(delivery.files(SENDER)) == 1
+    @pytest.fixture
+    async def offered(self, delivery: Delivery, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The DSNs that the spool was offered; the first one unheard."""
+        await patient(delivery)
+        offered: list[str] = []
+        whole = delivery.spool.publish
+
+        async def publish(message: SpooledMessage) -> None:
+            await whole(message)
+            if message.direction is Direction.BOUNCE:
+                offered.append(message.id)
+                delivery.spool._seen.clear()
+                raise SpoolUnavailable("the acknowledgement was lost")
+
+        monkeypatch.setattr(bouncer, "SPOOLED_WITHIN", timedelta(milliseconds=50))
+        monkeypatch.setattr(delivery.spool, "publish", publish)
+        return offered
+
+    async def test_a_dsn_that_was_delivered_is_not_sent_again(self, delivery: Delivery, offered: list[str]) -> None:
+        delivery.records.add("mailbox ann@sender.example")
+        message = make_message("gone@dest.example")
+        await delivery.spool.publish(message)
+        await delivery.until(lambda: len(delivery.files(SENDER)) == 1)
+        await until_queued(delivery, "gone@dest.example")
+        await delivery.until_settled()
+        await retry_now(delivery)
+        await until_queued(delivery)
+        told = [Fact.DEFERRED, Fact.BOUNCED, Fact.FAILED]
+        await delivery.until(lambda: [fact for fact, _ in delivery.facts(message.id)] == told)
+        assert len(offered) == len(delivery.files(SENDER)) == 1
+
+    async def test_a_dsn_that_is_queued_is_not_sent_again(self, delivery: Delivery, offered: list[str]) -> None:
+        async with NextHop(replies={"RCPT": "450 4.2.1 Busy"}) as hop:
+            route(delivery, hop, "sender.example")
+            await delivery.spool.publish(make_message("gone@dest.example"))
+            await until_queued(delivery, "gone@dest.example", "ann@sender.example")
+            await delivery.until_settled()
+            await retry_now(delivery)
+            await until_queued(delivery, "ann@sender.example")
+        assert len(offered) == 1

@@ -1,7 +1,8 @@
 """Tells senders of failures: composes the DSN and spools it like any other message.
 
 A DSN's id follows from the message, the recipients and their attempts, so the same DSN composed again after a crash is
-the same message: SPOOL keeps one of two that come soon after each other, and the fact BOUNCED tells of one long ago.
+the same message. SPOOL keeps one of two that come soon after each other; the fact BOUNCED tells of one long ago, and
+where that was not told, since SPOOL could not say that it had the DSN, the DSN's own facts do, or its row in the queue.
 
 A spool without room is not waited for: what fills it may be the very messages whose failures are to be told, and it is
 trimmed only once they are acknowledged.
@@ -25,6 +26,8 @@ from tripost_domains.delivery.metrics import BOUNCES
 from tripost_domains.delivery.outcome import Attempted
 from tripost_domains.delivery.patience import until_done
 from tripost_domains.ports import History, TrackingUnavailable
+from tripost_domains.queue.repository import QueueRepository
+from tripost_domains.queue.settled import settled_recipients
 from tripost_shared.clock import Clock
 from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.mail.address import folded
@@ -51,10 +54,18 @@ class Bouncer:
     """Sends one DSN for all recipients of a message that failed in one go."""
 
     def __init__(
-        self, spool: Spool, contents: Contents, history: History, events: EventLog, hostname: str, clock: Clock
+        self,
+        spool: Spool,
+        contents: Contents,
+        queue: QueueRepository,
+        history: History,
+        events: EventLog,
+        hostname: str,
+        clock: Clock,
     ) -> None:
         self._spool = spool
         self._contents = contents
+        self._queue = queue
         self._history = history
         self._events = events
         self._hostname = hostname
@@ -77,7 +88,9 @@ class Bouncer:
         if may_be_told and await self._was_spooled(message.id, identifier):
             log.info("bounce was spooled before", message_id=message.id, bounce_id=identifier)
             return ""
-        bounce = await self._spooled(await self._composed(message, identifier, told))
+        bounce = await self._composed(message, identifier, told)
+        if not may_be_told or not await settled_recipients(self._queue, self._history, identifier):
+            bounce = await self._spooled(bounce)  # else SPOOL had it, and could not say so
         BOUNCES.inc()
         self._events.record(accepted_bounce_fact(message.id, bounce, SUBJECT))
         self._events.record(bounced_fact(message.id, bounce, told))

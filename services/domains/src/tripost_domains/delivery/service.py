@@ -83,7 +83,7 @@ class DeliveryService:
         mailboxes = MailboxAgent(MaildirStore(mail), self._workers, content, hostname, self._refusals)
         relay = _relay_agent(settings, resolver, self._pool, content, hostname, clock)
         dispatcher = Dispatcher(directory, mailboxes, relay)
-        bouncer = Bouncer(spool, self._contents, history, events, hostname, clock)
+        bouncer = Bouncer(spool, self._contents, queue, history, events, hostname, clock)
         queueing = WaitingRoom(settings.messages_at_hand * QUEUEING_FOR_EACH_AT_HAND)
         settlement = Settlement(queue, self._contents, bouncer, events, policy, clock, queueing)
         room = Room(settings.messages_at_hand, settings.octets_at_hand)

@@ -202,7 +202,8 @@ class Settlement:
 def _untold(attempted: Attempted, because: str) -> Attempted:
     """Make a deferral of a failure that the sender could not be told of; it counts as no attempt.
 
-    The DSN's id depends on the attempts, so a DSN that is in SPOOL after all is not sent a second time.
+    The DSN's id depends on the attempts, so one that SPOOL has after all is the same DSN. It is not sent a second time,
+    unless it has lain there untaken for longer than SPOOL passes over its id.
     """
     detail = f"failed, and the sender is told later: {because}"
     return replace(
