@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config_publisher import KvConfigPublisher
@@ -175,6 +176,31 @@ async def test_the_service_answers_edge_and_follows_changes(
         [status] = await asker.status()
         assert (status.service, status.ready, status.config_revision) == ("domains", True, 7)
         assert status.details["tracking"] == "ok"
+
+
+async def test_an_edge_that_heard_of_a_change_first_gets_no_answer_from_before_it(
+    own_nats: NatsServer,
+    asker: Asker,
+    database: AsyncEngine,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Domains hears of it late, or never; edge would keep what it is told as an answer from after the change."""
+    await add_mailbox(database, "ann")
+    async with running(built(own_nats, database_url, tmp_path, monkeypatch)):
+        recipient = ResolveQuestion(("ann@dest.example",), 7)
+        sender = MaySendQuestion("ann@dest.example", "ann+x@dest.example", directory_revision=7)
+        assert (await asker.bus.ask(RESOLVE, recipient)).kinds == (RecipientKind.LOCAL,)
+        assert (await asker.bus.ask(MAY_SEND, sender)).allowed
+        async with writing(database) as connection:
+            await connection.execute(update(Mailbox).values(enabled=False))
+        assert (await asker.bus.ask(RESOLVE, recipient)).kinds == (RecipientKind.LOCAL,)
+        assert (await asker.bus.ask(MAY_SEND, sender)).allowed
+
+        later = msgspec.structs.replace(recipient, directory_revision=8)
+        assert (await asker.bus.ask(RESOLVE, later)).kinds == (RecipientKind.DISABLED,)
+        assert not (await asker.bus.ask(MAY_SEND, msgspec.structs.replace(sender, directory_revision=9))).allowed
 
 
 async def test_facts_of_other_services_are_tracked(

@@ -89,7 +89,18 @@ async def test_configuration_is_live_without_a_restart(
     asked = len(tiers.questions(ResolveQuestion))
     await send(edge, b"x\r\n")
     assert len(tiers.questions(ResolveQuestion)) == asked + 1
+    assert tiers.questions(ResolveQuestion)[-1].directory_revision == 1
     await publisher.put(EDGE_KEY, EdgeConfig(revision=2))
+
+
+async def test_the_first_question_already_carries_the_directorys_revision(
+    edge_process: Callable[..., EdgeProcess], link: NatsLink, tiers: OtherTiers
+) -> None:
+    """Domains may not have heard of the change that is stored."""
+    await KvConfigPublisher(link).put(DIRECTORY_KEY, DirectoryChange(revision=5))
+    edge = await edge_process().until_ready()
+    await send(edge, b"x\r\n")
+    assert [question.directory_revision for question in tiers.questions(ResolveQuestion)] == [5]
 
 
 @pytest.mark.usefixtures("tiers")

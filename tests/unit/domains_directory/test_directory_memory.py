@@ -154,3 +154,31 @@ async def test_a_sender_is_remembered_but_never_over_a_change(given: Given) -> N
     given.directory.forget()
     with pytest.raises(TransientFailure):
         await given.directory.sender(ann)
+
+
+class SlowToTellTheFirstDomain(MemoryDirectoryRecords):
+    """Gives the first domain as it is now, once the gate is open."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+        self.begun, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def first_domain(self) -> str | None:
+        domain = await super().first_domain()
+        self.begun.set()
+        await self.gate.wait()
+        return domain
+
+
+async def test_who_our_postmaster_is_is_read_anew_after_a_change(clock: FrozenClock) -> None:
+    """A reading that began before it would refuse mail for the postmaster of the domain that was just made."""
+    records = SlowToTellTheFirstDomain()
+    directory = Directory(records, clock)
+    before = asyncio.create_task(directory.resolve_all(["postmaster"]))
+    await records.begun.wait()
+    records.add("mailbox postmaster@dest.example")
+    directory.forget()
+    after = asyncio.create_task(directory.resolve_all(["postmaster"]))
+    await asyncio.sleep(0)
+    records.gate.set()
+    assert [one.kind for one in await before + await after] == [RecipientKind.UNKNOWN, RecipientKind.LOCAL]

@@ -1,4 +1,7 @@
-"""An answer that was under way when the directory changed counts for its asker, and is not remembered."""
+"""An answer that was under way when the directory changed counts for its asker, and is not remembered.
+
+A question says which change edge knows of, so that an answer that is remembered is from after it.
+"""
 
 import asyncio
 import ssl
@@ -71,3 +74,23 @@ async def test_a_recipient_is_asked_for_again(world: EdgeWorld) -> None:
     for _ in range(2):
         await rcpt()
     assert len(world.tiers.questions(ResolveQuestion)) == 2
+
+
+async def asked_with(world: EdgeWorld) -> tuple[set[int], set[int]]:
+    """Give the revisions of the questions at MAIL and at RCPT of a new transaction."""
+    stages, login = world.edge.context.stages, "user@dest.example"
+    world.tiers.asked.clear()
+    session = a_session(login=login)
+    await stages.mail.take(session, f"FROM:<{login}>")
+    await stages.rcpt.take(session, ["TO:<ann@dest.example>"])
+    grants, recipients = world.tiers.questions(MaySendQuestion), world.tiers.questions(ResolveQuestion)
+    return {one.directory_revision for one in grants}, {one.directory_revision for one in recipients}
+
+
+async def test_questions_carry_the_newest_revision_that_is_known(world: EdgeWorld) -> None:
+    """Also one that goes back: a cluster that has lost its state counts anew."""
+    assert await asked_with(world) == ({0}, {0})
+    assert await asked_with(world) == (set(), set())
+    for revision in (7, 9, 3):
+        world.edge.take_directory_change(DirectoryChange(revision))
+        assert await asked_with(world) == ({revision}, {revision})

@@ -156,10 +156,11 @@ class DomainsService:
         )
         self._config = config = KvConfigSource(link)
         self._closing.push_async_callback(config.close)
+        questions = DirectoryQuestions(directory, authenticator, Senders(directory))
         change = await config.watch(DIRECTORY_KEY, DirectoryChange)
-        change.on_change(lambda _: directory.forget())
-        change.on_change(lambda _: authenticator.forget())
-        await DirectoryQuestions(directory, authenticator, Senders(directory)).serve(bus)
+        questions.take_change(change.current)
+        change.on_change(questions.take_change)
+        await questions.serve(bus)
         return change
 
     async def _start_delivery(

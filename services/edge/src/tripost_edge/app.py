@@ -136,6 +136,7 @@ class EdgeService:
         edge.take_policy(policy.current)
         policy.on_change(edge.take_policy)
         directory = await source.watch_known(DIRECTORY_KEY, DirectoryChange)
+        edge.take_directory_change(directory.current)
         directory.on_change(edge.take_directory_change)
         return config
 

@@ -7,13 +7,12 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Final
 
 import structlog
 
 from tripost_edge.firewall.networks import Networks, RelayAccess
+from tripost_edge.limits.directory_memory import DirectoryMemory
 from tripost_edge.limits.login_failures import LoginFailures
-from tripost_edge.limits.short_memory import ShortMemory
 from tripost_edge.limits.told_refusals import ToldRefusals
 from tripost_edge.listeners.context import Context, ListenerProfile, Stages
 from tripost_edge.listeners.listener import Listener
@@ -27,14 +26,11 @@ from tripost_edge.stages.hello import Hello
 from tripost_edge.stages.journal import Journal
 from tripost_edge.stages.mail import Mail
 from tripost_edge.stages.rcpt import Rcpt
-from tripost_edge.stages.rights import GrantKey, Rights
+from tripost_edge.stages.rights import Rights
 from tripost_shared.contracts.config import DirectoryChange, EdgeConfig, FilterConfig
-from tripost_shared.contracts.domains import RecipientKind
 from tripost_shared.settings import CommonSettings
 
 log = structlog.get_logger()
-
-CAPACITY: Final = 50_000  # recipients, and pairs of login and reverse-path, that a worker remembers
 
 
 class Edge:
@@ -52,15 +48,12 @@ class Edge:
         events: EventLog,
         clock: Clock,
     ) -> None:
-        self._recipients: ShortMemory[str, RecipientKind] = ShortMemory(
-            clock, settings.directory_memory_seconds, CAPACITY
-        )
-        self._grants: ShortMemory[GrantKey, bool] = ShortMemory(clock, settings.directory_memory_seconds, CAPACITY)
+        self._directory = DirectoryMemory(clock, settings.directory_memory_seconds)
         self.registry = Registry(settings.sessions_limit, settings.sessions_per_network)
         self._relay = RelayAccess()
         journal = Journal(events, clock, ToldRefusals(clock, settings.refusals_told_per_network))
         self._connect = connect = Connect(bus, clock, remember_seconds=settings.connection_memory_seconds)
-        rights = Rights(bus, self._grants)
+        rights = Rights(bus, self._directory)
         stages = Stages(
             connect=connect,
             hello=Hello(common.hostname, size_limit_octets=settings.size_limit_octets),
@@ -72,7 +65,7 @@ class Edge:
                 size_limit_octets=settings.size_limit_octets,
                 messages_per_session=settings.messages_per_session,
             ),
-            rcpt=Rcpt(bus, connect, self._recipients, journal, max_recipients=settings.recipients_limit),
+            rcpt=Rcpt(bus, connect, self._directory, journal, max_recipients=settings.recipients_limit),
             data=Data(
                 bus, rights, spool, store, journal, clock, hostname=common.hostname, limits=settings.content_limits()
             ),
@@ -101,8 +94,7 @@ class Edge:
 
     def take_directory_change(self, change: DirectoryChange) -> None:
         """Drop what is remembered of the directory."""
-        self._recipients.forget()
-        self._grants.forget()
+        self._directory.take(change)
         log.debug("directory changed", revision=change.revision)
 
     def troubles(self) -> Iterator[str]:

@@ -89,7 +89,7 @@ class FilterConfig(msgspec.Struct, frozen=True):
     exempt_networks: tuple[str, ...] = (
         "127.0.0.0/8",
         "::1/128",
-    )  # from DNSBL and greylist, if not announced by a proxy
+    )  # from DNSBL and greylist; an announced loopback address is not
 
 
 class EdgeConfig(msgspec.Struct, frozen=True):

@@ -20,9 +20,14 @@ class RecipientKind(StrEnum):
 
 
 class ResolveQuestion(msgspec.Struct, frozen=True):
-    """Which of these recipients (as given at RCPT, canonical text) may mail be taken for?"""
+    """Which of these recipients (as given at RCPT, canonical text) may mail be taken for?
+
+    `directory_revision` is that of the newest change of the directory that the asker knows of (0: of none). The answer
+    is from after that change, whether domains has heard of it or not.
+    """
 
     recipients: tuple[str, ...]
+    directory_revision: int = 0
 
 
 class ResolveAnswer(msgspec.Struct, frozen=True):
@@ -59,12 +64,13 @@ class MaySendQuestion(msgspec.Struct, frozen=True):
     """May this login use this reverse-path (canonical text)?
 
     With a `credential` it is asked too whether the login would be accepted now; the null reverse-path, "", is asked
-    about for that alone.
+    about for that alone. `directory_revision` as in ResolveQuestion.
     """
 
     login: str
     reverse_path: str
     credential: str = ""
+    directory_revision: int = 0
 
 
 class MaySendAnswer(msgspec.Struct, frozen=True):

@@ -3,9 +3,11 @@
 from typing import Final
 
 from tripost_domains.directory.authentication import Authenticator
+from tripost_domains.directory.revisions import Revisions
 from tripost_domains.directory.senders import Senders
 from tripost_domains.directory.service import Directory
 from tripost_shared.bus.port import Bus
+from tripost_shared.contracts.config import DirectoryChange
 from tripost_shared.contracts.domains import (
     AUTHENTICATE,
     MAY_SEND,
@@ -26,6 +28,11 @@ class DirectoryQuestions:
         self._directory = directory
         self._authenticator = authenticator
         self._senders = senders
+        self._revisions = Revisions(directory.forget, authenticator.forget)
+
+    def take_change(self, change: DirectoryChange) -> None:
+        """Answer nothing more from what is remembered from before this change."""
+        self._revisions.hear(change.revision)
 
     async def serve(self, bus: Bus) -> None:
         """Begin to answer."""
@@ -35,11 +42,13 @@ class DirectoryQuestions:
 
     async def resolve(self, question: ResolveQuestion) -> ResolveAnswer:
         """Say of each recipient what it is to us."""
+        self._revisions.be_asked(question.directory_revision)
         resolutions = await self._directory.resolve_all(question.recipients)
         return ResolveAnswer(tuple(resolution.kind for resolution in resolutions))
 
     async def may_send(self, question: MaySendQuestion) -> MaySendAnswer:
         """Say whether the login still stands, and then what it may send as."""
+        self._revisions.be_asked(question.directory_revision)
         if question.credential and not await self._authenticator.stands(question.login, question.credential):
             return LOGIN_OVER
         return await self._senders.may_send(question)

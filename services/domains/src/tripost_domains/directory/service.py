@@ -149,7 +149,7 @@ class Directory:
         if self._postmaster is not None:
             return self._postmaster
         try:
-            domain = await self._once(("first domain",), self._records.first_domain)
+            domain = await self._once(("first domain", self._domains.generation), self._records.first_domain)
         except DirectoryUnavailable as failure:
             raise TransientFailure(because=f"directory: {failure}") from failure
         return Address("postmaster", domain) if domain else None

@@ -7,7 +7,7 @@ nothing in the greylist.
 
 from collections.abc import Sequence
 
-from tripost_edge.limits.short_memory import ShortMemory
+from tripost_edge.limits.directory_memory import DirectoryMemory
 from tripost_edge.ports import Bus, NoAnswer
 from tripost_edge.session import replies
 from tripost_edge.session.command import parse_rcpt
@@ -25,20 +25,21 @@ TAKEN_FROM_ANYONE = frozenset({RecipientKind.LOCAL, RecipientKind.RELAY})
 
 
 class Rcpt:
-    """Answers RCPT. Recipients that anyone may send to are remembered in `known` for a short time."""
+    """Answers RCPT. Recipients that anyone may send to are remembered in `directory` for a short time."""
 
     def __init__(
         self,
         bus: Bus,
         connect: Connect,
-        known: ShortMemory[str, RecipientKind],
+        directory: DirectoryMemory,
         journal: Journal,
         *,
         max_recipients: int,
     ) -> None:
         self._bus = bus
         self._connect = connect
-        self._known = known
+        self._directory = directory
+        self._known = directory.recipients
         self._journal = journal
         self._max_recipients = max_recipients
 
@@ -111,7 +112,8 @@ class Rcpt:
             return {}
         generation = self._known.generation
         try:
-            kinds = (await self._bus.ask(RESOLVE, ResolveQuestion(tuple(unknown)))).kinds
+            question = ResolveQuestion(tuple(unknown), self._directory.revision)
+            kinds = (await self._bus.ask(RESOLVE, question)).kinds
         except NoAnswer as error:
             return self._refused(session, unknown, TRY_LATER, str(error))
         if len(kinds) != len(unknown):

@@ -1,14 +1,11 @@
 """What a login may send as: asked at MAIL, before the content, and before the message is taken."""
 
-from tripost_edge.limits.short_memory import ShortMemory
+from tripost_edge.limits.directory_memory import DirectoryMemory
 from tripost_edge.ports import Bus, NoAnswer
 from tripost_edge.session import replies
 from tripost_edge.session.session import Session
 from tripost_shared.contracts.domains import MAY_SEND, MaySendQuestion
 from tripost_shared.mail.failures import PermanentFailure, TransientFailure
-
-GrantKey = tuple[str, str, str]
-"""A login, a reverse-path that it may use, and the credential that it has been given for."""
 
 
 class Rights:
@@ -18,9 +15,9 @@ class Rights:
     and its password.
     """
 
-    def __init__(self, bus: Bus, grants: ShortMemory[GrantKey, bool]) -> None:
+    def __init__(self, bus: Bus, directory: DirectoryMemory) -> None:
         self._bus = bus
-        self._grants = grants
+        self._directory = directory
 
     async def check(self, session: Session, reverse_path: str) -> None:
         """Raise MailFailure unless the client may send as this ("": the null one); one without a login always may."""
@@ -28,15 +25,16 @@ class Rights:
         if not login:
             return
         key = (login, reverse_path, session.credential)
-        if self._grants.get(key):
+        grants = self._directory.grants
+        if grants.get(key):
             return
-        generation = self._grants.generation
+        generation = grants.generation
         try:
-            answer = await self._bus.ask(MAY_SEND, MaySendQuestion(*key))
+            answer = await self._bus.ask(MAY_SEND, MaySendQuestion(*key, self._directory.revision))
         except NoAnswer as error:
             raise TransientFailure(because=str(error)) from error
         if not answer.login_stands:
             raise TransientFailure(replies.LOGIN_OVER, because=f"{login} is no valid login any more")
         if not answer.allowed and reverse_path:  # the null one is open to every login
             raise PermanentFailure(replies.SENDER_NOT_YOURS, because=f"{login} may not send as {reverse_path}")
-        self._grants.put(key, True, generation)
+        grants.put(key, True, generation)
