@@ -163,7 +163,7 @@ class SlowToTellTheFirstDomain(MemoryDirectoryRecords):
         super().__init__(*lines)
         self.begun, self.gate = asyncio.Event(), asyncio.Event()
 
-    async def first_domain(self) -> str | None:
+    async def first_domain(self) -> str:
         domain = await super().first_domain()
         self.begun.set()
         await self.gate.wait()
