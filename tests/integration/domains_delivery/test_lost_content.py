@@ -1,9 +1,11 @@
 """The content store has a message's content no more: it was deleted after the last delivery, or it is lost."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from delivery_world import (
     BOB,
@@ -31,6 +33,13 @@ async def hop(delivery: Delivery) -> AsyncIterator[NextHop]:
     async with NextHop() as hop:
         route(delivery, hop)
         yield hop
+
+
+@pytest.fixture
+def log() -> Iterator[list[EventDict]]:
+    """The lines of the log."""
+    with capture_logs() as lines:
+        yield lines
 
 
 def a_large_message(delivery: Delivery, *recipients: str) -> SpooledMessage:
@@ -104,3 +113,28 @@ async def test_what_waits_in_the_queue_waits_for_a_store_that_is_away(delivery: 
         await retry_now(delivery)
         await delivery.until(lambda: delivery.facts(message.id) == [(Fact.DEFERRED, BOB)] * 2)
         assert await queued(delivery) == [BOB]
+
+
+async def test_content_that_is_damaged_is_an_error_at_each_attempt(
+    delivery: Delivery, hop: NextHop, log: list[EventDict]
+) -> None:
+    """It waits, since it may be another disk's copy that is read next; nobody else tells the operator."""
+    await patient(delivery)
+    message = a_large_message(delivery, ANN, BOB)
+    delivery.store.put("large", OCTETS[:-1])
+    await delivery.spool.publish(message)
+    await until_queued(delivery, ANN, BOB)
+    told = [line["because"] for line in log if (line["log_level"], line.get("message_id")) == ("error", message.id)]
+    assert len(told) == 2
+    assert all(because.startswith("ContentDamaged: ") for because in told)
+
+
+async def test_a_store_that_is_away_is_no_error_of_each_attempt(
+    delivery: Delivery, hop: NextHop, log: list[EventDict]
+) -> None:
+    await patient(delivery)
+    message = a_large_message(delivery, ANN, BOB)
+    delivery.store.is_unavailable = True
+    await delivery.spool.publish(message)
+    await until_queued(delivery, ANN, BOB)
+    assert [line for line in log if line["log_level"] == "error"] == []

@@ -17,7 +17,8 @@ from tripost_domains.delivery.mailbox.names import UnsafeName, file_name, mailbo
 from tripost_domains.delivery.mailbox.refusals import Refusals
 from tripost_domains.delivery.mailbox.workers import DiskWorkers
 from tripost_domains.delivery.octets import joined, joined_in_pieces
-from tripost_domains.delivery.outcome import MAILBOX, Outcome, Result, Trial, deferred, delivered, failed
+from tripost_domains.delivery.outcome import MAILBOX, Outcome, Result, Trial, delivered, failed
+from tripost_domains.delivery.unread import content_unread
 from tripost_domains.directory.model import MailboxDestination
 from tripost_shared.content.budget import OctetBudget
 from tripost_shared.content.port import ContentMissing, ContentStore, ContentUnavailable
@@ -78,7 +79,7 @@ class MailboxAgent:
             self._refusals.refused(folder, error.strerror or type(error).__name__)
             return _disk_refused(message, mailbox, error)
         except (ContentMissing, ContentUnavailable) as error:
-            return deferred("4.3.0", "Content cannot be read now", MAILBOX, f"{type(error).__name__}: {error}")
+            return content_unread(message.id, error, MAILBOX)
         self._refusals.taken(folder)
         return outcome
 

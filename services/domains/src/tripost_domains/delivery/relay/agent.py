@@ -21,6 +21,7 @@ from tripost_domains.delivery.relay.opening import FALLBACK, BrokenTls, open_ses
 from tripost_domains.delivery.relay.pool import SessionPool
 from tripost_domains.delivery.relay.sending import NEEDS_SMTPUTF8, Sending, is_safe_path
 from tripost_domains.delivery.relay.session import Patience, SmtpSession
+from tripost_domains.delivery.unread import content_unread
 from tripost_domains.directory.model import NextHop
 from tripost_shared.content.port import ContentMissing, ContentStore, ContentUnavailable
 from tripost_shared.contracts.spool import SpooledMessage
@@ -132,8 +133,7 @@ class RelayAgent:
                 log.info("next hop failed", message_id=sending.message.id, host=str(host), because=str(error))
                 said.append(error.outcome)
             except (ContentMissing, ContentUnavailable) as error:
-                because = f"{type(error).__name__}: {error}"
-                attempt.decide_rest(deferred("4.3.0", "Content cannot be read now", str(host), because))
+                attempt.decide_rest(content_unread(sending.message.id, error, str(host)))
             if attempt.put_off:
                 log.info("next hop put recipients off", message_id=sending.message.id, host=str(host))
                 said += attempt.put_off.values()
