@@ -151,6 +151,19 @@ async def test_without_a_database_a_change_that_is_asked_by_counts_as_one_that_i
         await given.may_send(ANN, 5)
 
 
+async def test_without_a_database_no_alias_from_before_a_change_gives_a_right(given: Given) -> None:
+    """Also where the sender itself was read after it."""
+    given.records.add("alias sales@dest.example ann@dest.example")
+    assert await given.may_send("sales@dest.example", 4)
+    given.records.is_away = True
+    assert await given.may_send("sales@dest.example", 4)
+    given.records.is_away = False
+    assert await given.may_send(ANN, 5)
+    given.records.is_away = True
+    with pytest.raises(TransientFailure):
+        await given.may_send("sales@dest.example", 5)
+
+
 async def test_without_a_database_a_login_stands_by_the_revision_that_it_was_accepted_at(given: Given) -> None:
     credential = await given.logged_in()
     given.records.is_away = True

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum, auto
 from typing import Generic, NamedTuple, TypeVar
 
 from tripost_shared.clock import Clock
@@ -18,6 +19,14 @@ class CacheLimits:
     at_most: int = 50_000
     fresh_for: timedelta = timedelta(seconds=60)
     stale_for: timedelta = timedelta(minutes=10)
+
+
+class Trust(Enum):
+    """Which records are taken from memory."""
+
+    FRESH = auto()  # that count as true
+    UNCHANGED = auto()  # for want of better ones, but none that a change may have touched
+    STALE = auto()  # for want of better ones
 
 
 class _Entry(NamedTuple, Generic[Record]):
@@ -42,6 +51,16 @@ class RecordCache(Generic[Key, Record]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def recall(self, key: Key, trust: Trust) -> Record | None:
+        """Give a record that may be trusted so far."""
+        match trust:
+            case Trust.FRESH:
+                return self.fresh(key)
+            case Trust.UNCHANGED:
+                return self.stale(key) if self._is_unchanged(key) else None
+            case Trust.STALE:
+                return self.stale(key)
 
     def fresh(self, key: Key) -> Record | None:
         """Give a record that counts as true."""
@@ -70,6 +89,10 @@ class RecordCache(Generic[Key, Record]):
     def expire(self) -> None:
         """Note that the directory has changed."""
         self.generation += 1
+
+    def _is_unchanged(self, key: Key) -> bool:
+        entry = self._entries.get(key)
+        return entry is not None and entry.generation == self.generation
 
     def _age(self, entry: _Entry[Record]) -> float:
         return self._clock.monotonic() - entry.read_at

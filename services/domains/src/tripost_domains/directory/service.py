@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from tripost_domains.directory.cache import CacheLimits, RecordCache
+from tripost_domains.directory.cache import CacheLimits, RecordCache, Trust
 from tripost_domains.directory.model import (
     DomainRecord,
     Expansion,
@@ -84,16 +84,20 @@ class Directory:
         return found
 
     async def resolve_aliases(self, address: Address) -> Resolution:
-        """As `resolve_all`, but without catch-alls and reserved names; raises TransientFailure."""
-        (resolution,) = await self._walk([address], Rules(aliases_only=True), afresh=False)
+        """As `resolve_all`, but without catch-alls and reserved names, and never from before a change.
+
+        For rights to send. Raises TransientFailure.
+        """
+        (resolution,) = await self._walk([address], Rules(aliases_only=True), afresh=False, at_need=Trust.UNCHANGED)
         return resolution
 
     async def names(self, address: Address) -> tuple[str, ...]:
-        """Give the keys that an address goes by, as `names_of`; raises TransientFailure."""
+        """Give the keys that an address goes by, as `names_of`, for rights to send; raises TransientFailure."""
         looked_for = candidates(address.local_part)
         records = Records()
         if len(looked_for) > 1:
-            await self._fill(records, {address.domain: frozenset(looked_for)}, afresh=False)
+            wanted = {address.domain: frozenset(looked_for)}
+            await self._fill(records, wanted, afresh=False, at_need=Trust.UNCHANGED)
         return names_of(address, records)
 
     async def sender(self, mailbox: Address) -> SenderRecord | None:
@@ -154,7 +158,9 @@ class Directory:
             raise TransientFailure(because=f"directory: {failure}") from failure
         return Address("postmaster", domain) if domain else None
 
-    async def _walk(self, addresses: Sequence[Address], rules: Rules, *, afresh: bool) -> list[Resolution]:
+    async def _walk(
+        self, addresses: Sequence[Address], rules: Rules, *, afresh: bool, at_need: Trust = Trust.STALE
+    ) -> list[Resolution]:
         """Say where each leads; all of them together need one reading per level of their aliases."""
         records = Records()
         found: dict[Address, Resolution] = {}
@@ -169,14 +175,19 @@ class Directory:
                     wanted[domain] = wanted.get(domain, frozenset()) | local_parts
             if not wanted:
                 return [found[address] for address in addresses]
-            await self._fill(records, wanted, afresh=afresh)
+            await self._fill(records, wanted, afresh=afresh, at_need=at_need)
 
-    async def _fill(self, records: Records, wanted: Mapping[str, frozenset[str]], *, afresh: bool) -> None:
-        """Fill in what is wanted, from memory or by reading. Raises TransientFailure."""
+    async def _fill(
+        self, records: Records, wanted: Mapping[str, frozenset[str]], *, afresh: bool, at_need: Trust
+    ) -> None:
+        """Fill in what is wanted, from memory or by reading; `at_need`: while the database is away.
+
+        Raises TransientFailure.
+        """
         unknown = {
             domain: local_parts
             for domain, local_parts in wanted.items()
-            if afresh or not self._remembered(records, domain, local_parts, is_fresh=True)
+            if afresh or not self._remembered(records, domain, local_parts, Trust.FRESH)
         }
         if not unknown:
             return
@@ -186,7 +197,7 @@ class Directory:
             loaded = await self._once((generation, under_way), lambda: self._records.load(unknown))
         except DirectoryUnavailable as failure:
             for domain, local_parts in unknown.items():
-                if afresh or not self._remembered(records, domain, local_parts, is_fresh=False):
+                if afresh or not self._remembered(records, domain, local_parts, at_need):
                     raise TransientFailure(because=f"directory: {failure}") from failure
             log.debug("directory answers from memory", domains=len(unknown), because=str(failure))
             return
@@ -206,17 +217,16 @@ class Directory:
                 records.local_parts[domain, name] = part
                 self._local_parts.put((domain, name), part, generation)
 
-    def _remembered(self, records: Records, domain: str, local_parts: frozenset[str], *, is_fresh: bool) -> bool:
+    def _remembered(self, records: Records, domain: str, local_parts: frozenset[str], trust: Trust) -> bool:
         """Fill in from memory; tells whether all was there."""
-        record = self._domains.fresh(domain) if is_fresh else self._domains.stale(domain)
+        record = self._domains.recall(domain, trust)
         if record is None:
             return False
         records.domains[domain] = record
         if not record.is_local:
             return True
-        look_up = self._local_parts.fresh if is_fresh else self._local_parts.stale
         for name in local_parts:
-            part = look_up((domain, name))
+            part = self._local_parts.recall((domain, name), trust)
             if part is None:
                 return False
             records.local_parts[domain, name] = part
