@@ -17,6 +17,7 @@ from tripost_shared.workers import PORTS_APART
 
 START_WITHIN_SECONDS: Final = 15.0
 BELOW_EPHEMERAL: Final = range(20_000, 32_000)  # so that no client's own port takes one of them meanwhile
+_given: Final = set[int]()
 _CONFIGURATION: Final = """
 host: 127.0.0.1
 port: {port}
@@ -33,22 +34,20 @@ jetstream {{
 
 
 def free_port() -> int:
-    """Give a TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Give a TCP port that nobody listens on now, nor gets for a connection of his own while no server has it."""
+    return free_ports(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
-    """Give ports that nobody listens on now, each with one for the health of a second worker of edge."""
-    found: set[int] = set()
+    """Give ports that nobody listens on now and no test was given, each with one for the health of a second worker."""
+    found: list[int] = []
     while len(found) < count:
         port = BELOW_EPHEMERAL[secrets.randbelow(len(BELOW_EPHEMERAL))]
         near = {port - PORTS_APART, port, port + PORTS_APART}
-        if near.isdisjoint(found) and _is_free(port) and _is_free(port + PORTS_APART):
-            found.add(port)
-    return list(found)
+        if near.isdisjoint(_given) and _is_free(port) and _is_free(port + PORTS_APART):
+            _given.add(port)
+            found.append(port)
+    return found
 
 
 def _is_free(port: int) -> bool:
