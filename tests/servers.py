@@ -1,4 +1,4 @@
-"""Real servers that tests start on loopback, each on a port that the system chose."""
+"""Real servers that tests start on loopback, each on a port of its own."""
 
 import os
 import re
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -17,7 +18,7 @@ from tripost_shared.workers import PORTS_APART
 
 START_WITHIN_SECONDS: Final = 15.0
 BELOW_EPHEMERAL: Final = range(20_000, 32_000)  # so that no client's own port takes one of them meanwhile
-_given: Final = set[int]()
+_given: Final = deque[int](maxlen=1000)
 _CONFIGURATION: Final = """
 host: 127.0.0.1
 port: {port}
@@ -39,13 +40,13 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Give ports that nobody listens on now and no test was given, each with one for the health of a second worker."""
+    """Give ports that nobody listens on now and no test was given of late, each with one for the health of a second worker."""
     found: list[int] = []
     while len(found) < count:
         port = BELOW_EPHEMERAL[secrets.randbelow(len(BELOW_EPHEMERAL))]
         near = {port - PORTS_APART, port, port + PORTS_APART}
         if near.isdisjoint(_given) and _is_free(port) and _is_free(port + PORTS_APART):
-            _given.add(port)
+            _given.append(port)
             found.append(port)
     return found
 
