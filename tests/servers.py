@@ -40,7 +40,7 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Give ports that nobody listens on now and no test was given of late, each with one for the health of a second worker."""
+    """Give ports that nobody listens on now, none of them given of late, each with one for a second worker's health."""
     found: list[int] = []
     while len(found) < count:
         port = BELOW_EPHEMERAL[secrets.randbelow(len(BELOW_EPHEMERAL))]
