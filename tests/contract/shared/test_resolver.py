@@ -48,6 +48,19 @@ async def test_an_answer_is_remembered_for_its_ttl(resolver_of: Maker, clock: Fr
         assert server.questions[ASKED] == 2
 
 
+@pytest.mark.parametrize(("ttl", "good_for"), [(30, 30), (0, 0), (999_999, resolver.LONGEST_SECONDS)])
+async def test_an_answer_says_up_to_when_it_is_good_also_from_the_cache(
+    resolver_of: Maker, clock: FrozenClock, ttl: int, good_for: float
+) -> None:
+    async with DnsServer(f"a.example {ttl} A 192.0.2.1") as server:
+        asking = resolver_of(server)
+        for seconds in (0, 10):
+            clock.advance(timedelta(seconds=seconds))
+            answer = await asking.resolve(*ASKED)
+            asked_at = clock.monotonic() - (seconds if ttl else 0)
+            assert answer.good_until == asked_at + good_for
+
+
 async def test_ttl_zero_is_never_used_again(resolver_of: Maker) -> None:
     async with DnsServer("a.example 0 A 192.0.2.1") as server:
         asking = resolver_of(server)

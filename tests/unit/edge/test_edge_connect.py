@@ -102,6 +102,37 @@ async def test_a_verdict_counts_for_five_minutes_of_a_session(clock: FrozenClock
     assert await again(connect, session) is Action.REJECT
 
 
+async def test_a_verdict_counts_no_longer_than_the_answers_of_the_dns_that_it_rests_on(clock: FrozenClock) -> None:
+    connect, filter_tier = await given(clock)
+    filter_tier.verdict = Verdict(Action.ACCEPT, good_for_seconds=20)
+    connect.begin(session := Session("s1", Client("192.0.2.9")))
+    assert await again(connect, session) is Action.ACCEPT
+    filter_tier.verdict = Verdict(Action.REJECT, good_for_seconds=20)
+    clock.advance(timedelta(seconds=15))
+    assert await judged(connect, "s2") is Action.ACCEPT
+    connect.begin(later := Session("s3", Client("192.0.2.9")))
+    clock.advance(timedelta(seconds=5))
+    assert await again(connect, later) is Action.REJECT  # it was five seconds from its end when this one took it over
+    assert await again(connect, session) is Action.REJECT
+    assert await judged(connect, "s4") is Action.REJECT
+
+
+async def test_a_verdict_on_answers_for_their_asker_alone_counts_for_one_transaction_of_one_session(
+    clock: FrozenClock,
+) -> None:
+    """A DNS answer with TTL 0 is for the transaction in progress (RFC 1035 §3.2.1)."""
+    connect, filter_tier = await given(clock)
+    filter_tier.verdict = Verdict(Action.ACCEPT, good_for_seconds=0)
+    await asyncio.gather(*(judged(connect, f"s{number}") for number in range(5)))
+    assert filter_tier.asked == 5
+    connect.begin(session := Session("s6", Client("192.0.2.9")))
+    connect.take(session, filter_tier.verdict)
+    assert await connect.judgement(session) is filter_tier.verdict  # for other recipients of this transaction
+    assert filter_tier.asked == 5
+    filter_tier.verdict = Verdict(Action.REJECT, good_for_seconds=0)
+    assert await again(connect, session) is Action.REJECT
+
+
 DNS_AWAY = (Finding("reverse_dns", "permerror"), Finding("dnsbl", "no data", degraded=True))
 
 

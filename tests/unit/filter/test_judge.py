@@ -1,5 +1,7 @@
 """The three questions of edge, by all checks of the registry together."""
 
+import dataclasses
+import math
 from datetime import timedelta
 
 import pytest
@@ -11,14 +13,16 @@ from tripost_filter.checks.patterns import EICAR
 from tripost_filter.deadlines import seconds_for
 from tripost_filter.mail import Mail
 from tripost_filter.scoring import REFUSED_BY_SCORE
+from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.config import CheckPolicy, DnsblZone, FilterConfig, GreylistPolicy, OnError, PolicyMode
 from tripost_shared.contracts.filter import CONNECTION, MESSAGE, RECIPIENTS, Action, Finding
+from tripost_shared.dns.port import DnsAnswer
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.envelope import Envelope, Recipient
 from tripost_shared.mail.failures import TransientFailure
-from unit.filter.court import CONFIG, Court, results
-from unit.filter.mails import LETTER, LOGGED_IN, SilentResolver
+from unit.filter.court import CONFIG, RECORDS, Court, results
+from unit.filter.mails import LETTER, LOGGED_IN, CachedTable, SilentResolver
 from unit.filter.signing import signed
 
 
@@ -37,6 +41,44 @@ async def test_a_listed_client_is_refused(court: Court) -> None:
 async def test_a_client_on_no_list_is_accepted(court: Court) -> None:
     verdict = await court.connection()
     assert (verdict.action, results(verdict)) == (Action.ACCEPT, {"dnsbl": "none", "reverse_dns": "pass"})
+
+
+class DatedTable(CachedTable):
+    """A table whose answers are good up to a time, by their type; with time for more look-ups it remembers nothing."""
+
+    def __init__(self, good_until: dict[str, float], *, in_cache: bool) -> None:
+        super().__init__(*RECORDS)
+        self._good_until = good_until
+        self._in_cache = in_cache
+
+    async def resolve(self, name: str, record_type: str, within: timedelta | None = None) -> DnsAnswer:
+        """Look a name up in the table."""
+        answer = await super().resolve(name, record_type, within)
+        return dataclasses.replace(answer, good_until=self._good_until[record_type])
+
+    def cached(self, name: str, record_type: str) -> DnsAnswer | None:
+        """Give the table's answer, if it is to be in the cache."""
+        return super().cached(name, record_type) if self._in_cache else None
+
+
+@pytest.mark.parametrize("in_cache", [True, False])
+@pytest.mark.parametrize(
+    ("a", "ptr", "txt", "seconds"),
+    [
+        pytest.param(30, 20, 5, 20, id="the shortest of reverse DNS and block lists"),
+        pytest.param(-1, 60, 60, 0, id="one for its asker alone"),
+        pytest.param(math.inf, math.inf, 5, None, id="the sender's record says nothing of the client"),
+    ],
+)
+async def test_a_verdict_on_a_client_is_good_for_as_long_as_its_dns_answers(
+    a: float, ptr: float, txt: float, seconds: float | None, in_cache: bool
+) -> None:
+    now = FrozenClock().monotonic()
+    court = Court(resolver=DatedTable({"A": now + a, "PTR": now + ptr, "TXT": now + txt}, in_cache=in_cache))
+    assert (await court.connection()).good_for_seconds == seconds
+    answer = await court.client_and_recipient()
+    assert answer.client is not None
+    assert answer.client.good_for_seconds == seconds
 
 
 async def test_each_recipient_has_a_verdict_in_the_order_asked(court: Court) -> None:

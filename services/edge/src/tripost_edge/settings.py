@@ -112,7 +112,9 @@ class EdgeSettings(BaseSettings):
     tls_handshake_seconds: float = Field(30, gt=0, description="How long a TLS handshake may take.")
     proxy_header_seconds: float = Field(5, gt=0, description="How long to wait for the PROXY header.")
     connection_memory_seconds: float = Field(
-        60, ge=0, description="How long the filter's verdict on a client's address is remembered."
+        60,
+        ge=0,
+        description="How long a verdict on a client's address is remembered; the TTL of its DNS answers at most.",
     )
     directory_memory_seconds: float = Field(
         30,

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -26,6 +28,7 @@ from tripost_shared.contracts.filter import (
     RECIPIENTS,
     Action,
     ConnectionQuestion,
+    Finding,
     MessageQuestion,
     RecipientsAnswer,
     RecipientsQuestion,
@@ -69,8 +72,7 @@ class Judge:
             look_up_until=self._look_up_until(),
             examine_until=self._examine_until(CONNECTION),
         )
-        verdict = decide(await self._pipeline.run(Stage.CONNECTION, mail), config)
-        return _counted("connection", verdict)
+        return self._on_client(await self._pipeline.run(Stage.CONNECTION, mail), mail, config)
 
     async def recipients(self, question: RecipientsQuestion) -> RecipientsAnswer:
         """Judge the sender, unless that is done, and then each recipient; its findings are in each recipient's verdict.
@@ -92,11 +94,12 @@ class Judge:
 
         client: Verdict | None = None
         if question.and_client:
+            mail = mail_to("")
             if question.sender:
-                findings, sender = await pipeline.run(Stage.CONNECTION, mail_to("")), question.sender
+                findings, sender = await pipeline.run(Stage.CONNECTION, mail), question.sender
             else:
-                findings, sender = await pipeline.run_both(Stage.CONNECTION, Stage.SENDER, mail_to(""))
-            client = _counted("connection", decide(findings, config))
+                findings, sender = await pipeline.run_both(Stage.CONNECTION, Stage.SENDER, mail)
+            client = self._on_client(findings, mail, config)
             if client.action.refuses and not question.client.is_trusted:
                 return RecipientsAnswer((), client)
         else:
@@ -166,6 +169,14 @@ class Judge:
         if verdict.action is Action.TAG or not question.client.is_trusted:
             fields += spam_fields(verdict.action, verdict.score, config.tag_score, every)
         return msgspec.structs.replace(verdict, header_fields=fields)
+
+    def _on_client(self, findings: Sequence[Finding], mail: Mail, config: FilterConfig) -> Verdict:
+        """Judge a client; for how long that counts is what the DNS answers say."""
+        verdict = _counted("connection", decide(findings, config))
+        if mail.client_good_until == math.inf:
+            return verdict
+        seconds = max(0.0, mail.client_good_until - self._around.clock.monotonic())
+        return msgspec.structs.replace(verdict, good_for_seconds=round(seconds, 3))
 
     def _look_up_until(self) -> float:
         return self._around.clock.monotonic() + LOOK_UPS_WITHIN_SECONDS

@@ -7,6 +7,7 @@ long as the evaluation that asked for it.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -46,6 +47,11 @@ class Lookups:
     def answers(self) -> Mapping[Question, DnsAnswer]:
         """Everything that the evaluation has been told so far."""
         return self._known
+
+    @property
+    def good_until(self) -> float:
+        """Up to when what follows from the answers may be remembered (monotonic clock)."""
+        return min((answer.good_until for answer in self._known.values()), default=math.inf)
 
     def get(self, name: str, record_type: str) -> DnsAnswer:
         """Give the answer; raises Unanswered."""

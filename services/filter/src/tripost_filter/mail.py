@@ -49,7 +49,8 @@ class Mail:
     holds all of it, or, if it is `stored` elsewhere, the beginning with the header. `is_complete` tells whether checks
     can see all of it, in one way or the other. `findings` are those of earlier stages. `look_up_until` is the time of
     the monotonic clock at which every look-up of the stage must have ended, `examine_until` that at which the checks of
-    all the question's stages must have.
+    all the question's stages must have. `client_good_until` is the time up to which what was found of the client may
+    count: checks of that stage which asked the DNS lower it.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Mail:
         self.findings = findings
         self.look_up_until = look_up_until
         self.examine_until = examine_until
+        self.client_good_until = math.inf
         self._parts: tuple[bytes, bytes] | None = None
         self._fields: tuple[Field, ...] | None = None
         self._by_name: dict[bytes, list[Field]] = {}

@@ -69,7 +69,9 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `reply` is set when the action refuses. `header_fields` are whole fields, CRLF at the end of each, to put on top of
     the message in this order. `rule` names the policy rule that decided; `revision` is that of the configuration.
-    `intended` is the action that monitor mode held back, None when it held nothing back.
+    `intended` is the action that monitor mode held back, None when it held nothing back. `good_for_seconds` is how long
+    a verdict on a client may be remembered: 0 where a DNS answer that it rests on is for its asker alone (TTL 0), None
+    where the DNS sets no bound.
     """
 
     action: Action
@@ -81,6 +83,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     rule: str = ""
     revision: int = 0
     intended: Action | None = None
+    good_for_seconds: float | None = None
 
 
 class ConnectionQuestion(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,6 +1,7 @@
 """The resolver as services see it."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -21,12 +22,14 @@ class DnsAnswer:
 
     `records` by type: A, AAAA: the address as text; PTR, CNAME, NS: the name in lower case without a final dot;
     TXT: the strings of one record joined, as octets decoded by latin-1; MX: "preference host", sorted.
+    `good_until`: the time of the asker's monotonic clock up to which what follows from it may be remembered.
     """
 
     status: Status
     records: tuple[str, ...] = ()
     ttl_seconds: int = 0
     because: str = ""  # for FAILED: what went wrong
+    good_until: float = field(default=math.inf, compare=False)
 
 
 class Resolver(Protocol):

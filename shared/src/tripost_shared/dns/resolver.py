@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -42,7 +43,7 @@ class CachingResolver:
     def __init__(self, servers: Sequence[str], clock: Clock) -> None:
         self._exchange = Exchange(servers)
         self._clock = clock
-        self._remembered: OrderedDict[Key, tuple[DnsAnswer, float]] = OrderedDict()
+        self._remembered: OrderedDict[Key, DnsAnswer] = OrderedDict()
         self._asking: dict[Key, asyncio.Task[DnsAnswer]] = {}  # what others may wait for as well
         self._asking_alone = 0
 
@@ -124,10 +125,11 @@ class CachingResolver:
 
     async def _look_up(self, key: Key, end: float) -> DnsAnswer:
         try:
-            return await self._ask(key, end)
+            answer = await self._ask(key, end)
         except Exception as error:  # an entrance: its askers are promised an answer, and may have given up
             log.exception("look-up broke", name=key[0], record_type=key[1])
-            return DnsAnswer(Status.FAILED, because=type(error).__name__)
+            answer = DnsAnswer(Status.FAILED, because=type(error).__name__)
+        return replace(answer, good_until=self._clock.monotonic() + _seconds_to_remember(answer))
 
     async def _ask(self, key: Key, end: float) -> DnsAnswer:
         """Ask the servers, and again for the target where a CNAME leads out of the answer."""
@@ -150,20 +152,19 @@ class CachingResolver:
         return DnsAnswer(Status.FAILED, because="CNAME chain too long")
 
     def _recall(self, key: Key) -> DnsAnswer | None:
-        entry = self._remembered.get(key)
-        if entry is None:
+        answer = self._remembered.get(key)
+        if answer is None:
             return None
-        if entry[1] <= self._clock.monotonic():
+        if answer.good_until <= self._clock.monotonic():
             del self._remembered[key]
             return None
         self._remembered.move_to_end(key)
-        return entry[0]
+        return answer
 
     def _remember(self, key: Key, answer: DnsAnswer) -> None:
-        seconds = _seconds_to_remember(answer)
-        if seconds <= 0 or sum(map(len, answer.records)) > MOST_REMEMBERED_CHARACTERS:
+        if _seconds_to_remember(answer) <= 0 or sum(map(len, answer.records)) > MOST_REMEMBERED_CHARACTERS:
             return
-        self._remembered[key] = (answer, self._clock.monotonic() + seconds)
+        self._remembered[key] = answer
         if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)
 

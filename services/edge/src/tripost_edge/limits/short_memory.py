@@ -34,11 +34,12 @@ class ShortMemory(Generic[Key, Value]):
         self._kept.move_to_end(key)
         return value
 
-    def put(self, key: Key, value: Value, generation: int | None = None) -> None:
-        """Remember; not when the answer belongs to a generation that is over."""
-        if self._seconds <= 0 or (generation is not None and generation != self.generation):
+    def put(self, key: Key, value: Value, generation: int | None = None, at_most: float | None = None) -> None:
+        """Remember, for `at_most` seconds if given; not when the answer belongs to a generation that is over."""
+        seconds = self._seconds if at_most is None else min(self._seconds, at_most)
+        if seconds <= 0 or (generation is not None and generation != self.generation):
             return
-        self._kept[key] = (value, self._clock.monotonic() + self._seconds)
+        self._kept[key] = (value, self._clock.monotonic() + seconds)
         self._kept.move_to_end(key)
         if len(self._kept) > self._capacity:
             self._kept.popitem(last=False)

@@ -34,6 +34,7 @@ class Connect:
     Sessions of one client at one time share a question; but not one that is about their recipients too.
 
     An answer that a check could not do its work for counts for the transaction at hand only: the next one asks again.
+    So it does where the DNS lets an answer count no longer; one that is for its asker alone (TTL 0) is not shared.
     Where nothing is to be remembered, nothing is shared either: each session has a question of its own.
     Clients of submission listeners are not asked about: they must authenticate, and then block lists do not count.
     """
@@ -41,7 +42,7 @@ class Connect:
     def __init__(self, bus: Bus, clock: Clock, *, remember_seconds: float) -> None:
         self._bus = bus
         self._clock = clock
-        self._memory: ShortMemory[ClientKey, Verdict] = ShortMemory(clock, remember_seconds, CAPACITY)
+        self._memory: ShortMemory[ClientKey, tuple[Verdict, float]] = ShortMemory(clock, remember_seconds, CAPACITY)
         self._shares = remember_seconds > 0
         self._under_way: dict[QuestionKey, asyncio.Task[Verdict]] = {}
         self._revision = 0
@@ -62,7 +63,7 @@ class Connect:
     def renew(self, session: Session) -> None:
         """At a new transaction: have the client judged again when its verdict is old, unsound, or of another policy."""
         known = session.judgement
-        is_old = self._clock.monotonic() - session.judged_at >= COUNTS_SECONDS
+        is_old = self._clock.monotonic() - session.judged_at >= _counts_seconds(known)
         is_unsound = _has_failed(known) or (isinstance(known, Verdict) and not _is_sound(known))
         if is_old or is_unsound or session.judged_by < self._revision or known is None:
             self.begin(session)
@@ -106,8 +107,7 @@ class Connect:
         """Take the verdict on the client that a question about recipients has brought."""
         session.judgement, session.judged_at = verdict, self._clock.monotonic()
         session.judged_by = min(self._revision, verdict.revision)
-        if _is_sound(verdict):
-            self._memory.put(_key(session), verdict)
+        self._remember(_key(session), verdict)
 
     def _recall(self, session: Session) -> None:
         """Have nobody wait for a question that failed; take what another session of the client has learnt meanwhile."""
@@ -116,7 +116,14 @@ class Connect:
 
     def _remembered(self, session: Session) -> Verdict | None:
         known = self._memory.get(_key(session))
-        return known if known is not None and known.revision >= self._revision else None
+        if known is None or known[0].revision < self._revision:
+            return None
+        verdict, session.judged_at = known
+        return verdict
+
+    def _remember(self, key: ClientKey, verdict: Verdict) -> None:
+        if _is_sound(verdict):
+            self._memory.put(key, (verdict, self._clock.monotonic()), at_most=verdict.good_for_seconds)
 
     def _ask_if_open(self, session: Session) -> None:
         session.will_ask = None
@@ -131,14 +138,22 @@ class Connect:
 
     def _ask(self, session: Session) -> asyncio.Task[Verdict]:
         key = (_key(session), "" if self._shares else session.id)
+        # What is remembered is the address's, so a login does not count.
+        question = ConnectionQuestion(session.id, replace(session.client, login=""))
         task = self._under_way.get(key)
-        if task is None or _has_failed(task):
-            # What is remembered is the address's, so a login does not count.
-            question = ConnectionQuestion(session.id, replace(session.client, login=""))
-            task = asyncio.create_task(self._bus.ask(CONNECTION, question))
-            self._under_way[key] = task
-            task.add_done_callback(lambda done: self._finish(key, done))
+        if task is not None and not _has_failed(task):
+            joined = asyncio.create_task(self._join(task, question))
+            joined.add_done_callback(_see)
+            return joined
+        task = asyncio.create_task(self._bus.ask(CONNECTION, question))
+        self._under_way[key] = task
+        task.add_done_callback(lambda done: self._finish(key, done))
         return task
+
+    async def _join(self, task: asyncio.Task[Verdict], question: ConnectionQuestion) -> Verdict:
+        """Wait with another session for its answer; ask anew where that is for the one alone."""
+        verdict = await asyncio.shield(task)
+        return await self._bus.ask(CONNECTION, question) if verdict.good_for_seconds == 0 else verdict
 
     def _finish(self, key: QuestionKey, task: asyncio.Task[Verdict]) -> None:
         if self._under_way.get(key) is task:  # else it has failed, and was asked again before this
@@ -151,8 +166,14 @@ class Connect:
             log.debug("connection not judged", client=client[0], because=str(error))
         elif error is not None:
             log.error("connection not judged", client=client[0], exc_info=error)
-        elif _is_sound(verdict := task.result()):
-            self._memory.put(client, verdict)
+        else:
+            self._remember(client, task.result())
+
+
+def _see(task: asyncio.Task[Verdict]) -> None:
+    """Take note of how it ended: whoever waits is told, and the failure itself is logged by `_finish`."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _has_failed(judgement: object) -> bool:
@@ -160,6 +181,13 @@ def _has_failed(judgement: object) -> bool:
     if not isinstance(judgement, asyncio.Task) or not judgement.done():
         return False
     return judgement.cancelled() or judgement.exception() is not None
+
+
+def _counts_seconds(judgement: object) -> float:
+    """How long it counts in one session."""
+    if not isinstance(judgement, Verdict) or judgement.good_for_seconds is None:
+        return COUNTS_SECONDS
+    return min(COUNTS_SECONDS, judgement.good_for_seconds)
 
 
 def _is_sound(verdict: Verdict) -> bool:
