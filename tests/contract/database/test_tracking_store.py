@@ -204,6 +204,21 @@ async def test_messages_are_locked_in_one_order_however_many_statements_that_tak
     await engine.dispose()
 
 
+async def test_a_purge_waits_for_no_message_that_is_written_about(postgres_url: str) -> None:
+    """Its writer might wait for another message of the same purge. (On SQLite the first to write keeps others out.)"""
+    engine = open_engine(postgres_url)
+    store = SqlTracking(engine)
+    written_about, last = f"{SESSION}.1", f"{SESSION}.2"
+    await store.write([accepted(written_about), accepted(last)])
+    async with engine.begin() as other:
+        await other.execute(select(TrackedMessage.id).where(TrackedMessage.id == written_about).with_for_update())
+        async with asyncio.timeout(5):
+            assert await store.purge(NOW + timedelta(seconds=1), 2) == 1
+    assert await count(engine, TrackedMessage) == 1
+    assert await store.purge(NOW + timedelta(seconds=1), 2) == 1
+    await engine.dispose()
+
+
 async def _first_of(engine: AsyncEngine, wanted: Select[tuple[str]]) -> str | None:
     async with engine.begin() as connection:
         return await connection.scalar(wanted)

@@ -104,12 +104,16 @@ class SqlTracking:
         return [msgspec.convert(row["body"] | {name: row[name] for name in _COLUMNS}, Event) for row in rows]
 
     async def purge(self, before: datetime, at_most: int) -> int:
-        """Forget up to so many messages first seen before that time."""
+        """Forget up to so many messages first seen before that time.
+
+        Those that are being written about are left for the next time, so that nobody waits for one who waits for him.
+        """
         oldest = (
             select(TrackedMessage.id)
             .where(TrackedMessage.first_at < before)
             .order_by(TrackedMessage.first_at)
             .limit(at_most)
+            .with_for_update(skip_locked=True)
         )
         async with _writing(self._engine) as connection:
             ids = (await connection.execute(oldest)).scalars().all()
