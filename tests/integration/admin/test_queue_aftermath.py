@@ -8,11 +8,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from structlog.testing import capture_logs
 
 from admin_api import Api, eventually
 from admin_queue import V1, queued, states
 from tripost_admin_api.configuration.changes import Change
-from tripost_admin_api.configuration.queue_facts import FactPublisher
+from tripost_admin_api.configuration.queue_facts import AT_ONCE, FactPublisher
 from tripost_admin_api.configuration.queue_operations import Operation, operate
 from tripost_admin_api.ports import ClusterUnavailable
 from tripost_shared.content.forgetting import FORGET_AFTER
@@ -118,6 +119,24 @@ async def test_a_fact_that_the_log_does_not_acknowledge_is_told_again(
         await eventually(lambda: len(api.cluster.events.events) == (2 if is_kept else 1))
     assert len({event.id for event in api.cluster.events.events}) == 1
     assert await waiting(api) == 0
+
+
+async def test_a_fact_that_only_a_later_release_knows_stays_and_keeps_no_other_back(api: Api) -> None:
+    """As after a return to the release before; the log tells of it once."""
+    async with api.parts.database.writing() as session:
+        for number in range(AT_ONCE):
+            named = {"message_id": "1k3v9q2m8f0abcde.1", "recipient": "bob@b.example", "fact": "requeued"}
+            session.add(QueueFact(id=f"{number:032x}", at=api.clock.now(), **named))
+    await api.admin.post(f"{V1}/{await queued(api, ('cat@c.example', 'held'))}/release")
+    with capture_logs() as logs:
+        async with running(api.parts.facts):
+            await eventually(lambda: len(api.cluster.events.events) == 1)
+            await api.admin.post(f"{V1}/{await queued(api, ('dan@d.example', 'held'))}/release")
+            await eventually(lambda: len(api.cluster.events.events) == 2)
+    assert await waiting(api) == AT_ONCE
+    told = [entry["fact"] for entry in logs if entry["log_level"] == "error"]
+    assert told == ["requeued"] * AT_ONCE
+    assert api.parts.troubles() == []
 
 
 async def test_facts_that_cannot_be_told_for_long_are_a_trouble(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
