@@ -172,6 +172,19 @@ async def test_without_a_database_a_login_stands_by_the_revision_that_it_was_acc
         await given.bus.ask(MAY_SEND, MaySendQuestion(ANN, "", credential, 5))
 
 
+def test_a_revision_that_comes_again_in_a_cluster_that_began_anew_is_a_change() -> None:
+    """It counts from 1 again: what bore that number before was another state of the directory."""
+    forgotten: list[None] = []
+    revisions = Revisions(lambda: forgotten.append(None))
+    for revision in (1, 2):
+        revisions.hear(revision)
+    revisions.hear(1)
+    revisions.be_asked(1)
+    assert len(forgotten) == 3
+    revisions.be_asked(2)
+    assert len(forgotten) == 4
+
+
 def test_revisions_that_are_known_are_bounded() -> None:
     revisions = Revisions()
     for revision in range(1, 10 * MOST_KNOWN):
