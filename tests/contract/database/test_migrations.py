@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select, text
 from structlog.testing import capture_logs
 
+from postgres_server import PostgresServer
 from tripost_shared.database.alembic_run import configuration
 from tripost_shared.database.engine import open_engine
 from tripost_shared.database.migrate import _LOCK_KEY, upgrade, upgrade_when_there
@@ -63,6 +65,11 @@ AN_ALIAS = (
 )
 A_GRANT = (
     "INSERT INTO sender_grants (id, mailbox_id, pattern, created_at) VALUES (:id, 1, :pattern, '2026-01-01 00:00:00')"
+)
+AN_ICU_COLLATION = (
+    "INSERT INTO pg_collation (oid, collname, collnamespace, collowner, collprovider, collisdeterministic, "
+    "collencoding, colllocale) SELECT 99001, 'und-x-icu', 'pg_catalog'::regnamespace, 10, 'i', true, -1, 'und' "
+    "WHERE NOT EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu')"
 )
 
 
@@ -180,6 +187,29 @@ async def test_names_that_were_kept_with_their_accents_apart_are_composed(empty_
         "sender_grants": ["\u00f6@a.example", "\u00e4@a.example"],
     }
     assert [(log["table"], log["id"]) for log in logs if log["log_level"] == "warning"] == [("mailboxes", 3)]
+
+
+@pytest.fixture
+def ascii_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database as initdb makes it without a locale."""
+    name = postgres_server.create_database("template0 ENCODING 'SQL_ASCII'")
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
+
+
+async def test_a_collation_that_is_listed_and_does_not_work_is_not_taken(ascii_url: str) -> None:
+    """Every PostgreSQL with ICU lists its collations for all encodings, also for those that ICU does not know."""
+    engine = open_engine(ascii_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(migrate_to, "0005")
+        await connection.execute(text(AN_ICU_COLLATION))
+        await connection.execute(text(A_DOMAIN))
+        await connection.execute(text(A_MAILBOX), {"id": 1, "name": "e\u0301ve"})
+    assert await upgrade(ascii_url) == NEWEST
+    async with reading(engine) as connection:
+        assert await connection.scalar(text("SELECT tripost_folded('Ann')")) == "ann"
+        assert list(await connection.scalars(select(Mailbox.local_part))) == ["\u00e9ve"]
+    await engine.dispose()
 
 
 async def test_a_second_upgrade_changes_nothing(empty_url: str) -> None:

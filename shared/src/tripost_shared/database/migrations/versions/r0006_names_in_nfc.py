@@ -20,10 +20,6 @@ log = structlog.get_logger()
 
 # Those that lower all of Unicode, the best first; which there are depends on PostgreSQL's release, build and encoding.
 COLLATIONS = ("pg_unicode_fast", "und-x-icu", "pg_c_utf8")
-PRESENT = (
-    "SELECT collname FROM pg_collation WHERE collnamespace = 'pg_catalog'::regnamespace "
-    "AND collencoding IN (-1, pg_char_to_encoding(getdatabaseencoding()))"
-)
 NAMES = (("mailboxes", "domain_id", "local_part"), ("aliases", "domain_id", "local_part"))
 GRANTS = ("sender_grants", "mailbox_id", "pattern")
 
@@ -38,8 +34,7 @@ def upgrade() -> None:
 
 
 def _make_function(connection: sa.Connection) -> None:
-    present = set(connection.scalars(sa.text(PRESENT)))
-    collation = next((name for name in COLLATIONS if name in present), "default")  # the database's own
+    collation = next((name for name in COLLATIONS if _works(connection, name)), "default")  # the database's own
     folded = f'lower($1 COLLATE "{collation}")'
     if connection.scalar(sa.text("SELECT getdatabaseencoding()")) == "UTF8":  # normalize() works in no other
         folded = f"normalize({folded}, NFC)"
@@ -47,6 +42,16 @@ def _make_function(connection: sa.Connection) -> None:
         "CREATE OR REPLACE FUNCTION tripost_folded(text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE "
         f"AS 'SELECT {folded}'"
     )
+
+
+def _works(connection: sa.Connection, collation: str) -> bool:
+    """Try it: that the catalog lists it is not enough, as ICU's are there for SQL_ASCII too and fail in it."""
+    try:
+        with connection.begin_nested():
+            connection.execute(sa.text(f"SELECT lower('X' COLLATE \"{collation}\")"))
+    except sa.exc.DBAPIError:
+        return False
+    return True
 
 
 def _compose(connection: sa.Connection, table_name: str, owner: str, name: str) -> None:
@@ -67,6 +72,6 @@ def _compose(connection: sa.Connection, table_name: str, owner: str, name: str) 
 
 
 def _is_beyond_ascii(connection: sa.Connection, column: Any) -> Any:
-    is_postgresql = connection.dialect.name == "postgresql"
-    octets = sa.func.octet_length(column) if is_postgresql else sa.func.length(sa.cast(column, sa.LargeBinary))
-    return octets > sa.func.length(column)
+    if connection.dialect.name == "postgresql":
+        return column.op("~")("[^[:ascii:]]")  # not by length(), which counts octets in SQL_ASCII
+    return sa.func.length(sa.cast(column, sa.LargeBinary)) > sa.func.length(column)
