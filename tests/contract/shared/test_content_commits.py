@@ -120,6 +120,21 @@ async def test_a_commit_is_said_again_when_it_was_not_acknowledged(
     assert await messages_in(link) == 6 + 1
 
 
+async def test_a_commit_that_is_refused_when_it_is_said_again_may_be_readable(
+    store: ObjectContentStore, link: NatsLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stored at the first try, which nobody heard."""
+    publishing = iter((unheard, refused))
+
+    async def unheard_then_refused(*arguments: Any) -> int:
+        return await next(publishing)(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jetstream, "publish", on_meta(unheard_then_refused))
+        await write_in_vain(store)
+    assert await read_all(store, WHOLE) == SOME_MIB
+
+
 async def test_a_commit_that_is_said_again_does_not_replace_another_one(
     store: ObjectContentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

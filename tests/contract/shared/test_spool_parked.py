@@ -20,6 +20,8 @@ from tripost_shared.bus.encoding import decode, encode
 from tripost_shared.bus.jetstream import JetStreamUnavailable
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.content.object_store import ObjectContentStore
+from tripost_shared.content.port import ContentUnavailable
+from tripost_shared.content.writer import STREAM, ObjectWriter
 from tripost_shared.mail.content import Content
 from tripost_shared.spool import jetstream as spool_jetstream
 from tripost_shared.spool import parked as parked_module
@@ -133,6 +135,28 @@ async def test_large_content_is_as_young_as_its_message_when_it_is_spooled_again
     assert renewed.stored_at > former.stored_at
     assert await read_all(store, content) == bytes(content.size_octets)
     assert await store.delete_orphans(timedelta(0)) == 0
+
+
+async def test_content_that_cannot_be_stored_anew_now_leaves_no_second_one(
+    link: NatsLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ObjectContentStore(link)
+    content = Content(size_octets=200_000, stored="large")
+    writer = store.writer(content.stored)
+    await writer.write(bytes(content.size_octets))
+    await writer.commit()
+    stored = await jetstream.count_messages(link, STREAM)
+    message = msgspec.structs.replace(spooled_message(5), content=content)
+    await jetstream.publish(link, UNREADABLE_SUBJECT, encode(message))
+
+    async def refused(_writer: ObjectWriter) -> Content:
+        raise ContentUnavailable("the store is full")
+
+    monkeypatch.setattr(ObjectWriter, "commit", refused)
+    with pytest.raises(ContentUnavailable):
+        await parked_module.retry(link, PARTITIONS)
+    assert await jetstream.count_messages(link, STREAM) == stored
+    assert await read_all(store, content) == bytes(content.size_octets)
 
 
 async def test_one_is_dropped_for_good_and_no_other(nats_server: NatsServer, link: NatsLink) -> None:

@@ -12,7 +12,7 @@ from links import provisioned_link
 from servers import NatsServer
 from tripost_domains.delivery.contents import ORPHAN_AFTER, Contents
 from tripost_shared.bus import jetstream
-from tripost_shared.bus.jetstream import JetStreamUnavailable
+from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.clock import FrozenClock, SystemClock
 from tripost_shared.content import writer as content_writer
@@ -87,3 +87,20 @@ async def test_what_a_commit_in_doubt_has_left_is_swept(link: NatsLink, monkeypa
     clock.advance(ORPHAN_AFTER + timedelta(minutes=1))
     assert await Contents(store, clock).sweep(None, queued) == 1
     assert await messages_in_store(link) == 0
+
+
+async def test_a_try_that_was_refused_leaves_nothing(link: NatsLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries go on for as long as an outage lasts, and would fill the store."""
+    publish = jetstream.publish
+
+    async def refuse_once(link: NatsLink, subject: str, *rest: Any) -> int:
+        if subject == meta_subject(NAME):
+            monkeypatch.undo()
+            raise JetStreamRefused(10077, "maximum bytes exceeded")
+        return await publish(link, subject, *rest)
+
+    monkeypatch.setattr(jetstream, "publish", refuse_once)
+    store = ObjectContentStore(link)
+    content = await Contents(store, SystemClock()).put(NAME, OCTETS)
+    assert await read_all(store, content) == OCTETS
+    assert await messages_in_store(link) == 2

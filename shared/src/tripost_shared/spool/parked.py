@@ -107,10 +107,12 @@ async def _store_anew(store: ObjectContentStore, content: Content) -> None:
     try:
         async for chunk in store.open(content):
             await writer.write(chunk)
+        await writer.commit()
     except ContentMissing:
         await writer.abort()
-        return
-    await writer.commit()
+    except BaseException:
+        await writer.abort()
+        raise
 
 
 def _readable(each: StoredMessage) -> list[SpooledMessage] | None:

@@ -212,6 +212,9 @@ class Data:
         except ContentUnavailable as error:
             await writer.abort()
             raise TransientFailure(because=f"content store: {error}") from error
+        except BaseException:
+            await writer.abort()
+            raise
 
     async def _delete(self, content: Content) -> None:
         if not content.stored:
