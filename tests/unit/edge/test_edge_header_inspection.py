@@ -44,6 +44,7 @@ US = "mx.tripost.example"
         pytest.param("Authentication-Results: \uff4d\uff58.tripost.example; x=y\r\n".encode(), id="wide letters"),
         pytest.param("Authentication-Results: mx.tripo\u017ft.example; x=y\r\n".encode(), id="long s"),
         pytest.param("Authentication-Results: mx\u3002tripost.example; x=y\r\n".encode(), id="ideographic full stop"),
+        pytest.param("Authentication-Results: mx\uff61tripost.example; x=y\r\n".encode(), id="its half-width form"),
         pytest.param("Authentication-Results: mx.\u200btripost.example; x=y\r\n".encode(), id="invisible character"),
         pytest.param(b"Authentication-Results: " + b"(c)" * 2000 + b"mx.tripost.example; x=y\r\n", id="long prelude"),
         *(

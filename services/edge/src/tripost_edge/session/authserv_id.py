@@ -78,7 +78,8 @@ def _outside_comments(value: str) -> str:
 
 def _plain(text: str) -> str:
     """Leave out quotes, escapes and what is invisible, and give letters their plain form."""
-    plain = unicodedata.normalize("NFKC", text.replace('"', "").replace("\\", "").replace("\u3002", ".")).casefold()
+    normal = unicodedata.normalize("NFKC", text.replace('"', "").replace("\\", ""))
+    plain = normal.replace("\u3002", ".").casefold()
     return plain if plain.isascii() else "".join(c for c in plain if unicodedata.category(c) != "Cf")
 
 
