@@ -92,6 +92,16 @@ async def found(*records: str, client: Client = STRANGER, reverse_path: str = "a
             id="a redirect that is the eleventh look-up (§4.6.4)",
         ),
         pytest.param(
+            [
+                f"sender.example TXT v=spf1 {NINE_LOOKUPS} include:b.example redirect=c.example",
+                *OF_TEN,
+                "b.example TXT v=spf1 ?all",
+                "c.example TXT v=spf1 +all",
+            ],
+            "permerror",
+            id="a redirect after an include that is the eleventh look-up",
+        ),
+        pytest.param(
             ["sender.example TXT v=spf1 redirect=b.example", "b.example TXT v=spf1 redirect=sender.example"],
             "permerror",
             id="redirects in a ring",
