@@ -23,7 +23,8 @@ class ResolveQuestion(msgspec.Struct, frozen=True):
     """Which of these recipients (as given at RCPT, canonical text) may mail be taken for?
 
     `directory_revision` is that of the newest change of the directory that the asker knows of (0: of none). The answer
-    is from after that change, whether domains has heard of it or not.
+    is from after that change, whether domains has heard of it or not; but for a remembered yes while the database is
+    away (ADR 7), which no right to send is.
     """
 
     recipients: tuple[str, ...]
