@@ -50,7 +50,9 @@ class EdgeSettings(BaseSettings):
         "renewed one is loaded within a minute, if the user that edge runs as may read it and the key.",
     )
     key: Path | None = Field(
-        None, description="File with the certificate's private key (PEM). Default: `$TRIPOST_HOME/tls/edge.key`."
+        None,
+        description="File with the certificate's private key (PEM), without a pass phrase. Default: "
+        "`$TRIPOST_HOME/tls/edge.key`.",
     )
     size_limit_octets: int = Field(64 << 20, ge=65_536, description="Largest message that is taken. Octets.")
     inline_octets: int = Field(

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from tripost_admin_api.access.places import Places
 from tripost_admin_api.adapters.http_connection import HttpConnection, Refusals
-from tripost_shared.settings import SettingsError
+from tripost_shared.server_tls import server_context
 
 log = structlog.get_logger()
 
@@ -26,22 +26,10 @@ LARGEST_HEADER_OCTETS: Final = 32 * 1024
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Load the certificate; TLS 1.2 and newer. Raises SettingsError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION
+    """Load certificate and key, for HTTP/1.1. Raises SettingsError."""
+    context = server_context(certificate, key, "TRIPOST_ADMIN_")
     context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(certificate, key, password=_no_pass_phrase)
-    except (OSError, ssl.SSLError, ValueError) as error:
-        raise SettingsError(
-            f"TRIPOST_ADMIN_CERTIFICATE, TRIPOST_ADMIN_KEY: {certificate} and {key} cannot be used: {error}"
-        ) from error
     return context
-
-
-def _no_pass_phrase() -> str:
-    raise ValueError("the key has a pass phrase")  # OpenSSL would ask on the terminal
 
 
 class _Server(uvicorn.Server):
