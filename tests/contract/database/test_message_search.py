@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import ClauseElement, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from query_plans import plan_of
 from tripost_admin_api.api.message_search import MessageQuery, found, page_of
 from tripost_domains.adapters.sql_tracking import SqlTracking
 from tripost_shared.contracts.events import Event, Fact
@@ -46,6 +47,7 @@ async def tracked(database: AsyncEngine) -> AsyncEngine:
     return database
 
 
+SCANS = {"sqlite": r"SCAN tracked_\w+(?! USING INDEX)\b", "postgresql": r"Seq Scan on tracked_"}
 SEARCHES: list[tuple[dict[str, Any], str]] = [
     ({"recipient": "to7@dest7.example"}, "ix_tracked_addresses_address"),
     ({"recipient": "@dest7.example"}, "ix_tracked_addresses_address"),
@@ -104,15 +106,3 @@ async def test_messages_are_found_by_any_spelling_of_an_address(
         query = MessageQuery.model_validate({name: wanted})
         async with reading(database) as connection:
             assert [row.id for row in await connection.execute(found(query, None, NOW))] == [told.message_id], name
-
-
-SCANS = {"sqlite": r"SCAN tracked_\w+(?! USING INDEX)\b", "postgresql": r"Seq Scan on tracked_"}
-
-
-async def plan_of(engine: AsyncEngine, statement: ClauseElement) -> str:
-    """Give the plan as text, one step a line."""
-    explain = "EXPLAIN" if engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
-    compiled = statement.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True})
-    async with reading(engine) as connection:
-        rows = (await connection.exec_driver_sql(f"{explain} {compiled}")).all()
-    return "\n".join(str(row[-1]) for row in rows)

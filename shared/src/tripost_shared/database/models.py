@@ -152,6 +152,7 @@ class QueuedMessage(Base):
     """
 
     __tablename__ = "queued_messages"
+    __table_args__ = (Index("ix_queued_messages_received_at", "received_at", "id"),)  # the order of lists
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     reverse_path: Mapped[str] = mapped_column(Text)

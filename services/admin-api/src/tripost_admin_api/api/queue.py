@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import Field
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tripost_admin_api.api import paging
@@ -90,12 +90,7 @@ class QueueQuery(paging.ListQuery):
 @router.get("")
 async def list_queued_messages(parts: PartsNeeded, query: Annotated[QueueQuery, Query()]) -> Page[QueuedMessageOut]:
     """List the queued messages by the time at which they were received, oldest first."""
-    statement = select(QueuedMessage).where(*_conditions(query))
-    after = paging.decode(query.cursor, tuple[datetime, str])
-    if after is not None:
-        statement = statement.where(_later_than(*after))
-    # Not by id: the tenth message of a session would stand before its second one.
-    statement = statement.order_by(QueuedMessage.received_at, QueuedMessage.id).limit(query.limit + 1)
+    statement = listed(query, paging.decode(query.cursor, tuple[datetime, str]))
     async with parts.database.reading() as session:
         rows = (await session.scalars(statement)).all()
         rows, following = paging.part(rows, query.limit, lambda row: [row.received_at, row.id])
@@ -139,26 +134,31 @@ async def drop(message_id: str, parts: PartsNeeded, actor: ActorNeeded, body: Op
     return await _operate(Operation.DROP, message_id, parts, actor, body)
 
 
-def _later_than(received_at: datetime, identifier: str) -> ColumnElement[bool]:
-    return or_(
-        QueuedMessage.received_at > received_at,
-        and_(QueuedMessage.received_at == received_at, QueuedMessage.id > identifier),
-    )
+def listed(query: QueueQuery, after: tuple[datetime, str] | None) -> Select[QueuedMessage]:
+    """Select the messages from a position on, in the order of an index, one more than the limit."""
+    # Not by id: the tenth message of a session would stand before its second one.
+    at, identifier = QueuedMessage.received_at, QueuedMessage.id
+    statement = select(QueuedMessage).where(*_conditions(query))
+    if after is not None:
+        statement = statement.where(tuple_(at, identifier) > after)
+    return statement.order_by(at, identifier).limit(query.limit + 1)
 
 
 def _conditions(query: QueueQuery) -> list[ColumnElement[bool]]:
+    # No bare column where deliveries have an index of it: for each message of the list, SQLite would look through all
+    # the deliveries that are in that state, or for that next hop, instead of through the message's own.
     of_message: list[ColumnElement[bool]] = []
     of_delivery: list[ColumnElement[bool]] = []
     if query.sender is not None:
         of_message.append(is_address(QueuedMessage.reverse_path, query.sender))
     if query.state is not None:
-        of_delivery.append(QueuedDelivery.state == query.state.value)
+        of_delivery.append(QueuedDelivery.state.concat("") == query.state.value)
     if query.recipient is not None:
         of_delivery.append(is_address(QueuedDelivery.recipient, query.recipient))
     if query.domain is not None:
         of_delivery.append(is_address(QueuedDelivery.recipient, f"@{query.domain}"))
     if query.next_hop is not None:
-        of_delivery.append(QueuedDelivery.next_hop == query.next_hop)
+        of_delivery.append(QueuedDelivery.next_hop.concat("") == query.next_hop)
     if of_delivery:
         deliveries = select(QueuedDelivery.id).where(QueuedDelivery.message_id == QueuedMessage.id, *of_delivery)
         of_message.append(deliveries.exists())
