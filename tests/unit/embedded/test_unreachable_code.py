@@ -188,6 +188,66 @@ def test_a_root_of_the_state_that_is_not_roots_alone_is_refused_with_how_to_mend
     assert list(root.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("owner", "mode", "said"),
+    [
+        pytest.param(NOBODY.uid, 0o755, "belongs to user nobody", id="the run user's"),
+        pytest.param(NOBODY.uid, 0o1755, "belongs to user nobody", id="the run user's with the sticky bit"),
+        pytest.param(0, 0o775, "is writable by others", id="a group's"),
+    ],
+)
+def test_a_root_of_the_state_in_a_folder_that_is_not_roots_alone_is_refused(
+    use_state_root: Callable[[], None], open_folder: Path, owner: int, mode: int, said: str
+) -> None:
+    """Who can rename it has other code started as root."""
+    open_folder.chmod(mode)
+    os.chown(open_folder, owner, owner)
+    with pytest.raises(SettingsError, match=rf"^TRIPOST_CLUSTER_STATE_ROOT: {open_folder} {said}"):
+        use_state_root()
+    assert not (open_folder / "root").exists()
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        pytest.param({"root": "others/state"}, id="it is a link into one"),
+        pytest.param({"root": "link/state", "link": "others"}, id="a link on the way leads to one"),
+        pytest.param({"root": "others/link/state", "others/link": ".."}, id="a link on the way is in one"),
+    ],
+)
+def test_links_lead_to_no_root_of_the_state_through_a_folder_of_the_run_users(
+    use_state_root: Callable[[], None], open_folder: Path, links: dict[str, str]
+) -> None:
+    others = open_folder / "others"
+    others.mkdir()
+    os.chown(others, NOBODY.uid, NOBODY.uid)
+    for name, target in links.items():
+        (open_folder / name).symlink_to(target)
+    with pytest.raises(SettingsError, match=rf"^TRIPOST_CLUSTER_STATE_ROOT: {others} belongs to user nobody"):
+        use_state_root()
+    assert not (open_folder / "root").exists()
+
+
+def test_a_link_of_others_leads_to_no_root_of_the_state(use_state_root: Callable[[], None], open_folder: Path) -> None:
+    root = open_folder / "root"
+    root.symlink_to(open_folder / "state")
+    os.chown(root, NOBODY.uid, NOBODY.uid, follow_symlinks=False)
+    with pytest.raises(SettingsError, match=f"^TRIPOST_CLUSTER_STATE_ROOT: {root} belongs to user nobody"):
+        use_state_root()
+
+
+def test_links_and_folders_of_roots_lead_to_a_root_of_the_state_also_through_one_with_the_sticky_bit(
+    use_state_root: Callable[[], None], open_folder: Path
+) -> None:
+    shared = open_folder / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (shared / "state").mkdir()
+    (open_folder / "root").symlink_to("shared/state")
+    use_state_root()
+    assert list((shared / "state").iterdir()) != []
+
+
 def test_a_root_of_the_state_that_is_a_file_is_named(use_state_root: Callable[[], None], open_folder: Path) -> None:
     (open_folder / "root").write_text("")
     with pytest.raises(SettingsError, match=f"^TRIPOST_CLUSTER_STATE_ROOT: .*{open_folder}/root"):

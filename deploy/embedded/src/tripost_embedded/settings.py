@@ -20,7 +20,8 @@ class ClusterSettings(BaseSettings):
     state_root: Path = Field(
         Path("/var/lib/tripost"),
         description="Started as root only: the folder that takes the state when TRIPOST_RUN_USER cannot reach "
-        "TRIPOST_HOME, which then becomes a link to it. It must belong to root, and nobody else may write it.",
+        "TRIPOST_HOME, which then becomes a link to it. It must belong to root, and nobody else may write it; the same "
+        "holds for all folders and links on the way to it, where the sticky bit (`/tmp`) will do.",
     )
     log_megabytes: int = Field(
         16, ge=1, le=4096, description="Size in megabytes at which a service's log file is put aside; three are kept."
