@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import event as events
 
 from admin_api import Api
 from tripost_admin_api.api.message_search import RECENT
@@ -323,6 +325,24 @@ async def test_what_is_found_by_an_address_comes_in_parts_each_message_once(
         await tracking.message(identifier, Fact.ACCEPTED, reverse_path="", first_at=first_at)
         await tracking.fact(identifier, Fact.ACCEPTED, recipients=("ann@dest.example", "bob@dest.example"))
     assert await in_parts(api, **searched) == identifiers[::-1]
+
+
+async def test_messages_to_a_domain_that_has_many_are_walked_through_and_not_sorted(
+    api: Api, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With as many as are sorted for each part of the list, and with one more."""
+    identifiers = [tracking.new_id() for _ in range(5)]
+    for identifier in identifiers:
+        await tracking.message(identifier, Fact.ACCEPTED)
+        await tracking.fact(identifier, Fact.ACCEPTED, recipients=("ann@dest.example", "bob@dest.example"))
+    for many, is_sorted in ((10, True), (9, False)):
+        monkeypatch.setattr("tripost_admin_api.api.message_search.MANY", many)
+        statements: list[str] = []
+        note = partial(lambda seen, *call: seen.append(call[2]), statements)
+        events.listen(api.parts.database.engine.sync_engine, "before_cursor_execute", note)
+        assert await in_parts(api, recipient="@dest.example") == identifiers[::-1]
+        events.remove(api.parts.database.engine.sync_engine, "before_cursor_execute", note)
+        assert any("SELECT DISTINCT" in statement for statement in statements) is is_sorted
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from tripost_admin_api.api import names, paging
-from tripost_admin_api.api.message_search import MessageQuery, found
+from tripost_admin_api.api.message_search import MessageQuery, found, many_are_led_to
 from tripost_admin_api.api.models import Page
 from tripost_admin_api.api.parts import PartsNeeded
 from tripost_admin_api.api.problems import Problem
@@ -22,9 +22,10 @@ async def list_messages(parts: PartsNeeded, query: Annotated[MessageQuery, Query
 
     By `status`, `client` or `direction` alone, or by two domains, those of the last 7 days, unless `since` is given.
     """
-    statement = found(query, paging.decode(query.cursor, tuple[datetime, str]), parts.clock.now())
+    before, question = paging.decode(query.cursor, tuple[datetime, str]), many_are_led_to(query)
     async with parts.database.reading() as session:
-        rows = (await session.scalars(statement)).all()
+        are_many = question is not None and bool(await session.scalar(question))
+        rows = (await session.scalars(found(query, before, parts.clock.now(), are_many=are_many))).all()
         rows, following = paging.part(rows, query.limit, lambda row: [row.first_at, row.id])
         items = await summaries(session, rows)
     return Page(items=items, next_cursor=following)
