@@ -68,6 +68,58 @@ def test_what_was_said_is_told_without_what_would_tell_of_the_recipient(said: st
     assert one.last_reply == SmtpReply(452, "4.2.2", is_told)
 
 
+@pytest.mark.parametrize(
+    ("address", "said", "is_told"),
+    [
+        pytest.param("bob+shop@other.example", "User Bob unknown", "User (withheld) unknown", id="without its detail"),
+        pytest.param(
+            "bob+shop@other.example", "bob+shop, bob@other.example", "(withheld), (withheld)@(withheld)", id="with it"
+        ),
+        pytest.param(
+            "a+shop@other.example", "This is a dead end", "This is a dead end", id="a word without its detail"
+        ),
+        pytest.param(
+            '"john doe"@other.example', "User john doe is unknown", "User (withheld) is unknown", id="without quotes"
+        ),
+        pytest.param(
+            r'"john \"d\" doe"@other.example', 'No john "d" doe here', "No (withheld) here", id="without backslashes"
+        ),
+        pytest.param('" "@other.example', "No space ( ) left", "No space ( ) left", id="quotes around a space"),
+        pytest.param("jos\u00e9@other.example", "jose\u0301 unknown", "(withheld) unknown", id="its accent apart"),
+        pytest.param("jose\u0301@other.example", "jos\u00e9 unknown", "(withheld) unknown", id="its accent in one"),
+        pytest.param(
+            "jose\u0301@other.example",
+            "<jose\u0301@other.example> unknown",
+            "<info@dest.example> unknown",
+            id="both apart",
+        ),
+        pytest.param("bob@xn--mnchen-3ya.example", "no m\u00fcnchen.example", "no (withheld)", id="U-labels"),
+        pytest.param("bob@xn--mnchen-3ya.example", "no mu\u0308nchen.example", "no (withheld)", id="U-labels, apart"),
+        pytest.param("bob@xn--mnchen-3ya.example", "no XN--mnchen-3ya.example", "no (withheld)", id="A-labels"),
+        pytest.param("bob@xn--0.example", "no xn--0.example", "no (withheld)", id="what is no A-label"),
+        pytest.param("bob@a.b.other.example", "no other.example", "no (withheld)", id="a domain above its own"),
+        pytest.param(
+            "bob@a.dest.example", "a.dest.example of dest.example", "(withheld) of dest.example", id="a known one"
+        ),
+        pytest.param(
+            "bob@other.example", "for example 2.7", "for example 2.7", id="no top-level domain, no half address"
+        ),
+    ],
+)
+def test_however_a_reply_spells_the_recipient_it_does_not_tell_of_him(address: str, said: str, is_told: str) -> None:
+    assert told(a_failure(said, address=address, places=(HOST,))).reply.text == is_told
+
+
+def test_the_domain_above_a_mail_host_is_not_told_either() -> None:
+    one = told(a_failure("See https://help.provider.example/550", remote="a.mx.provider.example", places=()))
+    assert one.reply.text == "See https://(withheld)/550"
+
+
+def test_what_the_sender_knows_without_its_detail_is_no_secret() -> None:
+    one = told(a_failure("info is unknown", address="info+x@other.example", written_to="info@dest.example"))
+    assert one.reply.text == "info is unknown"
+
+
 def test_words_of_ours_stay_ours() -> None:
     assert told(a_failure(remote="")).remote_mta == ""
 

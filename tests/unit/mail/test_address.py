@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tripost_shared.mail.address import Address, InvalidAddress, folded, normalise_domain, parse_path
+from tripost_shared.mail.address import Address, InvalidAddress, folded, normalise_domain, parse_path, u_labels
 from tripost_shared.mail.lookup import candidates
 
 
@@ -128,3 +128,16 @@ def test_any_text_is_refused_or_survives_a_round_trip(local_part: str, domain: s
 def test_a_final_dot_is_dropped_where_an_administrator_types_a_domain() -> None:
     """In DNS notation the dot is usual; on the wire of SMTP it is an error."""
     assert normalise_domain("Dest.Example.") == "dest.example"
+
+
+@pytest.mark.parametrize(
+    ("domain", "shown"),
+    [
+        pytest.param("xn--mnchen-3ya.Example", "m\u00fcnchen.Example", id="an A-label"),
+        pytest.param("a_b.XN--mnchen-3ya.example", "a_b.m\u00fcnchen.example", id="beside one that is no host's"),
+        pytest.param("xn--0.example", "xn--0.example", id="what is no A-label"),
+        pytest.param("[192.0.2.7]", "[192.0.2.7]", id="a literal"),
+    ],
+)
+def test_a_domain_is_shown_in_u_labels(domain: str, shown: str) -> None:
+    assert u_labels(domain) == shown

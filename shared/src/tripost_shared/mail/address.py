@@ -87,6 +87,11 @@ def normalise_domain(text: str) -> str:
     return _domain(text.removesuffix("."))
 
 
+def u_labels(domain: str) -> str:
+    """Give a domain as people write it: its A-labels (`xn--…`) as U-labels (RFC 5890 §2.3.2.1), all else as it is."""
+    return ".".join(_u_label(label) for label in domain.split("."))
+
+
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> Address:
     if not is_printable(text):
@@ -122,6 +127,15 @@ def _domain(text: str) -> str:
     if not _ASCII_DOMAIN.fullmatch(text) or any(len(label) > 63 for label in text.split(".")):  # RFC 1035 §2.3.4
         raise InvalidAddress("malformed domain")
     return text.lower()
+
+
+def _u_label(label: str) -> str:
+    if not label.lower().startswith("xn--"):
+        return label
+    try:
+        return idna.ulabel(label)
+    except (idna.IDNAError, UnicodeError):
+        return label
 
 
 def _literal(text: str) -> str:

@@ -5,13 +5,15 @@ address behind it. The trace has all of it.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from tripost_domains.bounce.report import FailedRecipient
 from tripost_shared.contracts.queue import MAILBOX_HOP
-from tripost_shared.mail.address import folded
+from tripost_shared.mail.address import folded, u_labels
+from tripost_shared.mail.lookup import DETAIL_SEPARATOR
 from tripost_shared.mail.reply import SmtpReply
 
 WITHHELD: Final = "(withheld)"
@@ -19,6 +21,9 @@ UNNAMED_HOST: Final = "the next hop"  # stands for a host's name that must not b
 
 # As replies name one; what stands before it lets a search begin once a word, not at each of its characters.
 _ADDRESS: Final = r"(?<![^\s<>()\[\],;:\"'=@])[^\s<>()\[\],;:\"'=@]+@[\w-]+(?:\.[\w-]+)*"
+_SHORTEST_USER: Final = 3  # octets of a local part without its detail: `a` of `a+list` would be every `a` of a sentence
+_DOMAIN: Final = re.compile(r"(?:[\w-]+\.)+[^\W\d_][\w-]*")  # no IPv4 address
+_QUOTED_PAIR: Final = re.compile(r"\\(.)")
 _BRACKETS: Final = re.compile(r"[\[\]]")
 _PORT: Final = re.compile(r":\d+$")
 _NOTHING: Final = re.compile(r"(?!)")
@@ -27,8 +32,9 @@ _NOTHING: Final = re.compile(r"(?!)")
 def as_told(failures: Sequence[FailedRecipient]) -> list[FailedRecipient]:
     """Put the address that the sender wrote to in the place of each one that it led to.
 
-    In what was said, too: those addresses are replaced there, and with them go the local part alone, the domain, and
-    the names and addresses of hosts. Those of one alias of whom the same is said then are told of once.
+    In what was said, too: those addresses are replaced there, and with them go the local part alone (also without its
+    detail and quotes), the domain and those above it, and the names and addresses of hosts. Those of one alias of whom
+    the same is said then are told of once.
     """
     written_to = {folded(failure.address): failure.written_to for failure in failures if _is_forwarded(failure)}
     if not written_to:
@@ -46,13 +52,14 @@ def _told(failure: FailedRecipient, written_to: Mapping[str, str]) -> FailedReci
         addresses, secrets = re.compile(_ADDRESS), _NOTHING
         told = failure
     else:
-        addresses = re.compile(f"{re.escape(failure.address)}|{_ADDRESS}", re.IGNORECASE)
+        addresses = re.compile(f"{re.escape(_composed(failure.address))}|{_ADDRESS}", re.IGNORECASE)
         secrets = re.compile("|".join(_secrets(failure)), re.IGNORECASE)
         host = UNNAMED_HOST if failure.remote_mta else ""
         told = replace(failure, address=failure.written_to, written_to="", remote_mta=host, places=())
 
     def tell(reply: SmtpReply) -> SmtpReply:
-        return SmtpReply(reply.code, reply.enhanced, "".join(_words(reply.text, addresses, written_to, secrets)))
+        text = "".join(_words(_composed(reply.text), addresses, written_to, secrets))
+        return SmtpReply(reply.code, reply.enhanced, text)
 
     return replace(told, reply=tell(failure.reply), last_reply=failure.last_reply and tell(failure.last_reply))
 
@@ -77,8 +84,40 @@ def _secrets(failure: FailedRecipient) -> Iterator[str]:
     known_local, _, known_domain = failure.written_to.rpartition("@")
     names = {domain, failure.remote_mta, *failure.places}
     names.update(name for place in failure.places for name in _BRACKETS.split(_PORT.sub("", place)))
-    known = {"", MAILBOX_HOP, folded(known_domain)}
-    for name in sorted((name for name in names if folded(name) not in known), key=len, reverse=True):
+    known_domain = folded(known_domain)
+    known = {"", MAILBOX_HOP, known_domain}
+    above = {known_domain, *_parents(known_domain)}
+    tops = {_top(name, above) for name in names if folded(name) not in known}
+    for name in _longest_first(tops | {u_labels(top) for top in tops}):
         yield rf"(?<![\w.-])[\w.-]*{re.escape(name)}(?:[\w.-]*\w)?"  # all of a word that has it: `mx.dest.example`
-    if folded(local) not in ("", folded(known_local)):
-        yield rf"(?<!\w){re.escape(local)}(?!\w)"
+    known_users = {folded(user) for user in _users(known_local)}
+    for user in _longest_first(user for user in _users(local) if folded(user) not in known_users):
+        yield rf"(?<!\w){re.escape(user)}(?!\w)"
+
+
+def _parents(domain: str) -> list[str]:
+    """Give the domains above one that have two labels or more, the shortest first; none above what is no domain."""
+    labels = domain.split(".") if _DOMAIN.fullmatch(domain) else []
+    return [".".join(labels[-count:]) for count in range(2, len(labels))]
+
+
+def _top(name: str, known: Collection[str]) -> str:
+    """Give the shortest domain above the name that the sender does not know, else the name: who finds it finds both."""
+    return next((parent for parent in _parents(name) if folded(parent) not in known), name)
+
+
+def _users(local: str) -> set[str]:
+    """Give what replies call a mailbox: its local part, that without quotes, and that without its detail."""
+    bare = _composed(_QUOTED_PAIR.sub(r"\1", local[1:-1]) if local.startswith('"') else local)
+    user, separator, _ = bare.partition(DETAIL_SEPARATOR)
+    users = {_composed(local), bare, user if separator and len(user.encode()) >= _SHORTEST_USER else ""}
+    return {user for user in users if user.strip()}
+
+
+def _longest_first(texts: Iterable[str]) -> list[str]:
+    return sorted(texts, key=len, reverse=True)
+
+
+def _composed(text: str) -> str:
+    """Put accents in one with their letters: next hops do it either way."""
+    return unicodedata.normalize("NFC", text)
