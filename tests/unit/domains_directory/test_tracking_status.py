@@ -37,6 +37,8 @@ def told(*facts: str) -> Fact:
         pytest.param(["accepted", "ann held", "bob relayed"], "held", id="one held, one relayed"),
         pytest.param(["accepted", "discarded"], "discarded", id="dropped as a whole"),
         pytest.param(["accepted", "ann deferred", "ann discarded"], "discarded", id="dropped from the queue"),
+        pytest.param(["ann delivered", "bob deferred", "bob discarded"], "discarded", id="dropped for one recipient"),
+        pytest.param(["accepted", "ann relayed", "bob delivered"], "delivered", id="one here, one elsewhere"),
         pytest.param(["accepted", "info expanded", "ann delivered"], "delivered", id="an alias"),
         pytest.param(["accepted", "ann relayed", "ann bounced"], "relayed", id="a report of success is no failure"),
     ],

@@ -4,6 +4,11 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+STATUS_IN_WORDS: Final = (
+    "Where the message stands: the state of that recipient who asks most for attention "
+    "(held, deferred, failed or bounced, discarded, delivered, relayed)"
+)
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 

@@ -27,7 +27,7 @@ from tripost_admin_api.api.searching import (
 )
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.spool import Direction
-from tripost_shared.contracts.tracking import Role, halves, microseconds
+from tripost_shared.contracts.tracking import STATUS_IN_WORDS, Role, halves, microseconds
 from tripost_shared.database.models import TrackedAddress, TrackedMessage
 from tripost_shared.mail.address import folded
 from tripost_shared.mail.identifier import is_session_id
@@ -50,7 +50,7 @@ class MessageQuery(paging.ListQuery):
     id: MessageOrSession | None = Field(None, description="A message's or a session's id.")
     sender: SearchedSender | None = Field(None, description=SENDER)
     recipient: SearchedAddress | None = Field(None, description=RECIPIENT)
-    status: Fact | None = Field(None, description=f"The newest fact that settles something. {SLOW}")
+    status: Fact | None = Field(None, description=f"{STATUS_IN_WORDS}. {SLOW}")
     login: SearchText | None = Field(None, description="Whoever logged in, or tried to in vain: the whole user name.")
     client: ClientAddress | None = Field(None, description=f"The client's IP address. {SLOW}")
     direction: Direction | None = Field(None, description=f"Where it goes. {SLOW}")

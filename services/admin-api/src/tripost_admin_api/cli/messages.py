@@ -10,6 +10,7 @@ from tripost_admin_api.cli.output import Form, Output, column, line, rows, struc
 from tripost_admin_api.cli.timeline import timeline
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.spool import Direction
+from tripost_shared.contracts.tracking import STATUS_IN_WORDS
 
 RECENT: Final = " in the last 7 days (further back: --since)"
 IN_A_TABLE: Final = 50
@@ -28,9 +29,7 @@ def list_messages(
         str | None, typer.Option("--sender", help="The reverse-path; @domain; <> for the null one.")
     ] = None,
     recipient: Annotated[str | None, typer.Option("--recipient", help="A whole address, or @domain.")] = None,
-    status: Annotated[
-        Fact | None, typer.Option("--status", help=f"The newest fact that settles something{RECENT}.")
-    ] = None,
+    status: Annotated[Fact | None, typer.Option("--status", help=f"{STATUS_IN_WORDS}{RECENT}.")] = None,
     login: Annotated[
         str | None, typer.Option("--login", help="The user name of a login, also of one that failed.")
     ] = None,

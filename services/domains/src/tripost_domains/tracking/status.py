@@ -12,7 +12,7 @@ SETTLED: Final = frozenset({Fact.DELIVERED, Fact.RELAYED, Fact.FAILED, Fact.DISC
 OF_RECIPIENTS: Final = UNSETTLED | SETTLED
 
 # The first of these that some recipient is in is the message's status: what asks most for an operator's eye.
-STATES: Final = (Fact.HELD, Fact.DEFERRED, Fact.FAILED, Fact.DELIVERED, Fact.RELAYED, Fact.DISCARDED)
+STATES: Final = (Fact.HELD, Fact.DEFERRED, Fact.FAILED, Fact.DISCARDED, Fact.DELIVERED, Fact.RELAYED)
 
 
 class Seen(NamedTuple):
