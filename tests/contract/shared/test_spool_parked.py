@@ -13,7 +13,7 @@ import pytest
 
 from contents import read_all
 from links import PARTITIONS, provisioned_link
-from servers import NatsServer
+from servers import NatsServer, free_port
 from spooled import damaged_message, spooled_message
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.encoding import decode, encode
@@ -196,3 +196,22 @@ async def test_what_was_parked_twice_is_spooled_once(nats_server: NatsServer, li
     await jetstream.publish(link, UNREADABLE_SUBJECT, encode(spooled_message(7)))
     assert (await parked(nats_server, "retry"))[:2] == (0, b"3 spooled again, 2 parked still\n")
     assert len(await taken(link, 3)) == 3
+
+
+def test_where_no_server_can_be_reached_it_ends_and_says_so() -> None:
+    url = f"nats://127.0.0.1:{free_port()}"
+    hurried = """
+import sys
+from tripost_shared.spool import parked
+parked.CONNECTED_WITHIN_SECONDS = 0.1
+sys.exit(parked.main([]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", hurried],
+        env={**os.environ, "TRIPOST_NATS_URL": url},
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode().splitlines()[-1].endswith(f"no NATS server can be reached: {url}")

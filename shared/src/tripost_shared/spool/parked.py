@@ -31,6 +31,8 @@ from tripost_shared.spool.port import MessageTooLarge, SpoolFull, SpoolUnavailab
 
 SUMMARY: Final = "{sequence}  parked {parked_at:%Y-%m-%d %H:%M:%S} UTC  {octets} octets  {readable}\n"
 
+CONNECTED_WITHIN_SECONDS: Final = 10.0
+
 
 class NoSuchMessage(Exception):
     """Nothing of that number is parked."""
@@ -129,7 +131,11 @@ def _summary(each: StoredMessage) -> str:
 
 async def run(settings: CommonSettings, arguments: argparse.Namespace) -> bytes:
     """Do what the command line says; gives what is to be written."""
-    link = await NatsLink.connect(settings, "domains")
+    try:
+        async with asyncio.timeout(CONNECTED_WITHIN_SECONDS):
+            link = await NatsLink.connect(settings, "domains")
+    except TimeoutError as error:
+        raise JetStreamUnavailable(f"no NATS server can be reached: {settings.nats_url}") from error
     try:
         match arguments.action:
             case "show":
