@@ -15,6 +15,7 @@ from tripost_shared.prctl import set_timer_slack
 from tripost_shared.privileges import RunUser, die_with_parent
 
 GATHER_SECONDS: Final = 0.05  # a busy service says a line per message; waking up for each costs more than the line
+NOTE_AGAIN_SECONDS: Final = 2.0
 LAST_WORDS_SECONDS: Final = 1.0  # for output still in the pipe when the process has ended
 
 
@@ -64,7 +65,7 @@ class Process(asyncio.SubprocessProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note that it runs."""
         self._transport = cast("asyncio.SubprocessTransport", transport)  # another loop's may be no subclass of it
-        self._pid_file.write_text(f"{self._transport.get_pid()}\n")
+        self._note_pid()
 
     def pipe_data_received(self, fd: int, data: bytes | str) -> None:
         """Take output, and let more of it gather before the next look."""
@@ -114,6 +115,15 @@ class Process(asyncio.SubprocessProtocol):
             await self._ended.wait()
             return False
         return True
+
+    def _note_pid(self) -> None:
+        """Write the pid file; on a full disk, of which the disk watch tells, once there is room."""
+        if self._has_exited or self._transport is None:
+            return
+        try:
+            self._pid_file.write_text(f"{self._transport.get_pid()}\n")
+        except OSError:
+            asyncio.get_running_loop().call_later(NOTE_AGAIN_SECONDS, self._note_pid)
 
     def _pipe(self, fd: int) -> asyncio.ReadTransport | None:
         pipe = self._transport.get_pipe_transport(fd) if self._transport is not None else None
