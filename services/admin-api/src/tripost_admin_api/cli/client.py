@@ -143,8 +143,8 @@ class Client:
                 "Set TRIPOST_HOME to the cluster's folder, or TRIPOST_API_CA to the certificate."
             )
         return (
-            f"No answer from {self.place.url}: {text or type(error).__name__}. Is the cluster running (make run)? "
-            "--url and TRIPOST_API_URL name another address."
+            f"No answer from {self.place.url}: {text.rstrip('.') or type(error).__name__}. What was asked for may have "
+            "been done all the same. Is the cluster running (make run)? --url and TRIPOST_API_URL name another address."
         )
 
     def _explained(self, answer: httpx.Response) -> str:
