@@ -58,6 +58,24 @@ async def test_a_folder_that_is_not_there_is_no_problem(api: Api, parts: Parts) 
     assert (await api.reader.get(f"{V1}/status")).json()["problems"] == []
 
 
+@pytest.mark.parametrize("bound", [(512 << 20), None])
+async def test_a_content_store_with_room_for_large_messages_or_not_made_yet_is_no_problem(
+    api: Api, bound: int | None
+) -> None:
+    await all_tiers(api)
+    api.cluster.content_octets = bound
+    assert (await api.reader.get(f"{V1}/status")).json()["problems"] == []
+
+
+async def test_a_content_store_that_was_made_small_is_a_problem_that_says_what_to_do(api: Api) -> None:
+    """Its bound stays small after there is room again: the disk alone tells nothing of it."""
+    await all_tiers(api)
+    api.cluster.content_octets = 32 << 20
+    (problem,) = (await api.reader.get(f"{V1}/status")).json()["problems"]
+    assert problem.startswith("The content store may hold 32 MB, which is less than 512 MB: ")
+    assert problem.endswith("make room, and restart nats-server.")
+
+
 async def test_an_instance_that_is_not_ready_is_named(api: Api) -> None:
     await all_tiers(api)
     await serve_status(api.cluster.bus, "filter", lambda: False, clock=api.clock)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +19,10 @@ from tripost_shared.clock import FrozenClock
 from tripost_shared.config.port import ConfigUnavailable
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.content.port import ContentUnavailable
+from tripost_shared.content.writer import STREAM as CONTENT_STREAM
 from tripost_shared.contracts.config import FILTER_KEY, FilterConfig, PolicyMode
 from tripost_shared.contracts.events import Event, Fact
-from tripost_shared.provision import provision
+from tripost_shared.provision import DEFAULT_SIZES, provision
 from tripost_shared.settings import CommonSettings
 from tripost_shared.spool.events import EVENTS_STREAM, JetStreamEventReader
 
@@ -156,6 +158,25 @@ async def test_after_an_outage_streams_are_made_again_whatever_fails_at_first(
     assert cluster.trouble == ""
 
 
+async def test_the_content_store_grows_with_the_storage_that_a_restart_of_nats_finds(tmp_path: Path) -> None:
+    bounds = []
+    for storage in ("1GB", "16GB"):
+        with NatsServer(tmp_path, max_file_store=storage) as server:
+            cluster = NatsCluster(CommonSettings(nats_url=server.url), "admin-api")
+            await cluster.open()
+            bounds.append(await cluster.content_bound())
+            await cluster.close()
+    assert bounds == [DEFAULT_SIZES.content // 64, DEFAULT_SIZES.content // 4]
+
+
+async def test_a_content_store_that_is_lost_has_no_bound(nats: NatsServer, cluster: NatsCluster) -> None:
+    link = await NatsLink.connect(CommonSettings(nats_url=nats.url), "tests")
+    await jetstream.call(link, f"STREAM.DELETE.{CONTENT_STREAM}")
+    assert await cluster.content_bound() is None
+    await provision(link, CommonSettings(nats_url=nats.url))
+    await link.close()
+
+
 async def test_before_nats_is_reached_everything_says_so_at_once() -> None:
     cluster = NatsCluster(CommonSettings(nats_url="nats://127.0.0.1:1"), "admin-api")
     assert not cluster.is_connected
@@ -167,6 +188,8 @@ async def test_before_nats_is_reached_everything_says_so_at_once() -> None:
         await cluster.nodes(timedelta(seconds=1))
     with pytest.raises(ClusterUnavailable):
         await cluster.spool()
+    with pytest.raises(ClusterUnavailable):
+        await cluster.content_bound()
     with pytest.raises(ClusterUnavailable):
         await cluster.publish_facts([Event("fact", "1k3v9q2m8f0abcde.1", NOW, Fact.HELD, "admin-api")])
     with pytest.raises(ContentUnavailable):

@@ -59,6 +59,10 @@ class Cluster(ConfigPublisher, Protocol):
         """Count what is in the spool. Raises ClusterUnavailable."""
         ...
 
+    async def content_bound(self) -> int | None:
+        """Tell how many octets the content store may hold; None before it is made. Raises ClusterUnavailable."""
+        ...
+
     async def publish_facts(self, facts: Sequence[Event]) -> None:
         """Put facts into the event log; returns once it has acknowledged them. Raises ClusterUnavailable."""
         ...

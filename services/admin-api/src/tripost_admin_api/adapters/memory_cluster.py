@@ -14,6 +14,7 @@ from tripost_shared.content.memory import MemoryContentStore
 from tripost_shared.content.port import ContentUnavailable
 from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
+from tripost_shared.provision import DEFAULT_SIZES
 from tripost_shared.spool.memory import MemoryEventLog, MemorySpool
 
 
@@ -23,6 +24,7 @@ class MemoryCluster:
     def __init__(self, clock: Clock | None = None) -> None:
         self.is_connected = True
         self.trouble = ""
+        self.content_octets: int | None = DEFAULT_SIZES.content
         self._regained: list[Callable[[], None]] = []
         self.bus = MemoryBus()
         self.config = MemoryConfig()
@@ -65,6 +67,11 @@ class MemoryCluster:
         self._require_connected()
         messages = self.messages.messages
         return SpoolNumbers(len(messages), 0, sum(message.content.size_octets for message in messages), 1)
+
+    async def content_bound(self) -> int | None:
+        """Tell `content_octets`."""
+        self._require_connected()
+        return self.content_octets
 
     async def publish_facts(self, facts: Sequence[Event]) -> None:
         """Put facts into the log."""

@@ -20,6 +20,7 @@ from tripost_shared.config.kv import PREFIX, STREAM, WITHIN_SECONDS, KvConfigSou
 from tripost_shared.config.port import ConfigUnavailable, Snapshot, Watched
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.content.port import ContentUnavailable
+from tripost_shared.content.writer import STREAM as CONTENT_STREAM
 from tripost_shared.contracts.events import EVENTS_SUBJECT, Event, EventBatch
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
 from tripost_shared.kv.jetstream import is_deleted
@@ -135,6 +136,18 @@ class NatsCluster:
         except (JetStreamRefused, JetStreamUnavailable) as error:
             raise ClusterUnavailable(str(error)) from error
         return SpoolNumbers(waiting, attempted, octets, len(streams))
+
+    async def content_bound(self) -> int | None:
+        """Tell the bound of the content store's stream."""
+        if self._link is None:
+            raise ClusterUnavailable(self._why_away())
+        try:
+            info = await jetstream.call(self._link, f"STREAM.INFO.{CONTENT_STREAM}", within_seconds=2.0)
+        except (JetStreamRefused, JetStreamUnavailable) as error:
+            if isinstance(error, JetStreamRefused) and error.number in jetstream.NOT_FOUND:
+                return None
+            raise ClusterUnavailable(str(error)) from error
+        return int(info["config"]["max_bytes"])
 
     async def _unsettled(self, stream: str, stored: int) -> tuple[int, int]:
         """Count what waits and what is attempted: not all that is stored, since streams are trimmed now and then."""

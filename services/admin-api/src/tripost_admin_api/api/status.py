@@ -20,13 +20,16 @@ from tripost_shared.contracts.nodes import NodeStatus
 from tripost_shared.contracts.queue import DeliveryState
 from tripost_shared.database.models import QueuedDelivery, QueuedMessage
 from tripost_shared.database.transactions import DatabaseUnavailable
-from tripost_shared.disk_space import free_octets, is_short, room_left
+from tripost_shared.disk_space import MEGABYTE, free_octets, is_short, room_left
 from tripost_shared.nodes import instance_name
 
 router = APIRouter(tags=["status"])
 
 ANSWER_WITHIN: Final = timedelta(seconds=0.7)  # an instance answers in a few milliseconds, or is in trouble
 DATABASE_WITHIN: Final = timedelta(seconds=8)  # with what is asked before, less than the command line's patience
+# Octets: 8 of the largest messages that edge takes by default (its own limit is not known here). With less, a few that
+# arrive at once, or wait in the queue, fill the content store.
+SMALLEST_CONTENT_BOUND: Final = 8 * (64 << 20)
 OURSELVES: Final = "admin-api"
 TIERS: Final = {
     "edge": "no mail is taken in",
@@ -155,6 +158,7 @@ async def _ask_cluster(parts: Parts) -> tuple[list[NodeStatus], SpoolOut | None,
     try:
         nodes = sorted(await parts.cluster.nodes(ANSWER_WITHIN), key=lambda node: (node.service, node.instance))
         spool = SpoolOut.model_validate(await parts.cluster.spool())
+        content_bound = await parts.cluster.content_bound()
     except ClusterUnavailable as error:
         return [], None, [f"NATS is not reachable, so no service can work: {error}", *parts.troubles()]
     answering = {node.service for node in nodes}
@@ -163,7 +167,18 @@ async def _ask_cluster(parts: Parts) -> tuple[list[NodeStatus], SpoolOut | None,
     problems += [f"{node.service} {node.instance}: {trouble}" for node in nodes for trouble in node.troubles]
     if (OURSELVES, instance_name()) not in {(node.service, node.instance) for node in nodes}:
         problems += parts.troubles()  # nobody else tells of them
-    return nodes, spool, problems
+    return nodes, spool, [*problems, *_content_problems(content_bound)]
+
+
+def _content_problems(bound: int | None) -> list[str]:
+    """Say that the content store is small: its bound was chosen when nats-server had little storage. Pure."""
+    if bound is None or bound >= SMALLEST_CONTENT_BOUND:
+        return []
+    wanted = SMALLEST_CONTENT_BOUND // MEGABYTE
+    return [
+        f"The content store may hold {bound // MEGABYTE} MB, which is less than {wanted} MB: a large message, or a few,"
+        " are answered with 451. NATS had little storage when it was started: make room, and restart nats-server."
+    ]
 
 
 def _disk_problems(folder: Path) -> list[str]:
