@@ -5,7 +5,9 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+_given_ports: Final = set[int]()
 
 
 class BenchError(Exception):
@@ -45,9 +47,13 @@ class System(Protocol):
 
 
 def free_port() -> int:
-    """Find a TCP port on 127.0.0.1 that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Find a TCP port on 127.0.0.1 that nobody uses now, and that was not given before."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = int(listener.getsockname()[1])
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
 
 
 def wait_until(condition: Callable[[], bool], what: str, within_seconds: float) -> None:
