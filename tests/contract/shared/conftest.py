@@ -1,12 +1,15 @@
-"""The link that tests of the real adapters share."""
+"""What tests of the real adapters share: links to servers, and resolvers."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from dns_server import DnsServer
 from links import SMALL, provisioned_link, settings_for
 from servers import NatsServer
 from tripost_shared.bus.nats_link import NatsLink
+from tripost_shared.clock import FrozenClock
+from tripost_shared.dns.resolver import CachingResolver
 from tripost_shared.provision import provision
 
 
@@ -31,3 +34,17 @@ async def own_link(own_server: NatsServer) -> AsyncIterator[NatsLink]:
     await provision(link, settings_for(own_server), SMALL)
     yield link
     await link.close()
+
+
+@pytest.fixture
+async def resolver_of(clock: FrozenClock) -> AsyncIterator[Callable[..., CachingResolver]]:
+    """Makes resolvers that ask these servers."""
+    made: list[CachingResolver] = []
+
+    def make(*servers: DnsServer | str) -> CachingResolver:
+        made.append(CachingResolver([s if isinstance(s, str) else s.address for s in servers], clock))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()

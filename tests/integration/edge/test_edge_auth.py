@@ -193,6 +193,7 @@ async def test_a_failed_handshake_ends_the_session(world: EdgeWorld) -> None:
         await client.read_to_end()
     async with asyncio.timeout(5):
         await world.edge.registry.drain()
+    assert len(world.edge.registry) == 0
 
 
 async def test_a_long_message_under_tls_arrives_whole(world: EdgeWorld, submitting: Dialog) -> None:
@@ -216,3 +217,4 @@ async def test_a_new_session_is_no_new_start_for_whoever_guesses(running: Start,
         await client(f"C: AUTH PLAIN {GOOD}\nS: 454 4.7.0 Too many failed authentications from your network*")
     async with await world.greeted("submissions", tls=client_tls, implicit_tls=True, source="127.0.0.2") as client:
         await client(f"C: AUTH PLAIN {GOOD}\nS: 235 *")
+    assert len(world.tiers.questions(AuthenticateQuestion)) == 3  # who has guessed too often is not asked about

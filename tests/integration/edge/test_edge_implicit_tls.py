@@ -62,6 +62,7 @@ async def test_a_failed_handshake_gives_its_place_back(world: EdgeWorld) -> None
     _, writer = await silent_client(world, "submissions")
     writer.write(b"EHLO client.example\r\n")
     await world.until_sessions(0)
+    assert len(world.edge.registry) == 0
     writer.close()
 
 
@@ -80,6 +81,8 @@ async def test_a_client_that_speaks_first_is_heard(world: EdgeWorld, client_tls:
         for client in await asyncio.gather(*clients):
             await client("C: QUIT\nS: 221 *\nS: <closed>")
             client.writer.close()
+    await world.until_sessions(0)
+    assert len(world.edge.registry) == 0
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ async def test_a_client_that_does_not_close_gives_its_place_back_in_time(
     world = await running(errors_per_session=1)
     async with await told_to_go(world):
         await world.until_sessions(0)
+        assert len(world.edge.registry) == 0
 
 
 async def test_a_client_that_sends_much_first_can_still_read_why_it_is_told_to_go(running: Start) -> None:
@@ -118,6 +119,7 @@ async def test_a_starttls_that_fails_gives_its_place_back(running: Start, says: 
         await reader.readuntil(b"220 2.0.0")
     writer.write(says)
     await world.until_sessions(0)
+    assert len(world.edge.registry) == 0
     writer.close()
 
 
@@ -131,6 +133,7 @@ async def test_a_client_that_resets_within_starttls_gives_its_place_back_at_once
     writer.transport.abort()
     async with asyncio.timeout(wire.LINGER_SECONDS / 2):
         await world.until_sessions(0)
+    assert len(world.edge.registry) == 0
 
 
 async def _until_refused(client: Dialog) -> None:

@@ -192,7 +192,7 @@ def test_the_dsn_has_no_octet_of_where_an_alias_leads(
     octets = compose(report, "1k3v9q2m8f0abcdf.1", "report-0123456789")
     assert all(secret not in octets for secret in (b"bob", b"other.example", b"provider", b"192.0.2.7"))
     message = message_from_bytes(octets, policy=policy.default)
-    status = list(message.iter_parts())[1].get_payload()  # type: ignore[attr-defined]
+    status = list(message.iter_parts())[1].get_payload()  # type: ignore[attr-defined]  # a report is an EmailMessage
     group = status[1]
     assert (group["Original-Recipient"], group["Final-Recipient"]) == fields
     assert (group["Remote-MTA"], group["Status"]) == (None, "5.1.1")

@@ -261,5 +261,6 @@ def test_a_copy_of_our_sources_that_another_has_changed_is_not_run(
     [(_, copy)] = find_code(NOBODY, open_folder / "root").copies
     planted = copy / "tripost_sample" / "late.py"
     os.chown(planted, DAEMON, DAEMON)
-    with pytest.raises(SettingsError, match=f"{planted} belongs to user daemon.* rm -rf {open_folder}/root/code"):
+    code = open_folder / "root" / "code"
+    with pytest.raises(SettingsError, match=f"{planted} belongs to user daemon.* rm -rf {code}"):
         find_code(NOBODY, open_folder / "root")

@@ -2,7 +2,7 @@
 
 from tripost_shared.bus.port import Bus, NoAnswer, QuestionTooLarge
 from tripost_shared.clock import Clock
-from tripost_shared.content.port import ContentStore, ContentUnavailable, ContentWriter
+from tripost_shared.content.port import ContentStore, ContentUnavailable, ContentWriter, aborted_on_failure
 from tripost_shared.spool.port import EventLog, MessageTooLarge, Spool, SpoolFull, SpoolUnavailable
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "Spool",
     "SpoolFull",
     "SpoolUnavailable",
+    "aborted_on_failure",
 ]

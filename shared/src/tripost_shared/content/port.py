@@ -1,6 +1,7 @@
 """The content store as services see it."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -83,3 +84,13 @@ class ContentStore(Protocol):
         `older_than` must exceed the time that any writer needs. Raises ContentUnavailable.
         """
         ...
+
+
+@asynccontextmanager
+async def aborted_on_failure(writer: ContentWriter) -> AsyncIterator[None]:
+    """Leave nothing behind of what is written within, whatever ends it before its end."""
+    try:
+        yield
+    except BaseException:  # a cancellation too: the next writer is another one
+        await writer.abort()
+        raise

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from pydantic import ValidationError
@@ -21,7 +22,7 @@ from tripost_shared.bus import jetstream
 from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable, StoredMessage
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.content.object_store import ObjectContentStore
-from tripost_shared.content.port import ContentMissing, ContentUnavailable
+from tripost_shared.content.port import ContentMissing, ContentUnavailable, aborted_on_failure
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.mail.content import Content
 from tripost_shared.settings import CommonSettings, SettingsError, explain
@@ -106,15 +107,11 @@ async def _store_anew(store: ObjectContentStore, content: Content) -> None:
     if not content.stored:
         return
     writer = store.writer(content.stored)
-    try:
-        async for chunk in store.open(content):
-            await writer.write(chunk)
-        await writer.commit()
-    except ContentMissing:
-        await writer.abort()
-    except BaseException:
-        await writer.abort()
-        raise
+    with suppress(ContentMissing):
+        async with aborted_on_failure(writer):
+            async for chunk in store.open(content):
+                await writer.write(chunk)
+            await writer.commit()
 
 
 def _readable(each: StoredMessage) -> list[SpooledMessage] | None:

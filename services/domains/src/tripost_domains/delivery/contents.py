@@ -19,7 +19,13 @@ import structlog
 from tripost_domains.delivery.patience import until_done
 from tripost_shared.clock import Clock
 from tripost_shared.content.forgetting import Forgetting
-from tripost_shared.content.port import ContentMissing, ContentStore, ContentUnavailable, StoredObject
+from tripost_shared.content.port import (
+    ContentMissing,
+    ContentStore,
+    ContentUnavailable,
+    StoredObject,
+    aborted_on_failure,
+)
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.mail.content import Content
 
@@ -102,12 +108,9 @@ class Contents:
 
     async def _put(self, name: str, octets: bytes) -> Content:
         writer = self._store.writer(name)
-        try:
+        async with aborted_on_failure(writer):
             await writer.write(octets)
             return await writer.commit()
-        except BaseException:
-            await writer.abort()
-            raise
 
 
 def orphaned(stored: list[StoredObject], now: datetime, oldest_spooled_at: datetime | None) -> list[StoredObject]:

@@ -22,6 +22,7 @@ from tripost_edge.ports import (
     Spool,
     SpoolFull,
     SpoolUnavailable,
+    aborted_on_failure,
 )
 from tripost_edge.session import replies
 from tripost_edge.session.header_inspection import inspect_header
@@ -207,14 +208,11 @@ class Data:
     async def _stored(self, message: "_Message") -> Content:
         writer = self._store.writer(message.transaction.id)
         try:
-            await writer.write(message.content.inline or b"")
-            return await writer.commit()
+            async with aborted_on_failure(writer):
+                await writer.write(message.content.inline or b"")
+                return await writer.commit()
         except ContentUnavailable as error:
-            await writer.abort()
             raise TransientFailure(because=f"content store: {error}") from error
-        except BaseException:
-            await writer.abort()
-            raise
 
     async def _delete(self, content: Content) -> None:
         if not content.stored:

@@ -148,7 +148,7 @@ class _Evaluation(spf.query):  # type: ignore[misc]  # its base has no annotatio
         """Evaluate the record of a domain; one at the depth of the record at hand is that which it redirects to."""
         if recursion == self._depth:
             self.check_lookups()
-        return super().check1(spf_record, domain, recursion)  # type: ignore[no-any-return]
+        return super().check1(spf_record, domain, recursion)  # type: ignore[no-any-return]  # pyspf has no types
 
     def check0(self, spf_record: str | None, recursion: int) -> tuple[str, int, str]:
         """Evaluate one record, normalised: pyspf takes modifier names as case-sensitive, and any twice for an error.
@@ -162,7 +162,7 @@ class _Evaluation(spf.query):  # type: ignore[misc]  # its base has no annotatio
         self.lookups -= _redirects(record)
         result = super().check0(record, recursion)
         self._depth = outer
-        return result  # type: ignore[no-any-return]
+        return result  # type: ignore[no-any-return]  # pyspf has no types
 
     def _normalised(self, record: str | None) -> str | None:
         if not record or "=" not in record[6:]:
