@@ -1,4 +1,4 @@
-"""The migrations and models.py say the same, on both databases, however many services start at once."""
+"""The migrations and the models say the same, on both databases, however many services start at once."""
 
 import asyncio
 import json

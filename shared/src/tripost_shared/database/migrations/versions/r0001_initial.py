@@ -9,7 +9,7 @@ down_revision: str | None = None
 branch_labels: str | None = None
 depends_on: str | None = None
 
-# As they were when this was written: a migration does not follow models.py.
+# As they were when this was written: a migration does not follow the models.
 MOMENT = sa.DateTime(timezone=True)
 JSON_TEXT = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
