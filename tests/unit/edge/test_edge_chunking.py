@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_world import EdgeWorld
-from tripost_edge.listeners.context import ListenerProfile
+from tripost_edge.listeners.context import ListenerProfile, ProfileInForce
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_shared.mail.client import ListenerKind
 
@@ -65,7 +65,9 @@ async def play(chunks: list[bytes]) -> tuple[EdgeWorld, RecordingTransport]:
     """Give a session the chunks, each after it has done what it could with the one before."""
     world = await EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)).serve()
     transport = RecordingTransport()
-    session = SmtpSession(asyncio.get_running_loop(), world.edge.context, ListenerProfile("mx", ListenerKind.MX))
+    session = SmtpSession(
+        asyncio.get_running_loop(), world.edge.context, ProfileInForce(ListenerProfile("mx", ListenerKind.MX))
+    )
     session.connection_made(transport)
     for chunk in chunks:
         await _until(lambda: session._arrival is not None)

@@ -7,7 +7,7 @@ import pytest
 
 from edge_world import EdgeWorld
 from silent_transport import SilentTransport
-from tripost_edge.listeners.context import ListenerProfile
+from tripost_edge.listeners.context import ListenerProfile, ProfileInForce
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_edge.listeners.wire import LINES_IN_A_ROW
 from tripost_shared.contracts.domains import RecipientKind
@@ -16,7 +16,9 @@ from tripost_shared.mail.client import ListenerKind
 
 async def most_replies_between_turns(world: EdgeWorld, commands: bytes) -> int:
     """Let a session take the commands; gives how many replies it made at most before another task had its turn."""
-    session = SmtpSession(asyncio.get_running_loop(), world.edge.context, ListenerProfile("mx", ListenerKind.MX))
+    session = SmtpSession(
+        asyncio.get_running_loop(), world.edge.context, ProfileInForce(ListenerProfile("mx", ListenerKind.MX))
+    )
     made = 0
     say = session.say
 

@@ -26,7 +26,7 @@ def session() -> Session:
     ],
 )
 def test_names_are_taken_as_they_are_but_in_ascii(session: Session, name: str, taken: str) -> None:
-    hello = Hello("localhost", size_limit_octets=1)
+    hello = Hello("localhost")
     assert hello.ehlo(session, name).code == 250
     assert (session.client.helo, session.client.esmtp) == (taken, True)
     assert hello.helo(session, name).code == 250
@@ -49,7 +49,7 @@ def test_names_are_taken_as_they_are_but_in_ascii(session: Session, name: str, t
     ],
 )
 def test_what_is_no_name_is_refused(session: Session, name: str) -> None:
-    hello = Hello("localhost", size_limit_octets=1)
+    hello = Hello("localhost")
     assert hello.ehlo(session, name) == replies.BAD_HELLO
     assert hello.helo(session, name) == replies.BAD_HELLO
     assert session.client.helo == ""

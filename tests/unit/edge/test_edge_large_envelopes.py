@@ -5,12 +5,14 @@ import ssl
 import pytest
 
 from contents import read_all
-from edge_world import EdgeWorld, a_session
+from edge_world import EdgeWorld
+from edge_world import a_session as a_session_with
 from tripost_edge.session.session import Session, Transaction
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.domains import RecipientKind
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.filter import Action, Finding, MessageQuestion, Verdict
+from tripost_shared.edge_limits import SessionLimits
 from tripost_shared.mail.reply import SmtpReply
 
 RECIPIENTS = [f"{'x' * 50}{number:04}@{'d' * 60}.{'e' * 60}.{'f' * 55}.example" for number in range(1000)]
@@ -19,9 +21,15 @@ CONTENT = b"Subject: s\r\n\r\n" + b"x" * 100_000 + b"\r\n"
 
 @pytest.fixture
 async def world(clock: FrozenClock) -> EdgeWorld:
-    world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), clock=clock, recipients_limit=1000)
+    world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), clock=clock)
     world.tiers.kinds |= dict.fromkeys(RECIPIENTS, RecipientKind.LOCAL)
     return await world.serve()
+
+
+def a_session() -> Session:
+    session = a_session_with()
+    session.limits = SessionLimits(recipients_limit=1000)
+    return session
 
 
 async def sent(world: EdgeWorld, session: Session) -> SmtpReply:

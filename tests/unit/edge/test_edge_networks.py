@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from edge_world import EdgeWorld
 from tripost_edge.firewall.networks import Networks
 from tripost_edge.listeners.client_connection import ClientConnection
-from tripost_edge.listeners.context import ListenerProfile
+from tripost_edge.listeners.context import ListenerProfile, ProfileInForce
 from tripost_edge.settings import EdgeSettings
 from tripost_shared.contracts.config import EdgeConfig
 from tripost_shared.mail.client import ListenerKind
@@ -48,7 +48,7 @@ async def test_a_client_on_a_link_is_known_without_its_zone(told: str) -> None:
     profile = ListenerProfile("mx", ListenerKind.MX)
     assert world.edge.context.place_of(profile, told).network == "fe80::/64"
     world.edge.take_config(EdgeConfig(relay_networks=("fe80::/64",)))
-    connection = ClientConnection(asyncio.get_running_loop(), world.edge.context, profile)
+    connection = ClientConnection(asyncio.get_running_loop(), world.edge.context, ProfileInForce(profile))
     connection._connection = OnALink(told)
     client = await connection.identify()
     assert (client.address, client.relay_permitted) == ("fe80::1", True)

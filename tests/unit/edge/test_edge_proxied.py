@@ -9,7 +9,7 @@ import pytest
 from edge_world import EdgeWorld
 from tripost_edge.firewall.networks import Networks
 from tripost_edge.listeners.client_connection import ClientConnection
-from tripost_edge.listeners.context import ListenerProfile
+from tripost_edge.listeners.context import ListenerProfile, ProfileInForce
 from tripost_shared.contracts.config import EdgeConfig
 from tripost_shared.mail.client import ListenerKind
 
@@ -29,7 +29,7 @@ async def test_it_has_not_the_rights_of_the_network_that_it_is_in(header: bytes)
     world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
     world.edge.take_config(EdgeConfig(relay_networks=("192.0.2.0/24",)))
     profile = ListenerProfile("proxy", ListenerKind.MX, proxies=Networks(["192.0.2.0/24"]))
-    connection = ClientConnection(asyncio.get_running_loop(), world.edge.context, profile)
+    connection = ClientConnection(asyncio.get_running_loop(), world.edge.context, ProfileInForce(profile))
     connection._connection = FromTheProxy()
     connection.data_received(header)
     client = await connection.identify()

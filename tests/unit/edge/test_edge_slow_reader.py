@@ -5,7 +5,7 @@ import ssl
 
 from edge_world import EdgeWorld
 from silent_transport import SilentTransport
-from tripost_edge.listeners.context import ListenerProfile
+from tripost_edge.listeners.context import ListenerProfile, ProfileInForce
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_shared.mail.client import ListenerKind
 
@@ -29,7 +29,9 @@ class SlowConnection(SilentTransport):
 async def test_what_arrives_while_it_takes_none_is_answered_once_it_does() -> None:
     """Nothing more may come: the client has said all, and waits."""
     world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-    session = SmtpSession(asyncio.get_running_loop(), world.edge.context, ListenerProfile("mx", ListenerKind.MX))
+    session = SmtpSession(
+        asyncio.get_running_loop(), world.edge.context, ProfileInForce(ListenerProfile("mx", ListenerKind.MX))
+    )
     connection = SlowConnection(session)
     session.connection_made(connection)
     assert (await connection.next_write()).startswith(b"220 ")

@@ -7,8 +7,9 @@ import pytest
 
 from edge_world import EdgeWorld
 from tripost_edge.listeners import wire
-from tripost_edge.listeners.context import ListenerProfile
+from tripost_edge.listeners.context import ListenerProfile, ProfileInForce
 from tripost_edge.listeners.smtp_session import SmtpSession
+from tripost_shared.edge_limits import EdgeLimits
 from tripost_shared.mail.client import ListenerKind
 
 
@@ -37,9 +38,9 @@ class FullConnection(asyncio.Transport):
 
 async def test_it_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "LINGER_SECONDS", 0.1)
-    world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), command_timeout_seconds=0.1)
-    profile = ListenerProfile("mx", ListenerKind.MX)
-    session = SmtpSession(asyncio.get_running_loop(), world.edge.context, profile)
+    world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    profile = ListenerProfile("mx", ListenerKind.MX, limits=EdgeLimits(command_timeout_seconds=0.1))
+    session = SmtpSession(asyncio.get_running_loop(), world.edge.context, ProfileInForce(profile))
     connection = FullConnection()
     connection.session = session
     session.connection_made(connection)

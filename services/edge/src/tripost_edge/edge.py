@@ -7,6 +7,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 
 import structlog
 
@@ -28,6 +29,7 @@ from tripost_edge.stages.mail import Mail
 from tripost_edge.stages.rcpt import Rcpt
 from tripost_edge.stages.rights import Rights
 from tripost_shared.contracts.config import DirectoryChange, EdgeConfig, FilterConfig
+from tripost_shared.edge_limits import EdgeLimits
 from tripost_shared.settings import CommonSettings
 
 log = structlog.get_logger()
@@ -48,45 +50,59 @@ class Edge:
         events: EventLog,
         clock: Clock,
     ) -> None:
+        self._own_limits = limits = settings.replaced_by()
+        self._limits = limits
         self._directory = DirectoryMemory(clock, settings.directory_memory_seconds)
-        self.registry = Registry(settings.sessions_limit, settings.sessions_per_network)
+        self.registry = Registry(limits.sessions_limit, limits.sessions_per_network)
         self._relay = RelayAccess()
-        journal = Journal(events, clock, ToldRefusals(clock, settings.refusals_told_per_network))
+        self._told = ToldRefusals(clock, limits.refusals_told_per_network)
+        self._login_failures = LoginFailures(
+            clock, asyncio.Event, limit=limits.auth_failures_per_network, seconds=limits.auth_failures_memory_seconds
+        )
+        journal = Journal(events, clock, self._told)
         self._connect = connect = Connect(bus, clock, remember_seconds=settings.connection_memory_seconds)
         rights = Rights(bus, self._directory)
         stages = Stages(
             connect=connect,
-            hello=Hello(common.hostname, size_limit_octets=settings.size_limit_octets),
-            auth=_auth(settings, bus, journal, clock),
-            mail=Mail(
-                rights,
-                journal,
-                hostname=common.hostname,
-                size_limit_octets=settings.size_limit_octets,
-                messages_per_session=settings.messages_per_session,
-            ),
-            rcpt=Rcpt(bus, connect, self._directory, journal, max_recipients=settings.recipients_limit),
+            hello=Hello(common.hostname),
+            auth=Auth(bus, journal, self._login_failures),
+            mail=Mail(rights, journal, hostname=common.hostname),
+            rcpt=Rcpt(bus, connect, self._directory, journal),
             data=Data(
-                bus, rights, spool, store, journal, clock, hostname=common.hostname, limits=settings.content_limits()
+                bus,
+                rights,
+                spool,
+                store,
+                journal,
+                clock,
+                hostname=common.hostname,
+                inline_octets=settings.inline_octets,
             ),
         )
-        self.context = Context(
-            common.hostname, stages, journal, settings.session_limits(), tls, self.registry, self._relay, clock
-        )
+        self.context = Context(common.hostname, stages, journal, tls, self.registry, self._relay, clock)
         self.listeners: list[Listener] = []
 
     def listen(self, profile: ListenerProfile, bound: socket.socket) -> Listener:
         """Add a listener; it takes clients once started."""
-        listener = Listener(profile, bound, self.context)
+        listener = Listener(replace(profile, limits=self._limits), bound, self.context)
         self.listeners.append(listener)
         return listener
 
     def take_config(self, config: EdgeConfig) -> None:
-        """Put a configuration in force, for transactions that begin from now on."""
+        """Put a configuration in force: limits at once, the rest for transactions that begin from now on."""
         networks = Networks(config.relay_networks)
         if networks.invalid:
             log.warning("relay networks left out: not in CIDR form", networks=networks.invalid)
         self._relay.replace(networks)
+        self._take_limits(self._own_limits.replaced_by(config.limits))
+
+    def _take_limits(self, limits: EdgeLimits) -> None:
+        self._limits = limits
+        self.registry.set_limits(limits.sessions_limit, limits.sessions_per_network)
+        self._told.limit = limits.refusals_told_per_network
+        self._login_failures.set_limit(limits.auth_failures_per_network, limits.auth_failures_memory_seconds)
+        for listener in self.listeners:
+            listener.in_force.current = replace(listener.profile, limits=limits)
 
     def take_policy(self, policy: FilterConfig) -> None:
         """Drop what is remembered of the filter's judgement by an older policy."""
@@ -119,18 +135,3 @@ class Edge:
         for listener in self.listeners:
             listener.stop()
         self.registry.abort()
-
-
-def _auth(settings: EdgeSettings, bus: Bus, journal: Journal, clock: Clock) -> Auth:
-    return Auth(
-        bus,
-        journal,
-        LoginFailures(
-            clock,
-            asyncio.Event,
-            limit=settings.auth_failures_per_network,
-            seconds=settings.auth_failures_memory_seconds,
-        ),
-        max_failures=settings.auth_failures_per_session,
-        delay_seconds=settings.auth_failure_delay_seconds,
-    )

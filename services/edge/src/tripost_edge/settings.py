@@ -1,4 +1,7 @@
-"""Settings of the edge service: addresses, limits and times. Sizes in octets, times in seconds."""
+"""Settings of the edge service: addresses, files, and the defaults of its limits (`tripost_shared.edge_limits`).
+
+Sizes in octets, times in seconds.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,15 +10,13 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tripost_edge.firewall.networks import Networks
-from tripost_edge.limits.pace import Patience
-from tripost_edge.listeners.context import SessionLimits
-from tripost_edge.stages.reception import ContentLimits
+from tripost_shared.edge_limits import EdgeLimits
 from tripost_shared.settings import CommonSettings, Listen, SettingsError
 
 LISTENERS = ("mx_listen", "submission_listen", "submissions_listen", "proxy_listener", "health_listen")
 
 
-class EdgeSettings(BaseSettings):
+class EdgeSettings(EdgeLimits, BaseSettings):
     """What must be known before a client can be met."""
 
     model_config = SettingsConfigDict(env_prefix="TRIPOST_EDGE_", extra="ignore")
@@ -54,65 +55,9 @@ class EdgeSettings(BaseSettings):
         description="File with the certificate's private key (PEM), without a pass phrase. Default: "
         "`$TRIPOST_HOME/tls/edge.key`.",
     )
-    size_limit_octets: int = Field(64 << 20, ge=65_536, description="Largest message that is taken. Octets.")
     inline_octets: int = Field(
         128 << 10, ge=0, le=4 << 20, description="Larger messages go to the content store while they arrive. Octets."
     )
-    header_limit_octets: int = Field(256 << 10, ge=4096, description="Largest header of a message. Octets.")
-    received_limit: int = Field(50, ge=10, description="A message with more Received fields is in a loop.")
-    recipients_limit: int = Field(100, ge=100, le=5000, description="Recipients per message (RFC 5321 §4.5.3.1.8).")
-    messages_per_session: int = Field(500, ge=1, description="Transactions before a session is asked to begin anew.")
-    errors_per_session: int = Field(20, ge=1, description="Slips of the protocol that are taken in one session.")
-    refusals_per_session: int = Field(
-        100,
-        ge=1,
-        description="Commands refused by 5yz (such as recipients that do not exist), without an accepted message "
-        "between them, that are taken in one session; ten that were refused by 4yz count as one.",
-    )
-    refusals_told_per_network: int = Field(
-        1000,
-        ge=0,
-        description="Refused commands (such as recipients that do not exist) of one client network that a worker "
-        "records in the tracking within ten minutes; those beyond are counted in the metrics only. 0 for no limit.",
-    )
-    idle_commands_per_session: int = Field(
-        100,
-        ge=10,
-        description="NOOP, RSET, HELO, EHLO, VRFY and HELP that are taken in one session without an accepted message "
-        "between them.",
-    )
-    auth_failures_per_session: int = Field(3, ge=1, description="Failed authentications that end a session.")
-    auth_failure_delay_seconds: float = Field(
-        1.0, ge=0, description="How long the first failed authentication is held back; the n-th takes n times that."
-    )
-    auth_failures_per_network: int = Field(
-        10,
-        ge=0,
-        description="Different failed authentications of one client network (IPv4 address, IPv6 /64) in all sessions "
-        "of a worker, after which it is refused by 454 for a while; 0 for no limit.",
-    )
-    auth_failures_memory_seconds: float = Field(
-        600, gt=0, description="How long the failed authentications of a network are remembered, from its first on."
-    )
-    sessions_limit: int = Field(
-        1000,
-        ge=1,
-        description="Sessions of one worker at a time, TLS handshakes included; others get 421. Those of one kind of "
-        "listener (MX, submission) may be three quarters of them, so neither shuts the other out.",
-    )
-    sessions_per_network: int = Field(
-        50,
-        ge=0,
-        description="Sessions of one client network (IPv4 address, IPv6 /64) in one worker at a time; others get 421. "
-        "Loopback, and networks that may relay, are not counted; 0 for no limit.",
-    )
-    command_timeout_seconds: float = Field(300, gt=0, description="How long to wait for a command.")
-    content_timeout_seconds: float = Field(180, gt=0, description="How long to wait for more of the content.")
-    content_minimum_rate: float = Field(200, ge=0, description="Slowest content that is taken. Octets per second.")
-    content_rate_grace_seconds: float = Field(30, gt=0, description="Time before the rate of a content is looked at.")
-    session_seconds: float = Field(3600, gt=0, description="Longest session.")
-    tls_handshake_seconds: float = Field(30, gt=0, description="How long a TLS handshake may take.")
-    proxy_header_seconds: float = Field(5, gt=0, description="How long to wait for the PROXY header.")
     connection_memory_seconds: float = Field(
         60,
         ge=0,
@@ -150,29 +95,3 @@ class EdgeSettings(BaseSettings):
             if not path.is_file():
                 raise SettingsError(f"TRIPOST_EDGE_{name}: there is no file {path}")
         return certificate, key
-
-    def session_limits(self) -> SessionLimits:
-        """Give what bounds one session."""
-        return SessionLimits(
-            patience=Patience(
-                command_seconds=self.command_timeout_seconds,
-                content_seconds=self.content_timeout_seconds,
-                session_seconds=self.session_seconds,
-                minimum_rate=self.content_minimum_rate,
-                rate_grace_seconds=self.content_rate_grace_seconds,
-            ),
-            max_errors=self.errors_per_session,
-            max_refusals=self.refusals_per_session,
-            max_idle_commands=self.idle_commands_per_session,
-            tls_handshake_seconds=self.tls_handshake_seconds,
-            proxy_header_seconds=self.proxy_header_seconds,
-        )
-
-    def content_limits(self) -> ContentLimits:
-        """Give what bounds one message."""
-        return ContentLimits(
-            size_octets=self.size_limit_octets,
-            inline_octets=self.inline_octets,
-            header_octets=self.header_limit_octets,
-            received_fields=self.received_limit,
-        )

@@ -92,11 +92,20 @@ class FilterConfig(msgspec.Struct, frozen=True):
     )  # from DNSBL and greylist; an announced loopback address is not
 
 
+def _default_limits() -> dict[str, int | float]:
+    return {}
+
+
 class EdgeConfig(msgspec.Struct, frozen=True):
-    """How clients are met. `relay_networks` in CIDR form: clients in them may relay without authentication."""
+    """How clients are met.
+
+    `relay_networks` in CIDR form: clients in them may relay without authentication. `limits`: by the name of a field of
+    `tripost_shared.edge_limits.EdgeLimits`, what replaces the default that each edge has in its settings.
+    """
 
     revision: int = 0
     relay_networks: tuple[str, ...] = ()
+    limits: dict[str, int | float] = msgspec.field(default_factory=_default_limits)
 
 
 class DirectoryChange(msgspec.Struct, frozen=True):

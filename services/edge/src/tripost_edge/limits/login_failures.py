@@ -76,6 +76,11 @@ class LoginFailures:
         self._records: ShortMemory[str, _Record] = ShortMemory(clock, seconds, CAPACITY)
         self._key = secrets.token_bytes(32)
 
+    def set_limit(self, limit: int, seconds: float) -> None:
+        """Put another limit in force; what is remembered already ends when it would have."""
+        self._limit = limit
+        self._records.seconds = seconds
+
     async def attempt(self, network: str) -> Attempt | None:
         """Give the next attempt of a network; None when it has failed too often.
 

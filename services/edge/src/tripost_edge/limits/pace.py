@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from tripost_shared.edge_limits import SessionLimits
+
 RATE_INTERVAL: Final = 5.0  # seconds between two looks at the rate, once the grace period is over
 
 
@@ -16,6 +18,17 @@ class Patience:
     session_seconds: float = 3600
     minimum_rate: float = 200
     rate_grace_seconds: float = 30
+
+    @staticmethod
+    def of(limits: SessionLimits) -> "Patience":
+        """Give what these limits grant."""
+        return Patience(
+            command_seconds=limits.command_timeout_seconds,
+            content_seconds=limits.content_timeout_seconds,
+            session_seconds=limits.session_seconds,
+            minimum_rate=limits.content_minimum_rate,
+            rate_grace_seconds=limits.content_rate_grace_seconds,
+        )
 
 
 class Overdue(StrEnum):

@@ -14,7 +14,7 @@ class ShortMemory(Generic[Key, Value]):
 
     def __init__(self, clock: Clock, seconds: float, capacity: int) -> None:
         self._clock = clock
-        self._seconds = seconds
+        self.seconds = seconds
         self._capacity = capacity
         self._kept: OrderedDict[Key, tuple[Value, float]] = OrderedDict()
         self.generation = 0  # grows with each `forget`: an answer that was asked for before is stale
@@ -36,7 +36,7 @@ class ShortMemory(Generic[Key, Value]):
 
     def put(self, key: Key, value: Value, generation: int | None = None, at_most: float | None = None) -> None:
         """Remember, for `at_most` seconds if given; not when the answer belongs to a generation that is over."""
-        seconds = self._seconds if at_most is None else min(self._seconds, at_most)
+        seconds = self.seconds if at_most is None else min(self.seconds, at_most)
         if seconds <= 0 or (generation is not None and generation != self.generation):
             return
         self._kept[key] = (value, self._clock.monotonic() + seconds)

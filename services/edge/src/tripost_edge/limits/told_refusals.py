@@ -25,21 +25,21 @@ class _Told:
 
 
 class ToldRefusals:
-    """Counts refusals by network, for SECONDS from its first on. With a `limit` of 0 all are told."""
+    """Counts refusals by network, for SECONDS from its first on. With a `limit` of 0 all are told; it may change."""
 
     def __init__(self, clock: Clock, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._told: ShortMemory[str, _Told] = ShortMemory(clock, SECONDS, CAPACITY)
 
     def next(self, network: str) -> Telling:
         """Count a refusal, and say how it is told."""
-        if not self._limit:
+        if not self.limit:
             return Telling.WHOLE
         told = self._told.get(network)
         if told is None:
             told = _Told()
             self._told.put(network, told)
         told.count += 1
-        if told.count > self._limit:
+        if told.count > self.limit:
             return Telling.NOT
-        return Telling.LAST if told.count == self._limit else Telling.WHOLE
+        return Telling.LAST if told.count == self.limit else Telling.WHOLE

@@ -8,7 +8,8 @@ import structlog
 
 from tripost_edge.firewall.foreign_protocols import is_tls
 from tripost_edge.firewall.networks import plain_address
-from tripost_edge.listeners.context import Context, ListenerProfile
+from tripost_edge.limits.pace import Patience
+from tripost_edge.listeners.context import Context, ProfileInForce
 from tripost_edge.listeners.proxy_protocol import Announcement, MalformedHeader, read_header
 from tripost_edge.listeners.wire import SessionOver, Wire
 from tripost_shared.mail.client import Client
@@ -21,10 +22,11 @@ MAX_PROXY_HEADER_OCTETS: Final = 4096
 class ClientConnection(Wire):
     """A connection of one of our listeners."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context, profile: ListenerProfile) -> None:
-        super().__init__(loop, context.limits.patience)
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context, listener: ProfileInForce) -> None:
+        self._listener = listener
+        self._profile = profile = listener.current  # what does not change while the session goes on
+        super().__init__(loop, Patience.of(profile.limits))
         self._context = context
-        self._profile = profile
         self._is_unannounced = False  # a proxy is there, but names no client
 
     async def identify(self) -> Client:
@@ -82,7 +84,7 @@ class ClientConnection(Wire):
                 self,
                 self._context.tls,
                 server_side=True,
-                ssl_handshake_timeout=self._context.limits.tls_handshake_seconds,
+                ssl_handshake_timeout=self._profile.limits.tls_handshake_seconds,
             )
         except (OSError, ssl.SSLError, TimeoutError) as error:
             self._cut_off()
@@ -109,7 +111,7 @@ class ClientConnection(Wire):
         if self._profile.proxies is None or not self._profile.proxies.contain(proxy):
             raise self.cut_off(proxy, "proxy is not a trusted one")
         try:
-            async with asyncio.timeout(self._context.limits.proxy_header_seconds):
+            async with asyncio.timeout(self._profile.limits.proxy_header_seconds):
                 while (announced := read_header(self._inbox.peek(MAX_PROXY_HEADER_OCTETS))) is None:
                     await self.more()
         except MalformedHeader as error:

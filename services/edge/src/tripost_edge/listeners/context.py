@@ -4,7 +4,6 @@ import ssl
 from dataclasses import dataclass, field
 
 from tripost_edge.firewall.networks import Networks, RelayAccess, plain_address
-from tripost_edge.limits.pace import Patience
 from tripost_edge.listeners.registry import Place, Registry
 from tripost_edge.ports import Clock
 from tripost_edge.stages.auth import Auth
@@ -14,6 +13,7 @@ from tripost_edge.stages.hello import Hello
 from tripost_edge.stages.journal import Journal
 from tripost_edge.stages.mail import Mail
 from tripost_edge.stages.rcpt import Rcpt
+from tripost_shared.edge_limits import EdgeLimits
 from tripost_shared.mail.client import ListenerKind
 
 
@@ -30,25 +30,24 @@ class Stages:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionLimits:
-    """Bounds of one session; seconds where not said otherwise."""
-
-    patience: Patience = field(default_factory=Patience)
-    max_errors: int = 20
-    max_refusals: int = 100
-    max_idle_commands: int = 100
-    tls_handshake_seconds: float = 30
-    proxy_header_seconds: float = 5
-
-
-@dataclass(frozen=True, slots=True)
 class ListenerProfile:
-    """What a listener is for. With `proxies` its clients are announced by the PROXY protocol from these networks."""
+    """What a listener is for, and what holds for its clients.
+
+    With `proxies` its clients are announced by the PROXY protocol from these networks.
+    """
 
     name: str
     kind: ListenerKind
     implicit_tls: bool = False
     proxies: Networks | None = None
+    limits: EdgeLimits = field(default_factory=EdgeLimits)
+
+
+class ProfileInForce:
+    """The profile of a listener: a change of the configuration replaces it while sessions go on."""
+
+    def __init__(self, profile: ListenerProfile) -> None:
+        self.current = profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,6 @@ class Context:
     hostname: str
     stages: Stages
     journal: Journal
-    limits: SessionLimits
     tls: ssl.SSLContext
     registry: Registry
     relay: RelayAccess

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from tripost_edge.listeners.context import Context, ListenerProfile
+from tripost_edge.listeners.context import Context, ProfileInForce
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_edge.listeners.sockets import BACKLOG
 
@@ -22,9 +22,9 @@ PAUSE_SECONDS: Final = 1.0  # after a client could not be accepted: no descripto
 class Handshake:
     """A client of whom we know nothing but its connection; the registry sees it as a session."""
 
-    def __init__(self, connection: socket.socket, profile: ListenerProfile, context: Context) -> None:
+    def __init__(self, connection: socket.socket, listener: ProfileInForce, context: Context) -> None:
         self._connection = connection
-        self._profile = profile
+        self._listener = listener
         self._context = context
         self._task: asyncio.Task[None] | None = None
         self._has_begun = False
@@ -48,13 +48,13 @@ class Handshake:
         loop = asyncio.get_running_loop()
         try:
             await loop.connect_accepted_socket(
-                lambda: SmtpSession(loop, self._context, self._profile, instead_of=self),
+                lambda: SmtpSession(loop, self._context, self._listener, instead_of=self),
                 self._connection,
                 ssl=self._context.tls,
-                ssl_handshake_timeout=self._context.limits.tls_handshake_seconds,
+                ssl_handshake_timeout=self._listener.current.limits.tls_handshake_seconds,
             )
         except OSError as error:
-            log.debug("TLS handshake failed", listener=self._profile.name, because=str(error))
+            log.debug("TLS handshake failed", listener=self._listener.current.name, because=str(error))
 
     def _end(self, task: asyncio.Task[None]) -> None:
         """Give the place back, whatever became of the handshake; a task that is cancelled early runs no line of it."""
@@ -62,7 +62,7 @@ class Handshake:
         if not self._has_begun:
             self._connection.close()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("TLS handshake broke", listener=self._profile.name, exc_info=error)
+            log.error("TLS handshake broke", listener=self._listener.current.name, exc_info=error)
 
 
 class ImplicitTlsServer:
@@ -71,8 +71,8 @@ class ImplicitTlsServer:
     `trouble` says why the last client could not be accepted; "" when it could.
     """
 
-    def __init__(self, profile: ListenerProfile, bound: socket.socket, context: Context) -> None:
-        self._profile = profile
+    def __init__(self, listener: ProfileInForce, bound: socket.socket, context: Context) -> None:
+        self._listener = listener
         self._bound = bound
         self._context = context
         self.trouble = ""
@@ -111,13 +111,13 @@ class ImplicitTlsServer:
         trouble = f"clients cannot be accepted: {error!r}"
         if trouble != self.trouble:
             self.trouble = trouble
-            log.error("client not accepted", listener=self._profile.name, because=str(error), **facts)
+            log.error("client not accepted", listener=self._listener.current.name, because=str(error), **facts)
 
     def _meet(self, connection: socket.socket, address: str) -> None:
-        handshake = Handshake(connection, self._profile, self._context)
+        handshake = Handshake(connection, self._listener, self._context)
         is_admitted = False
         try:
-            place = self._context.place_of(self._profile, address)
+            place = self._context.place_of(self._listener.current, address)
             is_admitted = self._context.registry.admit(handshake, place) is None
         finally:
             if not is_admitted:

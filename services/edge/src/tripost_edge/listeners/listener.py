@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from tripost_edge.listeners.context import Context, ListenerProfile
+from tripost_edge.listeners.context import Context, ListenerProfile, ProfileInForce
 from tripost_edge.listeners.implicit_tls import ImplicitTlsServer
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_edge.listeners.sockets import BACKLOG
@@ -14,10 +14,15 @@ class Listener:
     """Accepts clients on a bound socket."""
 
     def __init__(self, profile: ListenerProfile, bound: socket.socket, context: Context) -> None:
-        self.profile = profile
+        self.in_force = ProfileInForce(profile)
         self._bound = bound
         self._context = context
         self._server: asyncio.Server | ImplicitTlsServer | None = None
+
+    @property
+    def profile(self) -> ListenerProfile:
+        """What it is for, now."""
+        return self.in_force.current
 
     @property
     def address(self) -> tuple[str, int]:
@@ -39,12 +44,12 @@ class Listener:
 
     async def _serve(self) -> asyncio.Server | ImplicitTlsServer:
         if self.profile.implicit_tls:
-            server = ImplicitTlsServer(self.profile, self._bound, self._context)
+            server = ImplicitTlsServer(self.in_force, self._bound, self._context)
             server.start()
             return server
         loop = asyncio.get_running_loop()
         return await loop.create_server(
-            lambda: SmtpSession(loop, self._context, self.profile), sock=self._bound, backlog=BACKLOG
+            lambda: SmtpSession(loop, self._context, self.in_force), sock=self._bound, backlog=BACKLOG
         )
 
     def stop(self) -> None:

@@ -50,9 +50,7 @@ class Registry:
     """
 
     def __init__(self, limit: int, per_network: int) -> None:
-        self._limit = limit
-        self._limit_of_kind = max(1, limit - int(limit * (1 - KIND_SHARE)))
-        self._per_network = per_network
+        self.set_limits(limit, per_network)
         self._open: dict[Dismissable, Place] = {}
         self._lingering: dict[Dismissable, Place] = {}  # those of the open ones that have ended, oldest first
         self._kinds: Counter[ListenerKind] = Counter()
@@ -65,6 +63,12 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def set_limits(self, limit: int, per_network: int) -> None:
+        """Put other limits in force; nobody who is in is cut off for that."""
+        self._limit = limit
+        self._limit_of_kind = max(1, limit - int(limit * (1 - KIND_SHARE)))
+        self._per_network = per_network
 
     def admit(self, session: Dismissable, place: Place, *, instead_of: Dismissable | None = None) -> SmtpReply | None:
         """Take a session in, in the place of what was counted before it.

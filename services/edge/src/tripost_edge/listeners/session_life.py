@@ -6,7 +6,7 @@ from typing import Final, cast
 import structlog
 
 from tripost_edge.listeners.client_connection import ClientConnection
-from tripost_edge.listeners.context import Context, ListenerProfile
+from tripost_edge.listeners.context import Context, ProfileInForce
 from tripost_edge.listeners.registry import Dismissable
 from tripost_edge.listeners.wire import SessionOver
 from tripost_edge.session import replies
@@ -29,11 +29,11 @@ class SessionLife(ClientConnection):
         self,
         loop: asyncio.AbstractEventLoop,
         context: Context,
-        profile: ListenerProfile,
+        listener: ProfileInForce,
         *,
         instead_of: Dismissable | None = None,
     ) -> None:
-        super().__init__(loop, context, profile)
+        super().__init__(loop, context, listener)
         self._instead_of = instead_of
         self._is_dismissed = False
         self._has_ended = False

@@ -11,7 +11,7 @@ import structlog
 
 from tripost_edge import metrics
 from tripost_edge.firewall.foreign_protocols import is_http
-from tripost_edge.listeners.context import Context, ListenerProfile
+from tripost_edge.listeners.context import Context, ProfileInForce
 from tripost_edge.listeners.registry import Dismissable
 from tripost_edge.listeners.session_life import SessionLife
 from tripost_edge.listeners.wire import SessionOver
@@ -48,16 +48,18 @@ class SmtpSession(SessionLife):
         self,
         loop: asyncio.AbstractEventLoop,
         context: Context,
-        profile: ListenerProfile,
+        listener: ProfileInForce,
         *,
         instead_of: Dismissable | None = None,
     ) -> None:
-        super().__init__(loop, context, profile, instead_of=instead_of)
+        super().__init__(loop, context, listener, instead_of=instead_of)
         self._stages = context.stages
 
     async def converse(self) -> None:
         """Greet the client and obey its commands. Raises SessionOver."""
-        self._state = Session(new_session_id(self._context.clock.now()), await self.identify())
+        self._state = Session(
+            new_session_id(self._context.clock.now()), await self.identify(), limits=self._profile.limits
+        )
         self.find_place(self._state.client)
         metrics.sessions_begun[self._profile.kind].inc()
         log.debug("session begun", session=self._state.id, client=self._state.client.address)
@@ -83,8 +85,9 @@ class SmtpSession(SessionLife):
             raise SessionOver(replies.SHUTTING_DOWN, because="service shuts down")
 
     async def _obey(self, command: Command) -> None:
-        """Do a command, if it has its place; what breaks in it is a 451."""
+        """Do a command, if it has its place, by the limits of this moment; what breaks in it is a 451."""
         verb, argument = command
+        self._state.limits = self._listener.current.limits
         if is_http(verb):
             raise self.cut_off(self._state.client.address, "client speaks HTTP")
         event = EVENTS.get(verb)
@@ -127,7 +130,8 @@ class SmtpSession(SessionLife):
         if reply.code == 421:
             raise SessionOver(reply, because=reply.text)
         self.say(reply)
-        state, limits = self._state, self._context.limits
+        state = self._state
+        limits = state.limits
         if reply.code in PROTOCOL_ERRORS:
             state.protocol_errors += 1
         elif reply.is_permanent:
@@ -135,12 +139,12 @@ class SmtpSession(SessionLife):
         elif reply.is_transient and reply.enhanced != replies.TOO_MANY_RECIPIENTS.enhanced:  # that costs us nothing
             state.deferrals += 1
         refusals = state.refusals + state.deferrals // DEFERRALS_PER_REFUSAL
-        if state.protocol_errors > limits.max_errors or refusals > limits.max_refusals:
+        if state.protocol_errors > limits.errors_per_session or refusals > limits.refusals_per_session:
             raise self._too_many(replies.TOO_MANY_ERRORS)
 
     def _count_idle_command(self) -> None:
         self._state.idle_commands += 1
-        if self._state.idle_commands > self._context.limits.max_idle_commands:
+        if self._state.idle_commands > self._state.limits.idle_commands_per_session:
             raise self._too_many(replies.TOO_MANY_IDLE_COMMANDS)
 
     def _too_many(self, reply: SmtpReply) -> SessionOver:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from tripost_edge.session.phase import Phase
 from tripost_shared.contracts.filter import SENDER_STAGE, Finding, Verdict
+from tripost_shared.edge_limits import SessionLimits
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.envelope import Envelope, Recipient
 from tripost_shared.mail.identifier import message_id_of
@@ -76,11 +77,12 @@ class Session:
 
     `judgement` is the filter's verdict on the connection, or the wait for it; of `judged_at` (seconds of the monotonic
     clock: when it was asked for, or came with another answer), by the policy's revision `judged_by`. `will_ask` is set
-    while that question is held back.
+    while that question is held back. `limits` are those of this moment.
     """
 
     id: str
     client: Client
+    limits: SessionLimits = field(default_factory=SessionLimits)
     phase: Phase = Phase.CONNECTED
     transaction: Transaction | None = None
     judgement: Verdict | Awaitable[Verdict] | None = None

@@ -34,15 +34,11 @@ class Auth:
         journal: Journal,
         failures: LoginFailures,
         *,
-        max_failures: int,
-        delay_seconds: float,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._bus = bus
         self._journal = journal
         self._failures = failures
-        self._max_failures = max_failures
-        self._delay_seconds = delay_seconds
         self._pause = pause
 
     async def take(self, session: Session, argument: str, converse: Converse) -> SmtpReply:
@@ -91,11 +87,11 @@ class Auth:
 
     async def _failed(self, session: Session, reply: SmtpReply, because: str, tried_login: str = "") -> SmtpReply:
         session.auth_failures += 1
-        is_last = session.auth_failures >= self._max_failures
+        is_last = session.auth_failures >= session.limits.auth_failures_per_session
         if is_last:
             reply = replies.TOO_MANY_AUTH_FAILURES
         reply = self._journal.refused(session, "auth", reply, because=because, tried_login=tried_login)
-        await self._pause(self._delay_seconds * session.auth_failures)
+        await self._pause(session.limits.auth_failure_delay_seconds * session.auth_failures)
         return reply
 
 

@@ -34,6 +34,7 @@ from tripost_edge.stages.rights import Rights
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.filter import MESSAGE, Action, MessageQuestion, Verdict
 from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.edge_limits import SessionLimits
 from tripost_shared.mail.client import ListenerKind
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.failures import MailFailure, PermanentFailure, TransientFailure
@@ -57,7 +58,7 @@ class Data:
         clock: Clock,
         *,
         hostname: str,
-        limits: ContentLimits,
+        inline_octets: int,
     ) -> None:
         self._bus = bus
         self._rights = rights
@@ -66,7 +67,7 @@ class Data:
         self._journal = journal
         self._clock = clock
         self._hostname = hostname
-        self._limits = limits
+        self._inline_octets = inline_octets
 
     async def begin(self, session: Session) -> SmtpReply:
         """Answer DATA: the client may send the content, unless its login has lost the right to since MAIL."""
@@ -85,7 +86,15 @@ class Data:
             is_submitted=client.kind is ListenerKind.SUBMISSION,
             may_mark=client.relay_permitted,
         )
-        return Reception(session.subject_id, self._store, self._limits, inspect)
+        return Reception(session.subject_id, self._store, self._content_limits(session.limits), inspect)
+
+    def _content_limits(self, limits: SessionLimits) -> ContentLimits:
+        return ContentLimits(
+            size_octets=limits.size_limit_octets,
+            inline_octets=self._inline_octets,
+            header_octets=limits.header_limit_octets,
+            received_fields=limits.received_limit,
+        )
 
     async def conclude(
         self, session: Session, reception: Reception, *, is_client_there: Callable[[], bool]

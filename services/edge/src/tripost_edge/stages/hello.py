@@ -17,17 +17,16 @@ _NAME: Final = re.compile(r"[\x21-\x7e]{1,255}")
 class Hello:
     """Answers HELO and EHLO. What EHLO offers is exactly what the next commands will do."""
 
-    def __init__(self, hostname: str, *, size_limit_octets: int) -> None:
+    def __init__(self, hostname: str) -> None:
         self._hostname = hostname
-        self._size_limit_octets = size_limit_octets
-        self._offers: dict[tuple[ListenerKind, bool], SmtpReply] = {}
+        self._offers: dict[tuple[ListenerKind, bool, int], SmtpReply] = {}
 
     def ehlo(self, session: Session, name: str) -> SmtpReply:
         """Take the client's name and list the extensions."""
         if not (taken := _taken(name)):
             return replies.BAD_HELLO
         session.learn(helo=taken, esmtp=True)
-        key = (session.client.kind, bool(session.client.tls))
+        key = (session.client.kind, bool(session.client.tls), session.limits.size_limit_octets)
         if key not in self._offers:
             self._offers[key] = SmtpReply(250, "", "\n".join([self._hostname, *self._extensions(*key)]))
         return self._offers[key]
@@ -39,8 +38,8 @@ class Hello:
         session.learn(helo=taken, esmtp=False)
         return SmtpReply(250, "", self._hostname)
 
-    def _extensions(self, kind: ListenerKind, has_tls: bool) -> list[str]:
-        offers = ["PIPELINING", f"SIZE {self._size_limit_octets}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+    def _extensions(self, kind: ListenerKind, has_tls: bool, size_limit_octets: int) -> list[str]:
+        offers = ["PIPELINING", f"SIZE {size_limit_octets}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
         if not has_tls:
             offers.append("STARTTLS")
         elif kind is ListenerKind.SUBMISSION:

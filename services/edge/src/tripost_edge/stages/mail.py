@@ -25,14 +25,10 @@ class Mail:
         journal: Journal,
         *,
         hostname: str,
-        size_limit_octets: int,
-        messages_per_session: int,
     ) -> None:
         self._rights = rights
         self._journal = journal
         self._hostname = hostname
-        self._size_limit_octets = size_limit_octets
-        self._messages_per_session = messages_per_session
 
     async def take(self, session: Session, argument: str) -> SmtpReply:
         """Open a transaction, or refuse."""
@@ -56,7 +52,7 @@ class Mail:
         return replies.SENDER_OK
 
     def _not_now(self, session: Session) -> SmtpReply | None:
-        if session.transactions >= self._messages_per_session:
+        if session.transactions >= session.limits.messages_per_session:
             return self._journal.refused(session, "mail", replies.TOO_MANY_MESSAGES)
         client = session.client
         if client.kind is ListenerKind.SUBMISSION and not client.login:
@@ -71,7 +67,7 @@ class Mail:
         for keyword, value in given.parameters.items():
             match keyword:
                 case "SIZE":
-                    self._check_size(value)
+                    _check_size(value, session.limits.size_limit_octets)
                 case "BODY":
                     _check_body(value)
                 case "SMTPUTF8" if value is None:
@@ -81,12 +77,6 @@ class Mail:
                 case _:
                     raise PermanentFailure(replies.UNKNOWN_PARAMETER, because=f"parameter {keyword}")
         return self._reverse_path(given.path, smtputf8=smtputf8), smtputf8
-
-    def _check_size(self, value: str | None) -> None:
-        if value is None or not (value.isascii() and value.isdigit()) or len(value) > MAX_SIZE_DIGITS:
-            raise PermanentFailure(replies.BAD_PARAMETER, because="SIZE is no number")
-        if int(value) > self._size_limit_octets:
-            raise PermanentFailure(replies.TOO_BIG, because=f"{value} octets announced")
 
     def _reverse_path(self, path: str, *, smtputf8: bool) -> str:
         if not path:
@@ -102,6 +92,13 @@ class Mail:
         if address is None:
             return ""
         return str(address) if address.domain else f"{address}@{self._hostname}"
+
+
+def _check_size(value: str | None, most: int) -> None:
+    if value is None or not (value.isascii() and value.isdigit()) or len(value) > MAX_SIZE_DIGITS:
+        raise PermanentFailure(replies.BAD_PARAMETER, because="SIZE is no number")
+    if int(value) > most:
+        raise PermanentFailure(replies.TOO_BIG, because=f"{value} octets announced")
 
 
 def _check_body(value: str | None) -> None:

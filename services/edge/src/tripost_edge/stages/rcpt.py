@@ -33,15 +33,12 @@ class Rcpt:
         connect: Connect,
         directory: DirectoryMemory,
         journal: Journal,
-        *,
-        max_recipients: int,
     ) -> None:
         self._bus = bus
         self._connect = connect
         self._directory = directory
         self._known = directory.recipients
         self._journal = journal
-        self._max_recipients = max_recipients
 
     async def take(self, session: Session, arguments: Sequence[str]) -> list[SmtpReply]:
         """Answer RCPT commands that came together, in their order; a transaction is open."""
@@ -52,7 +49,7 @@ class Rcpt:
         waiting = [self._read(transaction, argument) for argument in arguments]
         while waiting:
             # No more than can still be judged, so that the answers do not depend on what came together.
-            room = self._max_recipients - len(transaction.recipients) - transaction.deferred_recipients
+            room = session.limits.recipients_limit - len(transaction.recipients) - transaction.deferred_recipients
             batch, waiting = (waiting[:room], waiting[room:]) if room > 0 else (waiting, [])
             answers += await self._answer(session, transaction, batch, has_room=room > 0)
         return answers

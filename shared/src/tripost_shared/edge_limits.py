@@ -1,0 +1,101 @@
+"""The limits of edge: one name, one default and one range for each, wherever it is set.
+
+`TRIPOST_EDGE_<NAME>` gives the default of a process; the configuration may replace it for all listeners, or (those of
+`SessionLimits`) for one. Sizes in octets, times in seconds.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from pydantic import BaseModel, Field, ValidationError
+
+log = structlog.get_logger()
+
+
+class SessionLimits(BaseModel):
+    """Limits of one session; a listener may have its own."""
+
+    size_limit_octets: int = Field(64 << 20, ge=65_536, description="Largest message that is taken. Octets.")
+    header_limit_octets: int = Field(256 << 10, ge=4096, description="Largest header of a message. Octets.")
+    received_limit: int = Field(50, ge=10, description="A message with more Received fields is in a loop.")
+    recipients_limit: int = Field(100, ge=100, le=5000, description="Recipients per message (RFC 5321 §4.5.3.1.8).")
+    messages_per_session: int = Field(500, ge=1, description="Transactions before a session is asked to begin anew.")
+    errors_per_session: int = Field(20, ge=1, description="Slips of the protocol that are taken in one session.")
+    refusals_per_session: int = Field(
+        100,
+        ge=1,
+        description="Commands refused by 5yz (such as recipients that do not exist), without an accepted message "
+        "between them, that are taken in one session; ten that were refused by 4yz count as one.",
+    )
+    idle_commands_per_session: int = Field(
+        100,
+        ge=10,
+        description="NOOP, RSET, HELO, EHLO, VRFY and HELP that are taken in one session without an accepted message "
+        "between them.",
+    )
+    auth_failures_per_session: int = Field(3, ge=1, description="Failed authentications that end a session.")
+    auth_failure_delay_seconds: float = Field(
+        1.0, ge=0, description="How long the first failed authentication is held back; the n-th takes n times that."
+    )
+    command_timeout_seconds: float = Field(300, gt=0, description="How long to wait for a command.")
+    content_timeout_seconds: float = Field(180, gt=0, description="How long to wait for more of the content.")
+    content_minimum_rate: float = Field(200, ge=0, description="Slowest content that is taken. Octets per second.")
+    content_rate_grace_seconds: float = Field(30, gt=0, description="Time before the rate of a content is looked at.")
+    session_seconds: float = Field(3600, gt=0, description="Longest session.")
+    tls_handshake_seconds: float = Field(30, gt=0, description="How long a TLS handshake may take.")
+    proxy_header_seconds: float = Field(5, gt=0, description="How long to wait for the PROXY header.")
+
+
+class EdgeLimits(SessionLimits):
+    """All limits: those of a session, and those that are over all sessions."""
+
+    sessions_limit: int = Field(
+        1000,
+        ge=1,
+        description="Sessions of one worker at a time, TLS handshakes included; others get 421. Those of one kind of "
+        "listener (MX, submission) may be three quarters of them, so neither shuts the other out.",
+    )
+    sessions_per_network: int = Field(
+        50,
+        ge=0,
+        description="Sessions of one client network (IPv4 address, IPv6 /64) in one worker at a time; others get 421. "
+        "Loopback, and networks that may relay, are not counted; 0 for no limit.",
+    )
+    auth_failures_per_network: int = Field(
+        10,
+        ge=0,
+        description="Different failed authentications of one client network (IPv4 address, IPv6 /64) in all sessions "
+        "of a worker, after which it is refused by 454 for a while; 0 for no limit.",
+    )
+    auth_failures_memory_seconds: float = Field(
+        600, gt=0, description="How long the failed authentications of a network are remembered, from its first on."
+    )
+    refusals_told_per_network: int = Field(
+        1000,
+        ge=0,
+        description="Refused commands (such as recipients that do not exist) of one client network that a worker "
+        "records in the tracking within ten minutes; those beyond are counted in the metrics only. 0 for no limit.",
+    )
+
+    def replaced_by(self, *overrides: Mapping[str, Any]) -> "EdgeLimits":
+        """Give the limits with these in their places, later ones last; what cannot be used is left out, and told."""
+        values = self.model_dump(include=set(EdgeLimits.model_fields))
+        for given in overrides:
+            for name, value in given.items():
+                if _is_usable(name, value):
+                    values[name] = value
+                else:
+                    log.warning("limit left out: it cannot be used", limit=name, value=value)
+        return EdgeLimits(**values)
+
+
+def _is_usable(name: str, value: object) -> bool:
+    """Tell whether there is such a limit, and the value is within its range."""
+    if name not in EdgeLimits.model_fields:
+        return False
+    try:
+        EdgeLimits.model_validate({name: value})
+    except ValidationError:
+        return False
+    return True
