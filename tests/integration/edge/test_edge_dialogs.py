@@ -61,7 +61,7 @@ async def test_whether_a_message_is_eight_bit_is_spooled_whatever_the_client_dec
 
 
 async def test_ehlo_offers_exactly_what_works(world: EdgeWorld, client_tls: ssl.SSLContext) -> None:
-    always = ["PIPELINING", f"SIZE {64 << 20}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+    always = ["PIPELINING", f"SIZE {64 << 20}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING"]
     assert await _offers(world, "mx", client_tls) == [*always, "STARTTLS"]
     assert await _offers(world, "submission", client_tls) == [*always, "STARTTLS"]
     assert await _offers(world, "submissions", client_tls, implicit_tls=True) == [*always, "AUTH PLAIN LOGIN"]
@@ -112,7 +112,7 @@ async def test_mail_is_read_as_the_rfcs_say(dialog: Dialog, argument: str, reply
         pytest.param("C: HELP\nS: 214 2.0.0 *", id="HELP"),
         pytest.param("C: VRFY ann\nS: 252 2.1.5 *\nC: VRFY\nS: 501 *", id="VRFY"),
         pytest.param("C: EXPN list\nS: 502 5.5.1 *", id="EXPN"),
-        pytest.param("C: BDAT 10 LAST\nS: 502 5.5.1 *", id="BDAT"),
+        pytest.param("C: BDAT 0 LAST\nS: 503 5.5.1 *", id="BDAT before MAIL"),
         pytest.param("C: XYZZY\nS: 500 5.5.2 *", id="unknown"),
         pytest.param("C: RSET now\nS: 501 5.5.4 *", id="RSET with an argument"),
         pytest.param("C: EHLO c\nS: 250 *\nC: AUTH PLAIN AGEAYg==\nS: 502 *", id="AUTH where it is not offered"),

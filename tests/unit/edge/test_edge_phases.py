@@ -6,7 +6,7 @@ from tripost_edge.session import replies
 from tripost_edge.session.phase import NEXT_PHASE, Event, Phase, refusal
 
 
-@pytest.mark.parametrize("phase", [Phase.CONNECTED, Phase.GREETED, Phase.MAIL_GIVEN, Phase.RCPT_GIVEN])
+@pytest.mark.parametrize("phase", list(set(Phase) - {Phase.RECEIVING, Phase.CLOSED}))
 @pytest.mark.parametrize("event", [Event.HELLO, Event.RSET, Event.OTHER, Event.QUIT])
 def test_some_commands_have_their_place_everywhere(phase: Phase, event: Event) -> None:
     assert refusal(phase, event) is None
@@ -24,6 +24,12 @@ def test_some_commands_have_their_place_everywhere(phase: Phase, event: Event) -
         (Phase.MAIL_GIVEN, Event.DATA, replies.NO_VALID_RECIPIENTS),
         (Phase.MAIL_GIVEN, Event.AUTH, replies.BAD_SEQUENCE),
         (Phase.RCPT_GIVEN, Event.STARTTLS, replies.BAD_SEQUENCE),
+        (Phase.GREETED, Event.BDAT, replies.BAD_SEQUENCE),
+        (Phase.MAIL_GIVEN, Event.BDAT, replies.NO_VALID_RECIPIENTS),
+        (Phase.CHUNKING, Event.DATA, replies.BAD_SEQUENCE),
+        (Phase.CHUNKING, Event.MAIL, replies.BAD_SEQUENCE),
+        (Phase.CHUNKING, Event.RCPT, replies.BAD_SEQUENCE),
+        (Phase.DISCARDING, Event.MAIL, replies.BAD_SEQUENCE),
     ],
 )
 def test_out_of_place_commands_are_refused(phase: Phase, event: Event, reply: object) -> None:
@@ -36,4 +42,5 @@ def test_nothing_happens_after_the_end(event: Event) -> None:
 
 
 def test_while_content_comes_nothing_else_is_a_command() -> None:
-    assert [event for phase, event in NEXT_PHASE if phase is Phase.RECEIVING] == [Event.CONTENT]
+    ends = {event for phase, event in NEXT_PHASE if phase is Phase.RECEIVING}
+    assert ends == {Event.CONTENT, Event.CHUNK, Event.CHUNK_REFUSED}

@@ -58,15 +58,16 @@ class Pace:
         self._received_octets = 0
 
     def wait_for_command(self, now: float) -> None:
-        """Expect a whole command from the client."""
+        """Expect a whole command from the client; between the chunks of a content its rate goes on to count."""
+        self._leave_out_our_time(now)
         self._waiting_until = now + self._patience.command_seconds
 
     def wait_for_content(self, now: float) -> None:
         """Expect more of the content from the client."""
         if self._receiving_since is None:
             self._receiving_since = now
-        elif self._waiting_until is None:
-            self._waited_before += now - self._stopped_waiting_at
+        else:
+            self._leave_out_our_time(now)
         self._waiting_until = now + self._patience.content_seconds
 
     def received(self, octets: int, now: float) -> None:
@@ -84,6 +85,10 @@ class Pace:
         self._waiting_until = self._receiving_since = None
         self._received_octets = 0
         self._waited_before = 0.0
+
+    def _leave_out_our_time(self, now: float) -> None:
+        if self._receiving_since is not None and self._waiting_until is None:
+            self._waited_before += now - self._stopped_waiting_at
 
     def overdue(self, now: float) -> Overdue | None:
         """Tell which patience has run out by now. While the client waits for us, none does."""

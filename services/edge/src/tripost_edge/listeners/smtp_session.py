@@ -2,7 +2,6 @@
 
 # ruff: noqa: N802 (aiosmtpd names the method of a command after its verb)
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -11,9 +10,7 @@ import structlog
 
 from tripost_edge import metrics
 from tripost_edge.firewall.foreign_protocols import is_http
-from tripost_edge.listeners.context import Context, ProfileInForce
-from tripost_edge.listeners.registry import Dismissable
-from tripost_edge.listeners.session_life import SessionLife
+from tripost_edge.listeners.content_transfer import ContentTransfer
 from tripost_edge.listeners.wire import SessionOver
 from tripost_edge.session import replies
 from tripost_edge.session.command import EVENTS, NOT_IMPLEMENTED, WITHOUT_ARGUMENT, Command, parse_command
@@ -21,7 +18,6 @@ from tripost_edge.session.inbox import LineTooLong
 from tripost_edge.session.phase import NEXT_PHASE, Event, Phase, refusal
 from tripost_edge.session.pipelining import take_recipients
 from tripost_edge.session.session import Session
-from tripost_edge.stages.reception import Reception
 from tripost_shared.mail.failures import PermanentFailure
 from tripost_shared.mail.identifier import new_session_id
 from tripost_shared.mail.reply import TRY_LATER, SmtpReply
@@ -37,23 +33,13 @@ _MEASURED: Final[Mapping[Event, str]] = MappingProxyType(
         Event.MAIL: "mail",
         Event.RCPT: "rcpt",
         Event.DATA: "data",
+        Event.BDAT: "data",
     }
 )
 
 
-class SmtpSession(SessionLife):
+class SmtpSession(ContentTransfer):
     """Joins the wire with the stages. The table in `session.phase` alone says which command has its place when."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        context: Context,
-        listener: ProfileInForce,
-        *,
-        instead_of: Dismissable | None = None,
-    ) -> None:
-        super().__init__(loop, context, listener, instead_of=instead_of)
-        self._stages = context.stages
 
     async def converse(self) -> None:
         """Greet the client and obey its commands. Raises SessionOver."""
@@ -98,7 +84,7 @@ class SmtpSession(SessionLife):
             self._refuse(replies.NO_ARGUMENT_ALLOWED)
             return
         out_of_sequence = refusal(self._state.phase, event)
-        if out_of_sequence is not None:
+        if out_of_sequence is not None and event is not Event.BDAT:  # whose octets must be read first
             self._refuse(out_of_sequence)
             return
         if event in LEADING_NOWHERE:
@@ -109,7 +95,7 @@ class SmtpSession(SessionLife):
         except SessionOver:
             raise
         except Exception:
-            if self._state.phase is Phase.RECEIVING:  # where the content ends is not known any more
+            if self._state.phase is Phase.RECEIVING or event is Event.BDAT:  # where content ends is not known any more
                 raise
             log.exception("command broke", session=self._state.id, verb=verb)
             self.say(TRY_LATER)
@@ -156,11 +142,11 @@ class SmtpSession(SessionLife):
 
     async def smtp_EHLO(self, hostname: str) -> None:
         """EHLO: drops the transaction, says the name, lists what works."""
-        self._greet(self._stages.hello.ehlo(self._state, hostname), "EHLO")
+        await self._greet(self._stages.hello.ehlo(self._state, hostname), "EHLO")
 
     async def smtp_HELO(self, hostname: str) -> None:
         """HELO: drops the transaction, says the name."""
-        self._greet(self._stages.hello.helo(self._state, hostname), "HELO")
+        await self._greet(self._stages.hello.helo(self._state, hostname), "HELO")
 
     async def smtp_STARTTLS(self, arg: str | None) -> None:
         """STARTTLS: everything said so far is forgotten (RFC 3207 §4.2); nothing may already follow it."""
@@ -202,22 +188,19 @@ class SmtpSession(SessionLife):
         self._answer(Event.DATA, await self._stages.data.begin(self._state))
         if self._state.phase is not Phase.RECEIVING:
             return
-        reception = self._stages.data.receive(self._state)
-        try:
-            await self._take_content(reception)
-        except BaseException:
-            await reception.abandon()
-            raise
-        self._state.phase = NEXT_PHASE[self._state.phase, Event.CONTENT]
-        reply = await self._stages.data.conclude(self._state, reception, is_client_there=lambda: not self._is_lost)
-        if reply.is_positive:
-            self._state.message_accepted()
-        elif reply.code == 421:
-            raise SessionOver(reply, because=reply.text)
-        self.say(reply)
+        self.say(await self.take_content())
+
+    async def smtp_BDAT(self, arg: str) -> None:
+        """Take a chunk of the content, and answer for the message after the last one (BDAT)."""
+        reply = await self.take_chunk(arg)
+        if reply.code in PROTOCOL_ERRORS or reply is replies.NO_VALID_RECIPIENTS:
+            self._refuse(reply)
+        else:
+            self.say(reply)
 
     async def smtp_RSET(self, arg: str | None) -> None:
         """RSET: the transaction is dropped."""
+        await self.forget_chunks()
         self._context.journal.abandoned(self._state, "RSET")
         self._answer(Event.RSET, replies.OK)
 
@@ -239,8 +222,9 @@ class SmtpSession(SessionLife):
 
     # Their helpers
 
-    def _greet(self, reply: SmtpReply, verb: str) -> None:
+    async def _greet(self, reply: SmtpReply, verb: str) -> None:
         if reply.is_positive:  # a new greeting drops the transaction (RFC 5321 §4.1.4)
+            await self.forget_chunks()
             self._context.journal.abandoned(self._state, verb)
         self._answer(Event.HELLO, reply)
 
@@ -264,22 +248,6 @@ class SmtpSession(SessionLife):
         except LineTooLong as error:
             raise PermanentFailure(replies.AUTH_LINE_TOO_LONG, because="SASL response too long") from error
 
-    async def _take_content(self, reception: Reception) -> None:
-        """Feed the reception until the content is complete; the client waits while the store is busy."""
-        while True:
-            octets = self._inbox.take_all()
-            if octets:
-                self._pace.received(len(octets), self.loop.time())
-                if await reception.take(octets):
-                    break
-                if reception.is_hopeless:
-                    raise SessionOver(replies.TOO_BIG, because="content far beyond the limit")
-            else:
-                self._pace.wait_for_content(self.loop.time())
-                await self.more()
-        self._pace.end_content()
-        self._inbox.put_back(reception.rest)
-
 
 _Method = Callable[[SmtpSession, str], Awaitable[None]]
 _METHODS: Final[Mapping[str, _Method]] = MappingProxyType(
@@ -291,6 +259,7 @@ _METHODS: Final[Mapping[str, _Method]] = MappingProxyType(
         "MAIL": SmtpSession.smtp_MAIL,
         "RCPT": SmtpSession.smtp_RCPT,
         "DATA": SmtpSession.smtp_DATA,
+        "BDAT": SmtpSession.smtp_BDAT,
         "RSET": SmtpSession.smtp_RSET,
         "QUIT": SmtpSession.smtp_QUIT,
         "NOOP": SmtpSession.smtp_NOOP,

@@ -21,6 +21,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "MAIL": Event.MAIL,
         "RCPT": Event.RCPT,
         "DATA": Event.DATA,
+        "BDAT": Event.BDAT,
         "RSET": Event.RSET,
         "QUIT": Event.QUIT,
         "NOOP": Event.OTHER,
@@ -28,7 +29,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "VRFY": Event.OTHER,
     }
 )
-NOT_IMPLEMENTED: Final = frozenset({"EXPN", "BDAT", "TURN", "ETRN", "ATRN", "SEND", "SOML", "SAML"})
+NOT_IMPLEMENTED: Final = frozenset({"EXPN", "TURN", "ETRN", "ATRN", "SEND", "SOML", "SAML"})
 WITHOUT_ARGUMENT: Final = frozenset({"DATA", "RSET", "QUIT", "STARTTLS"})
 
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")

@@ -83,6 +83,12 @@ class Inbox:
         self._start = 0
         return octets
 
+    def take(self, at_most: int) -> bytes:
+        """Take so many octets, or as many as there are, unframed."""
+        octets = self._octets[self._start : self._start + at_most]
+        self._start += len(octets)
+        return octets
+
     def put_back(self, octets: bytes) -> None:
         """Return what was taken and not used; it comes first again."""
         self._octets = octets + self._octets[self._start :]

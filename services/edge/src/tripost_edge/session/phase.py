@@ -16,7 +16,9 @@ class Phase(StrEnum):
     GREETED = "greeted"  # HELO or EHLO was given, no transaction is open
     MAIL_GIVEN = "mail given"
     RCPT_GIVEN = "rcpt given"  # at least one recipient was accepted
-    RECEIVING = "receiving"  # after 354, until the end of the content
+    RECEIVING = "receiving"  # after 354, until the end of the content; after BDAT, until the end of the chunk
+    CHUNKING = "chunking"  # some chunks of the content have come, and were taken
+    DISCARDING = "discarding"  # a chunk was refused: the message's others are read and dropped (RFC 3030 §2)
     CLOSED = "closed"
 
 
@@ -29,13 +31,19 @@ class Event(StrEnum):
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"
+    BDAT = "bdat"
+    CHUNK = "chunk"  # one has arrived and was taken, more are to come
+    CHUNK_REFUSED = "chunk refused"  # the same, but nothing will come of the message
     CONTENT = "content"  # the whole content has arrived, whatever became of it
     RSET = "rset"
     OTHER = "other"  # NOOP, HELP, VRFY: at any time, changing nothing
     QUIT = "quit"
 
 
-_OPEN: Final = (Phase.CONNECTED, Phase.GREETED, Phase.MAIL_GIVEN, Phase.RCPT_GIVEN)
+_OPEN: Final = (
+    *(Phase.CONNECTED, Phase.GREETED, Phase.MAIL_GIVEN, Phase.RCPT_GIVEN),
+    *(Phase.CHUNKING, Phase.DISCARDING),
+)
 
 NEXT_PHASE: Final[Mapping[tuple[Phase, Event], Phase]] = MappingProxyType(
     {
@@ -46,12 +54,19 @@ NEXT_PHASE: Final[Mapping[tuple[Phase, Event], Phase]] = MappingProxyType(
         (Phase.GREETED, Event.RSET): Phase.GREETED,
         (Phase.MAIL_GIVEN, Event.RSET): Phase.GREETED,
         (Phase.RCPT_GIVEN, Event.RSET): Phase.GREETED,
+        (Phase.CHUNKING, Event.RSET): Phase.GREETED,
+        (Phase.DISCARDING, Event.RSET): Phase.GREETED,
         (Phase.GREETED, Event.STARTTLS): Phase.CONNECTED,  # all that was said before is forgotten (RFC 3207 §4.2)
         (Phase.GREETED, Event.AUTH): Phase.GREETED,  # never within a transaction (RFC 4954 §4)
         (Phase.GREETED, Event.MAIL): Phase.MAIL_GIVEN,
         (Phase.MAIL_GIVEN, Event.RCPT): Phase.RCPT_GIVEN,
         (Phase.RCPT_GIVEN, Event.RCPT): Phase.RCPT_GIVEN,
         (Phase.RCPT_GIVEN, Event.DATA): Phase.RECEIVING,  # §3.3: DATA needs a recipient
+        (Phase.RCPT_GIVEN, Event.BDAT): Phase.RECEIVING,
+        (Phase.CHUNKING, Event.BDAT): Phase.RECEIVING,
+        (Phase.DISCARDING, Event.BDAT): Phase.RECEIVING,
+        (Phase.RECEIVING, Event.CHUNK): Phase.CHUNKING,
+        (Phase.RECEIVING, Event.CHUNK_REFUSED): Phase.DISCARDING,
         (Phase.RECEIVING, Event.CONTENT): Phase.GREETED,
     }
 )
@@ -62,6 +77,7 @@ _REFUSALS: Final[Mapping[tuple[Phase, Event], SmtpReply]] = MappingProxyType(
         (Phase.MAIL_GIVEN, Event.MAIL): replies.NESTED_MAIL,
         (Phase.RCPT_GIVEN, Event.MAIL): replies.NESTED_MAIL,
         (Phase.MAIL_GIVEN, Event.DATA): replies.NO_VALID_RECIPIENTS,
+        (Phase.MAIL_GIVEN, Event.BDAT): replies.NO_VALID_RECIPIENTS,
     }
 )
 

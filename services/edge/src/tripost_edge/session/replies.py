@@ -29,6 +29,7 @@ ENDLESS_LINE: Final = SmtpReply(421, "4.7.0", "Line without end, closing")
 TOO_MANY_MESSAGES: Final = SmtpReply(421, "4.7.0", "Too many messages in one session, please connect again")
 LOGIN_OVER: Final = SmtpReply(421, "4.7.0", "Login is not valid any more, please connect and log in again")
 TOO_MANY_AUTH_FAILURES: Final = SmtpReply(421, "4.7.0", "Too many failed authentications, closing")
+TOO_MANY_SMALL_CHUNKS: Final = SmtpReply(421, "4.7.0", "Too many small chunks, closing")
 SESSION_BROKE: Final = SmtpReply(421, "4.3.0", "Temporary failure, closing")
 PIPELINED_STARTTLS: Final = SmtpReply(554, "5.5.0", "Nothing may follow STARTTLS before the TLS handshake, closing")
 
@@ -44,6 +45,7 @@ NO_VALID_RECIPIENTS: Final = SmtpReply(554, "5.5.1", "No valid recipients")
 TLS_IN_USE: Final = SmtpReply(503, "5.5.1", "TLS is in use already")
 NO_ARGUMENT_ALLOWED: Final = SmtpReply(501, "5.5.4", "This command takes no argument")
 ARGUMENT_NEEDED: Final = SmtpReply(501, "5.5.4", "This command needs an argument")
+BAD_CHUNK: Final = SmtpReply(501, "5.5.4", "Syntax: BDAT size [LAST], closing")
 BAD_HELLO: Final = SmtpReply(501, "5.5.4", "Give one domain or address literal")
 BAD_MAIL_SYNTAX: Final = SmtpReply(501, "5.5.4", "Syntax: MAIL FROM:<address> [parameters]")
 BAD_RCPT_SYNTAX: Final = SmtpReply(501, "5.5.4", "Syntax: RCPT TO:<address>")
@@ -88,6 +90,11 @@ SPOOL_FULL: Final = SmtpReply(452, "4.3.1", "Insufficient system storage, please
 def accepted_as(message_id: str) -> SmtpReply:
     """Tell the client the id by which the message is tracked."""
     return SmtpReply(250, "2.0.0", f"Accepted as {message_id}")
+
+
+def chunk_taken(octets: int) -> SmtpReply:
+    """Tell the client that a chunk has come whole (RFC 3030 §2)."""
+    return SmtpReply(250, "2.0.0", f"{octets} octets received")
 
 
 def greeting(hostname: str) -> SmtpReply:

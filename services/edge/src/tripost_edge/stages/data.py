@@ -29,7 +29,7 @@ from tripost_edge.session.header_inspection import inspect_header
 from tripost_edge.session.received import received_field
 from tripost_edge.session.session import Session, Transaction
 from tripost_edge.stages.journal import Journal, direction_of
-from tripost_edge.stages.reception import ContentLimits, Reception
+from tripost_edge.stages.reception import ContentLimits, Decoder, Reception
 from tripost_edge.stages.rights import Rights
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.filter import MESSAGE, Action, MessageQuestion, Verdict
@@ -69,6 +69,10 @@ class Data:
         self._hostname = hostname
         self._inline_octets = inline_octets
 
+    def most_octets(self, session: Session) -> int:
+        """Give how much may arrive of one message before its client is cut off."""
+        return 2 * session.limits.size_limit_octets
+
     async def begin(self, session: Session) -> SmtpReply:
         """Answer DATA: the client may send the content, unless its login has lost the right to since MAIL."""
         try:
@@ -77,7 +81,7 @@ class Data:
             return self._journal.refused(session, "data", failure.reply, because=failure.because)
         return replies.SEND_CONTENT
 
-    def receive(self, session: Session) -> Reception:
+    def receive(self, session: Session, decoder: Decoder | None = None) -> Reception:
         """Begin to take the content of the transaction at hand."""
         client = session.client
         inspect = partial(
@@ -86,7 +90,7 @@ class Data:
             is_submitted=client.kind is ListenerKind.SUBMISSION,
             may_mark=client.relay_permitted,
         )
-        return Reception(session.subject_id, self._store, self._content_limits(session.limits), inspect)
+        return Reception(session.subject_id, self._store, self._content_limits(session.limits), inspect, decoder)
 
     def _content_limits(self, limits: SessionLimits) -> ContentLimits:
         return ContentLimits(

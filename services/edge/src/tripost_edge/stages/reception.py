@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from tripost_edge.ports import ContentStore, ContentUnavailable, ContentWriter
 from tripost_edge.session import replies
@@ -25,8 +25,20 @@ class ContentLimits:
     received_fields: int = 50
 
 
+class Decoder(Protocol):
+    """What finds the content in the octets on the wire: after DATA, or in chunks."""
+
+    fault: Fault | None
+    is_complete: bool  # of DATA the content, of BDAT the chunk at hand
+    rest: bytes  # what came after the end
+
+    def feed(self, octets: bytes) -> bytes:
+        """Take the next octets; gives what of the content is certain by now (b"" after a fault)."""
+        ...
+
+
 class Reception:
-    """Takes what comes after 354 up to the end of the content.
+    """Takes what comes after 354 up to the end of the content, or one chunk after the other.
 
     Whatever is wrong, everything up to CRLF.CRLF is read first, so that client and server agree where commands go on.
     Lines over 998 octets (RFC 5321 §4.5.3.1.6) pass unchanged: to cut them would break signatures, to refuse them
@@ -35,7 +47,12 @@ class Reception:
     """
 
     def __init__(
-        self, message_id: str, store: ContentStore, limits: ContentLimits, inspect: Callable[[bytes], Inspection]
+        self,
+        message_id: str,
+        store: ContentStore,
+        limits: ContentLimits,
+        inspect: Callable[[bytes], Inspection],
+        decoder: Decoder | None = None,
     ) -> None:
         self.size_octets = 0  # received so far, dot-stuffing undone
         self.subject = ""
@@ -45,7 +62,7 @@ class Reception:
         self._store = store
         self._limits = limits
         self._inspect = inspect
-        self._decoder = ContentDecoder()
+        self._decoder = decoder or ContentDecoder()
         self._arrived_octets = 0  # as they were on the wire
         self._held = bytearray()
         self._kept_octets = 0  # size of what goes on, forged fields left out
@@ -56,7 +73,7 @@ class Reception:
         self._has_fault = False
 
     async def take(self, octets: bytes) -> bool:
-        """Take the next octets; tells whether the content is complete. Waits while the store is busy."""
+        """Take the next octets; tells whether content or chunk is complete. Waits while the store is busy."""
         self._arrived_octets += len(octets)
         piece = self._decoder.feed(octets)
         fault = self._decoder.fault
@@ -73,6 +90,11 @@ class Reception:
     def rest(self) -> bytes:
         """What came after the end of the content."""
         return self._decoder.rest
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether nothing will come of the message, whatever else arrives."""
+        return self._failure is not None
 
     @property
     def is_hopeless(self) -> bool:
