@@ -138,6 +138,12 @@ class DatabaseSettings(BaseSettings):
     database_url_file: Path | None = Field(
         None, description="File that holds the database URL, instead of TRIPOST_DATABASE_URL."
     )
+    database_key_file: Path | None = Field(
+        None,
+        description="File with 64 hexadecimal digits: the key of what the database keeps for SCRAM and CRAM-MD5, the "
+        "same for domains and admin-api. Empty: these mechanisms are off (the embedded cluster makes one). Another key "
+        "makes all such secrets void, until each password is set again.",
+    )
 
     def url(self, home: Path) -> str:
         """Give the database's URL, secrets included. Raises SettingsError."""

@@ -21,6 +21,7 @@ SECRETS = (
     "nats-admin-api",
     "nats-passwords.conf",
     "database-url",
+    "database-key",
     "tls.crt",
     "tls.key",
 )

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tripost_embedded.credentials import nats_passwords, require_private
+from tripost_embedded.credentials import database_key, nats_passwords, require_private
 from tripost_embedded.home import MARK, hold, make_folders, open_home
+from tripost_shared.logins.sealing import LoginKey
 from tripost_shared.settings import SettingsError
 
 
@@ -49,6 +50,16 @@ def test_nats_passwords_are_made_once_and_closed_to_others(tmp_path: Path) -> No
     assert first == nats_passwords(home, ("edge", "filter"))
     assert len(set(first.values())) == 2
     assert stat.S_IMODE(home.password_file("edge").stat().st_mode) == 0o600
+
+
+def test_the_key_of_the_database_s_secrets_is_made_once_and_can_be_read_as_one(tmp_path: Path) -> None:
+    home = open_home(tmp_path / "var", None, tmp_path / "root")
+    make_folders(home)
+    path = database_key(home)
+    LoginKey.read(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    before = path.read_text()
+    assert database_key(home).read_text() == before
 
 
 def test_the_folder_is_marked_as_ours(tmp_path: Path) -> None:

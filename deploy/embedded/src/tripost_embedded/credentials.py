@@ -1,11 +1,13 @@
-"""What the cluster keeps secret: a NATS password for each service, made once."""
+"""What the cluster keeps secret, made once: a NATS password for each service, the key of the database's secrets."""
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from tripost_embedded.home import Home
 from tripost_shared.files import write_private
+from tripost_shared.logins.sealing import KEY_OCTETS
 from tripost_shared.ownership import OTHERS_AT_ALL, fault, user_name
 from tripost_shared.settings import SettingsError
 
@@ -15,7 +17,13 @@ def nats_passwords(home: Home, services: tuple[str, ...]) -> dict[str, str]:
 
     Raises SettingsError for one that another user can know.
     """
-    return {service: _read_or_make(home.password_file(service)) for service in services}
+    return {service: _read_or_make(home.password_file(service), _nats_password) for service in services}
+
+
+def database_key(home: Home) -> Path:
+    """Say where the key of the database's login secrets is, and make it if it is missing. Raises SettingsError."""
+    _read_or_make(home.database_key_file, _new_database_key)
+    return home.database_key_file
 
 
 def require_private(path: Path) -> None:
@@ -35,12 +43,20 @@ def require_private(path: Path) -> None:
         )
 
 
-def _read_or_make(path: Path) -> str:
+def _nats_password() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _new_database_key() -> str:
+    return secrets.token_hex(KEY_OCTETS)
+
+
+def _read_or_make(path: Path, make: Callable[[], str]) -> str:
     require_private(path)
     if path.exists():
         kept = path.read_text().strip()
         if kept:
             return kept
-    made = secrets.token_urlsafe(32)
+    made = make()
     write_private(path, made + "\n")
     return made

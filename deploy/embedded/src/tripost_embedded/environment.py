@@ -16,7 +16,7 @@ OWN_PREFIX: Final = MappingProxyType(
 )
 _CLUSTER_PREFIX: Final = "TRIPOST_CLUSTER_"
 _DATABASE_PREFIX: Final = "TRIPOST_DATABASE_"
-_WITH_DATABASE: Final = frozenset({"domains", "admin-api"})
+WITH_DATABASE: Final = frozenset({"domains", "admin-api"})
 
 
 def known_only(environment: Mapping[str, str]) -> dict[str, str]:
@@ -32,6 +32,6 @@ def service_environment(service: str, operators: Mapping[str, str], ours: Mappin
 
 def _is_for(service: str, variable: str) -> bool:
     if variable.startswith(_DATABASE_PREFIX):
-        return service in _WITH_DATABASE
+        return service in WITH_DATABASE
     foreign = [prefix for other, prefix in OWN_PREFIX.items() if other != service]
     return not variable.startswith((_CLUSTER_PREFIX, *foreign))

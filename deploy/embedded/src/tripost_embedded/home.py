@@ -50,6 +50,11 @@ class Home:
         return self.path / "secrets" / f"nats-{service}"
 
     @property
+    def database_key_file(self) -> Path:
+        """Where the key of the database's login secrets is."""
+        return self.path / "secrets" / "database-key"
+
+    @property
     def first_password_file(self) -> Path:
         """Where admin-api leaves the administrator's one-time password, to be shown once."""
         return self.path / "run" / "first-password"

@@ -11,8 +11,8 @@ from typing import Final
 
 from tripost_embedded import ports
 from tripost_embedded.code import Code
-from tripost_embedded.credentials import nats_passwords, require_private
-from tripost_embedded.environment import service_environment
+from tripost_embedded.credentials import database_key, nats_passwords, require_private
+from tripost_embedded.environment import WITH_DATABASE, service_environment
 from tripost_embedded.home import Home
 from tripost_embedded.nats_config import nats_config
 from tripost_embedded.ports import Listener, Place
@@ -34,6 +34,7 @@ EDGE_STOPS, OTHERS_STOP, NATS_STOPS = range(3)
 NATS_TIMER_SLACK: Final = timedelta(milliseconds=5)
 
 ALIVE: Final = "/healthz"
+_DATABASE_KEY: Final = "TRIPOST_DATABASE_KEY_FILE"
 _HEALTH: Final = MappingProxyType(
     {
         "edge": (ports.EDGE_HEALTH, "/readyz"),
@@ -99,6 +100,13 @@ def _make_certificates(cluster: Cluster) -> None:
             ensure_self_signed(folder / f"{service}.crt", folder / f"{service}.key", names)
 
 
+def _database_key(cluster: Cluster, service: str) -> dict[str, str]:
+    """Give the services that have the database its key: ours, if the operator names none."""
+    if service not in WITH_DATABASE or cluster.operators.get(_DATABASE_KEY):
+        return {}
+    return {_DATABASE_KEY: str(database_key(cluster.home))}
+
+
 def _nats_login(home: Home, service: str) -> dict[str, str]:
     return {"TRIPOST_NATS_USER": service, "TRIPOST_NATS_PASSWORD_FILE": str(home.password_file(service))}
 
@@ -111,7 +119,7 @@ def _service_plan(cluster: Cluster, name: str, ours: Mapping[str, str]) -> Servi
         name,
         Program(
             cluster.code.command(f"tripost-{name}"),
-            service_environment(name, cluster.operators, ours),
+            service_environment(name, cluster.operators, {**ours, **_database_key(cluster, name)}),
         ),
         http_probe(health, path_when_ready, tls=tls),
         http_sign(health, ALIVE, tls=tls),

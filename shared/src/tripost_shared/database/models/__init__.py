@@ -2,7 +2,15 @@
 
 from tripost_shared.database.models.administration import ApiToken, AuditEntry, ConfigDocument, ConfigRevision, Operator
 from tripost_shared.database.models.base import BIG_KEY, JSON_TEXT, MAX_ADDRESS, Base, Folded, UtcDateTime
-from tripost_shared.database.models.directory import Alias, Domain, Mailbox, Route, SenderGrant
+from tripost_shared.database.models.directory import (
+    Alias,
+    AppPassword,
+    Domain,
+    Mailbox,
+    MailboxSecret,
+    Route,
+    SenderGrant,
+)
 from tripost_shared.database.models.queue import QueuedDelivery, QueuedMessage, QueueFact
 from tripost_shared.database.models.tracking import TrackedAddress, TrackedEvent, TrackedMessage
 
@@ -12,6 +20,7 @@ __all__ = [
     "MAX_ADDRESS",
     "Alias",
     "ApiToken",
+    "AppPassword",
     "AuditEntry",
     "Base",
     "ConfigDocument",
@@ -19,6 +28,7 @@ __all__ = [
     "Domain",
     "Folded",
     "Mailbox",
+    "MailboxSecret",
     "Operator",
     "QueueFact",
     "QueuedDelivery",

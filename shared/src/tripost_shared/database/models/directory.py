@@ -2,19 +2,20 @@
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, ForeignKey, Integer, String, UniqueConstraint
+from sqlalchemy import Boolean, ForeignKey, Integer, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tripost_shared.database.models.base import JSON_TEXT, MAX_ADDRESS, Base, Folded
 
 
 class Domain(Base):
-    """A domain of ours: lower-case A-labels."""
+    """A domain of ours: lower-case A-labels. `mechanisms`: those its mailboxes may log in by; None: the default."""
 
     __tablename__ = "domains"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(Folded(255), unique=True)
+    mechanisms: Mapped[list[str] | None] = mapped_column(JSON_TEXT)
     created_at: Mapped[datetime]
 
 
@@ -30,6 +31,39 @@ class Mailbox(Base):
     password_hash: Mapped[str | None] = mapped_column(String(255))
     enabled: Mapped[bool] = mapped_column(Boolean, default=True)
     created_at: Mapped[datetime]
+
+
+class MailboxSecret(Base):
+    """What a mechanism needs that does not show the password, sealed (`tripost_shared.logins`)."""
+
+    __tablename__ = "mailbox_secrets"
+    __table_args__ = (UniqueConstraint("mailbox_id", "mechanism"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailboxes.id", ondelete="CASCADE"))
+    mechanism: Mapped[str] = mapped_column(String(32))
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime]
+
+
+class AppPassword(Base):
+    """A further password of a mailbox, for one program. `digest`: SHA-256 of at least 100 random bits.
+
+    `scope`: kinds of listeners (`tripost_shared.mail.client.ListenerKind`). `networks`: in CIDR form, none: any.
+    """
+
+    __tablename__ = "app_passwords"
+    __table_args__ = (UniqueConstraint("mailbox_id", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailboxes.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(100))
+    digest: Mapped[str] = mapped_column(String(64))
+    scope: Mapped[list[str]] = mapped_column(JSON_TEXT)
+    networks: Mapped[list[str]] = mapped_column(JSON_TEXT)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
 
 
 class Alias(Base):
