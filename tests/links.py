@@ -13,7 +13,12 @@ from tripost_shared.settings import CommonSettings
 
 PARTITIONS: Final = 2
 SMALL: Final = Sizes(
-    spool_partition=64 << 20, content=256 << 20, events=64 << 20, greylist=16 << 20, unreadable=16 << 20
+    spool_partition=64 << 20,
+    content=256 << 20,
+    events=64 << 20,
+    greylist=16 << 20,
+    unreadable=16 << 20,
+    counters=4 << 20,
 )
 
 

@@ -27,7 +27,7 @@ max_pending: 64MB
 jetstream {{
   store_dir: "{folder}/jetstream"
   sync_interval: always
-  max_memory_store: 64MB
+  max_memory_store: 256MB
   max_file_store: {max_file_store}
 }}
 {extra}

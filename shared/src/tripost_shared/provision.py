@@ -20,6 +20,7 @@ from tripost_shared.content.writer import STREAM as CONTENT_STREAM
 from tripost_shared.contracts.config import CONFIG_BUCKET
 from tripost_shared.contracts.events import EVENTS_SUBJECT
 from tripost_shared.contracts.spool import SPOOL_SUBJECT
+from tripost_shared.counters.jetstream import SPANS
 from tripost_shared.kv.jetstream import GREYLIST_BUCKET, stream_of_bucket
 from tripost_shared.settings import CommonSettings, SettingsError
 from tripost_shared.spool.events import EVENTS_STREAM
@@ -33,7 +34,7 @@ MIB: Final = 1 << 20
 MOST_HALVINGS: Final = 10
 NO_CLUSTER: Final = 10074  # several replicas are wanted of a server that stands alone
 NO_PEERS: Final = 10005  # fewer servers of the cluster are there, or have room, than replicas are wanted
-STORAGE_EXCEEDED: Final = frozenset({10047, 10023})
+STORAGE_EXCEEDED: Final = frozenset({10047, 10023, 10028})  # the last one: memory
 NAME_IN_USE: Final = 10058
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
@@ -50,6 +51,7 @@ class Sizes:
     events: int = 2 * GIB
     greylist: int = 256 * MIB
     unreadable: int = 256 * MIB
+    counters: int = 32 * MIB  # of each span of windows, in memory; a count takes about 150 octets
 
 
 DEFAULT_SIZES: Final = Sizes()
@@ -78,6 +80,19 @@ def streams(partitions: int, sizes: Sizes, replicas: int = 1) -> list[Config]:
             [f"$O.{CONTENT_BUCKET}.C.>", f"$O.{CONTENT_BUCKET}.M.>"],
             sizes.content,
             allow_rollup_hdrs=True,
+        ),
+        *(
+            _stream(
+                span.stream,
+                [span.subjects],
+                sizes.counters,
+                storage="memory",
+                discard="old",
+                max_age=span.max_age,
+                max_msgs_per_subject=1,
+                allow_msg_counter=True,
+            )
+            for span in SPANS
         ),
     ]
     return [{**config, "num_replicas": replicas} for config in described]

@@ -20,6 +20,7 @@ from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.bus.permissions import SERVICES, permissions
 from tripost_shared.bus.port import NoAnswer
+from tripost_shared.clock import SystemClock
 from tripost_shared.config.kv import KvConfigSource
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.contracts.config import FILTER_KEY, FilterConfig, PolicyMode
@@ -28,6 +29,7 @@ from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.filter import CONNECTION, Action, ConnectionQuestion, Verdict
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
 from tripost_shared.contracts.spool import Direction, SpooledMessage
+from tripost_shared.counters.jetstream import JetStreamCounters
 from tripost_shared.kv.jetstream import JetStreamBucket
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.content import Content
@@ -198,6 +200,15 @@ async def test_filter_keeps_triplets(links: Links) -> None:
     await bucket.delete("a.b.c")
 
 
+async def test_edge_counts_and_admin_api_reads(links: Links) -> None:
+    counted = JetStreamCounters(links["edge"], SystemClock())
+    seen = JetStreamCounters(links["admin-api"], SystemClock())
+    for window_seconds in (60, 3600, 86_400):
+        assert await counted.add("logins", f"{window_seconds}", window_seconds, 5) == 5
+        assert await counted.read("logins", f"{window_seconds}", window_seconds) == 5
+    assert {tally.of.key for tally in await seen.tallies("logins")} == {"60", "3600", "86400"}
+
+
 async def test_admin_api_hears_of_every_instance(links: Links) -> None:
     for service in SERVICES:
         await NatsBus(links[service]).serve_all(NODES_SUBJECT, a_status(service))
@@ -225,6 +236,8 @@ def a_status(service: str) -> Callable[[], NodeStatus]:
         pytest.param("admin-api", "$JS.API.STREAM.PURGE.SPOOL_0", id="admin-api does not empty the spool"),
         pytest.param("domains", "$KV.CONFIG.edge", id="domains does not change configuration"),
         pytest.param("admin-api", "spool.v1.0", id="admin-api does not spool"),
+        pytest.param("admin-api", "counters.v1.hour.a.b.60.1", id="admin-api does not count"),
+        pytest.param("filter", "counters.v1.hour.a.b.60.1", id="filter does not count"),
         pytest.param("admin-api", "_INBOX.edge.x", id="admin-api does not answer what it was not asked"),
     ],
 )

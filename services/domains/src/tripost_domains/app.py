@@ -38,6 +38,7 @@ from tripost_shared.health import HealthServer
 from tripost_shared.home import make_home
 from tripost_shared.nodes import serve_status
 from tripost_shared.provision import provision
+from tripost_shared.reprovision import Reprovision
 from tripost_shared.runner import run
 from tripost_shared.settings import CommonSettings, DatabaseSettings
 from tripost_shared.spool.events import JetStreamEventLog, JetStreamEventReader
@@ -95,6 +96,7 @@ class DomainsService:
         link = await NatsLink.connect(self._common, "domains")
         self._closing.push_async_callback(link.close)
         await provision(link, self._common)
+        self._closing.push_async_callback(Reprovision(link, self._common).close)
         if self._settings.migrate_at_start:
             revision = await upgrade_when_there(self._url)
             log.info("the database is there", schema_revision=revision)

@@ -32,6 +32,8 @@ _CONTENT_STREAM: Final = "OBJ_CONTENT"
 _CONTENT_PARTS: Final = "$O.CONTENT.>"
 _EVENTS_STREAM: Final = "EVENTS"
 _EVENTS_READER: Final = "tracking"
+_COUNTS: Final = "counters.v1.>"
+_COUNTS_STREAMS: Final = ("COUNTERS_MINUTE", "COUNTERS_HOUR", "COUNTERS_DAY")
 _STATE: Final = "$JS.API.STREAM.INFO.*"
 _PROVISION: Final = ("$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*")
 
@@ -50,10 +52,11 @@ def permissions() -> Mapping[str, Permissions]:
     trim = (*(f"$JS.API.STREAM.PURGE.{stream}" for stream in _SPOOL_STREAMS), *_PARKED)
     facts = (*_take([_EVENTS_STREAM], _EVENTS_READER), f"$JS.API.CONSUMER.INFO.{_EVENTS_STREAM}.{_EVENTS_READER}")
     take = (*_take(_SPOOL_STREAMS, _SPOOL_READER), *facts)
+    counts = tuple(subject for stream in _COUNTS_STREAMS for subject in _read(stream))
     store = (*_read(_CONTENT_STREAM), _CONTENT_PARTS, f"$JS.API.STREAM.PURGE.{_CONTENT_STREAM}")
     return {
         "edge": Permissions(
-            publish=(_FILTER, _DOMAINS, _SPOOL, *_common("edge"), *store),
+            publish=(_FILTER, _DOMAINS, _SPOOL, *_common("edge"), *store, _COUNTS, *counts),
             subscribe=_hear("edge"),
         ),
         "filter": Permissions(
@@ -65,7 +68,7 @@ def permissions() -> Mapping[str, Permissions]:
             subscribe=_hear("domains", _DOMAINS),
         ),
         "admin-api": Permissions(
-            publish=(NODES_SUBJECT, *_common("admin-api"), *_PROVISION, _CONFIG_KEYS, *store, *_SPOOL_STATE),
+            publish=(NODES_SUBJECT, *_common("admin-api"), *_PROVISION, _CONFIG_KEYS, *store, *_SPOOL_STATE, *counts),
             subscribe=_hear("admin-api"),
         ),
     }
