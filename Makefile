@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help setup run test check pages-check fmt docs bench lock clean
+.PHONY: help setup run test check pages-check fmt docs bench bench-edge lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 13
@@ -39,6 +39,9 @@ fmt: setup ## Format the code and mend what the linter can
 
 bench: setup ## Measure the running product against Postfix in alternating rounds
 	@$(PYTHON) -m bench
+
+bench-edge: setup ## Measure edge alone beside other servers: CPU a message, sessions at a time
+	@$(PYTHON) -m bench.edge
 
 lock: ## Resolve the requirements anew (needs uv)
 	@scripts/lock

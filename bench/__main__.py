@@ -4,8 +4,6 @@ Exit code 1 when a message was lost, doubled, changed or not checked; 2 when the
 """
 
 import argparse
-import os
-import platform
 import shutil
 import signal
 import sys
@@ -21,7 +19,7 @@ from bench.load import Sink, Source
 from bench.message import SIZE_OCTETS, SignedMessage, sign_a_message
 from bench.name_server import NameServer
 from bench.rounds import Course, Round, Scenario
-from bench.system import BenchError, System
+from bench.system import BenchError, System, machine, turns
 from bench.tripost import Tripost
 
 WARM_UP_MESSAGES: Final = 200
@@ -77,11 +75,10 @@ def _measure(console: Console, arguments: argparse.Namespace) -> dict[str, list[
             warm_up = course.run(system, WARM_UP_MESSAGES)
             if warm_up.faults:
                 return {system.name: [warm_up]}
-        for number in range(1, arguments.rounds + 1):
-            for system in systems:
-                done = course.run(system, arguments.messages)
-                rounds[system.name].append(done)
-                console.print(f"round {number}: {system.name} {done.per_second:.0f}/s", *done.faults)
+        for number, system in turns(systems, arguments.rounds):
+            done = course.run(system, arguments.messages)
+            rounds[system.name].append(done)
+            console.print(f"round {number}: {system.name} {done.per_second:.0f}/s", *done.faults)
         return rounds
 
 
@@ -107,17 +104,13 @@ def _describe(console: Console, arguments: argparse.Namespace, folder: Path) -> 
         Scenario.MAILDIR: "to a Maildir",
         Scenario.RELAY: "relayed to a next hop (smtp-sink)",
     }
-    versions = f"Python {platform.python_version()}, "
-    if not postfix.why_not():
-        versions += f"Postfix {postfix.version()}, "
+    versions = () if postfix.why_not() else (f"Postfix {postfix.version()}",)
     console.print(
         f"{arguments.rounds} rounds of {arguments.messages} messages of {SIZE_OCTETS} octets, {arguments.connections} "
         f"connections at a time, one message each, {ways[arguments.scenario]}.\n"
         "Tripost checks each by SPF, DKIM (one valid RSA signature), two block lists and the greylist (known triplet); "
         "Postfix checks nothing. Both say 250 after an fsync.\n"
-        f"{os.cpu_count()} cores, {versions}Linux {platform.release()}, "
-        f"files on {_filesystem(folder)}; "
-        f"load average before: {os.getloadavg()[0]:.1f}.",
+        f"{machine(*versions, f'files on {_filesystem(folder)}')}",
         soft_wrap=True,
     )
 

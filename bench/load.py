@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bench.message import CLIENT_NAME, SENDER
+from bench.content import CLIENT_NAME, SENDER
 from bench.system import BenchError, free_port, listens, wait_until
 
 

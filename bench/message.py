@@ -1,4 +1,4 @@
-"""The message that is sent, the names in it, and the DNS records that make it good.
+"""The message that is sent, and the DNS records that make it good.
 
 The sender's domain permits 127.0.0.1 (SPF) and has signed the message (DKIM, RSA with 2048 bits), so that every check
 has its whole work to do and finds nothing wrong.
@@ -12,12 +12,8 @@ import dkim  # type: ignore[import-untyped]  # the library has no types
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-SENDER: Final = "newsletter@sender.example"
-LOCAL_DOMAIN: Final = "dest.example"
-MAILBOX: Final = f"ann@{LOCAL_DOMAIN}"
-RELAY_DOMAIN: Final = "next.example"
-RELAYED: Final = f"bob@{RELAY_DOMAIN}"
-CLIENT_NAME: Final = "out.sender.example"
+from bench.content import CLIENT_NAME, compose
+
 BLOCK_LISTS: Final = ("first.dnsbl.example", "second.dnsbl.example")
 SELECTOR: Final = "bench"
 SIZE_OCTETS: Final = 4096
@@ -38,21 +34,9 @@ def sign_a_message(size_octets: int = SIZE_OCTETS) -> SignedMessage:
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
     public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    unsigned = _compose(body_octets=0)
-    signature_octets = len(_signature(unsigned, private))
-    unsigned = _compose(body_octets=size_octets - len(unsigned) - signature_octets)
+    signature_octets = len(_signature(compose(0), private))
+    unsigned = compose(size_octets - signature_octets)
     return SignedMessage(_signature(unsigned, private) + unsigned, _records(base64.b64encode(public).decode()))
-
-
-def _compose(body_octets: int) -> bytes:
-    header = (
-        f"From: Newsletter <{SENDER}>\r\nTo: Ann <{MAILBOX}>\r\nSubject: What is new this week\r\n"
-        "Date: Mon, 02 Jun 2025 10:00:00 +0000\r\nMessage-ID: <1@sender.example>\r\n"
-        "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
-    )
-    line = b"All work and no play makes a mail server a dull thing to measure.\r\n"
-    body = (line * (body_octets // len(line) + 1))[: max(body_octets - 2, 0)].rstrip()
-    return header.encode() + (body.ljust(body_octets - 2, b".") + b"\r\n" if body_octets else b"")
 
 
 def _signature(message: bytes, private_key: bytes) -> bytes:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import dns.message
@@ -17,8 +16,9 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from bench.system import ROOT
+
 TTL_SECONDS: Final = 3600
-ROOT: Final = Path(__file__).resolve().parent.parent
 
 
 def serve() -> None:

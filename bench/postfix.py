@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from bench.message import LOCAL_DOMAIN, MAILBOX, RELAY_DOMAIN
+from bench.content import LOCAL_DOMAIN, MAILBOX, RELAY_DOMAIN
 from bench.system import BenchError, free_port, listens, wait_until
 
 MAIN_CF: Final = """\

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from bench import examinations
+from bench.content import MAILBOX, RELAYED
 from bench.load import Sink, Source, check_sent
-from bench.message import MAILBOX, RELAYED, SignedMessage
+from bench.message import SignedMessage
 from bench.system import BenchError, System, wait_until
 from bench.usage import Meter, Usage
 

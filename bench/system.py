@@ -1,13 +1,17 @@
 """What is measured, as the rounds see it: a mail system that runs, with a port to send to."""
 
 import contextlib
+import os
+import platform
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
+ROOT: Final = Path(__file__).resolve().parent.parent  # of the repository
 _given_ports: Final = set[int]()
+Contender = TypeVar("Contender")
 
 
 class BenchError(Exception):
@@ -44,6 +48,19 @@ class System(Protocol):
     def stop(self) -> None:
         """End all its processes."""
         ...
+
+
+def turns(systems: Sequence[Contender], rounds: int) -> Iterator[tuple[int, Contender]]:
+    """Give each system its turn in every round, so that what else the machine does meets all alike."""
+    for number in range(1, rounds + 1):
+        for system in systems:
+            yield number, system
+
+
+def machine(*facts: str) -> str:
+    """Say in a sentence what all this is measured on, other facts of the measurement included."""
+    versions = (f"{os.cpu_count()} cores", f"Python {platform.python_version()}", f"Linux {platform.release()}", *facts)
+    return f"{', '.join(versions)}; load average before: {os.getloadavg()[0]:.1f}."
 
 
 def free_port() -> int:

@@ -14,14 +14,14 @@ from typing import Any, Final
 import httpx
 
 from bench import examinations
-from bench.message import BLOCK_LISTS, CLIENT_NAME, LOCAL_DOMAIN, MAILBOX, RELAY_DOMAIN, RELAYED, SENDER
-from bench.system import BenchError, free_port, wait_until
+from bench.content import CLIENT_NAME, LOCAL_DOMAIN, MAILBOX, RELAY_DOMAIN, RELAYED, SENDER
+from bench.message import BLOCK_LISTS
+from bench.system import ROOT, BenchError, free_port, wait_until
 
 SERVICES: Final = ("nats-server", "edge", "filter", "domains", "admin-api")
 START_WITHIN_SECONDS: Final = 60
 GREYLIST_DELAY_SECONDS: Final = 1
 EXPECTED_RESULTS: Final = (b"spf=pass", b"dkim=pass")
-ROOT: Final = Path(__file__).resolve().parent.parent
 
 
 class Tripost:

@@ -46,14 +46,14 @@ class Meter:
         self._before = {name: _cpu_seconds(members, table) for name, members in self._members(table).items()}
         self._sampler.start()
 
-    def wait_until_quiet(self, within_seconds: float) -> None:
-        """Wait until the groups have used next to no CPU for half a second, so that what they put off counts too."""
+    def wait_until_quiet(self, within_seconds: float, *, quiet_seconds: float = QUIET_SECONDS) -> None:
+        """Wait until the groups have used next to no CPU for a while, so that what they put off counts too."""
         deadline = time.monotonic() + within_seconds
         used = self._used()
         while time.monotonic() < deadline:
-            time.sleep(QUIET_SECONDS)
+            time.sleep(quiet_seconds)
             before, used = used, self._used()
-            if used - before <= QUIET_SHARE * QUIET_SECONDS:
+            if used - before <= QUIET_SHARE * quiet_seconds:
                 return
 
     def stop(self) -> Usage:
@@ -77,7 +77,7 @@ class Meter:
     def _note_peaks(self) -> None:
         peaks = self._usage.peak_octets
         for name, members in self._members(_process_table()).items():
-            peaks[name] = max(peaks.get(name, 0), sum(_resident_octets(member) for member in members))
+            peaks[name] = max(peaks.get(name, 0), sum(resident_octets(member) for member in members))
 
     def _members(self, table: Mapping[int, "_Stat"]) -> dict[str, set[int]]:
         children = defaultdict(list)
@@ -118,7 +118,8 @@ def _process_table() -> dict[int, _Stat]:
     return table
 
 
-def _resident_octets(process: int) -> int:
+def resident_octets(process: int) -> int:
+    """Give the memory of one process (proportional set size); 0 once it has ended."""
     for line in _read(Path(f"/proc/{process}/smaps_rollup")).splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
