@@ -136,7 +136,7 @@ class EdgeWorld:
             passwords={"user@dest.example": "secret"},
             grants={("user@dest.example", "user@dest.example")},
         )
-        self.settings = EdgeSettings(**{"auth_failure_delay_seconds": 0, **settings})
+        self.settings = EdgeSettings(**{"auth_failure_delay_seconds": 0, "error_delay_seconds": 0, **settings})
         self.edge = Edge(
             CommonSettings(hostname=HOSTNAME),
             self.settings,

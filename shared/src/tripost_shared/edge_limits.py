@@ -21,12 +21,31 @@ class SessionLimits(BaseModel):
     received_limit: int = Field(50, ge=10, description="A message with more Received fields is in a loop.")
     recipients_limit: int = Field(100, ge=100, le=5000, description="Recipients per message (RFC 5321 §4.5.3.1.8).")
     messages_per_session: int = Field(500, ge=1, description="Transactions before a session is asked to begin anew.")
+    commands_per_session: int = Field(
+        10_000,
+        ge=100,
+        description="Commands of one session; give more than `recipients_limit`, each of which is a command.",
+    )
+    command_line_octets: int = Field(
+        2048,
+        ge=512,
+        le=12_288,
+        description="Longest command line that is taken, without its CRLF (RFC 5321 §4.5.3.1.4). Octets. That of AUTH "
+        "may have 12,288 (RFC 4954 §4).",
+    )
     errors_per_session: int = Field(20, ge=1, description="Slips of the protocol that are taken in one session.")
+    errors_before_delay: int = Field(
+        5, ge=0, description="Slips of the protocol after which the reply to each further one is held back."
+    )
+    error_delay_seconds: float = Field(1.0, ge=0, le=30, description="How long such a reply is held back; 0 for not.")
+    unknown_recipients_per_session: int = Field(
+        50, ge=1, description="Recipients that do not exist (5.1.1) that are refused in one session; then it ends."
+    )
     refusals_per_session: int = Field(
         100,
         ge=1,
-        description="Commands refused by 5yz (such as recipients that do not exist), without an accepted message "
-        "between them, that are taken in one session; ten that were refused by 4yz count as one.",
+        description="Commands refused by 5yz for other reasons, without an accepted message between them, that are "
+        "taken in one session; ten that were refused by 4yz count as one.",
     )
     idle_commands_per_session: int = Field(
         100,

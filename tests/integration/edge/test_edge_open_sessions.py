@@ -39,9 +39,9 @@ async def test_a_block_under_a_new_policy_counts_for_the_next_transaction_of_an_
 
 
 async def test_too_many_refused_recipients_end_the_session(running: Start) -> None:
-    """Whoever tries out names must connect again and again."""
+    """Whoever tries out addresses must connect again and again."""
     world = await running(refusals_per_session=3)
-    guess = "C: RCPT TO:<nobody@dest.example>\nS: 550 5.1.1 *\n"
+    guess = "C: RCPT TO:<far@elsewhere.example>\nS: 550 5.7.1 *\n"
     async with await world.greeted() as client:
         await client("C: MAIL FROM:<>\nS: 250 *\n" + 3 * guess)
         await client(guess + "S: 421 4.7.0 *\nS: <closed>")
@@ -52,8 +52,8 @@ async def test_refusals_before_an_accepted_message_are_forgotten(running: Start)
     world = await running(refusals_per_session=3)
     message = """C: MAIL FROM:<>
                  C: RCPT TO:<ann@dest.example>
-                 C: RCPT TO:<nobody@dest.example>
-                 C: RCPT TO:<no-one@dest.example>
+                 C: RCPT TO:<off@dest.example>
+                 C: RCPT TO:<far@elsewhere.example>
                  C: DATA
                  C: .
                  S: 250 *

@@ -16,13 +16,13 @@ from tripost_shared.mail.failures import PermanentFailure
     ],
 )
 def test_verb_and_argument(line: bytes, command: Command) -> None:
-    assert parse_command(line) == command
+    assert parse_command(line, 2048) == command
 
 
 @pytest.mark.parametrize("line", ["r\u017fet", "\u017ftarttls", "qu\u0131t"])
 def test_letters_that_only_look_like_a_verb_in_upper_case_are_none(line: str) -> None:
     """A long s becomes S, a dotless i becomes I: a proxy that knows ASCII alone has seen another command."""
-    assert parse_command(line.encode()).verb not in EVENTS
+    assert parse_command(line.encode(), 2048).verb not in EVENTS
 
 
 def test_parameters_stand_between_spaces_and_tabs() -> None:

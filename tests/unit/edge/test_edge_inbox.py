@@ -51,6 +51,6 @@ def test_of_a_line_without_end_no_more_is_held_than_of_a_long_one() -> None:
 def test_a_recipient_without_end_among_pipelined_ones_is_left_for_its_turn() -> None:
     inbox = Inbox()
     inbox.append(b"RCPT TO:<ann@dest.example>\r\nRCPT TO:<" + b"x" * MOST + b"\r\n")
-    assert take_recipients(inbox) == ["TO:<ann@dest.example>"]
+    assert take_recipients(inbox, 2048) == ["TO:<ann@dest.example>"]
     with pytest.raises(EndlessLine):
         inbox.take_line()

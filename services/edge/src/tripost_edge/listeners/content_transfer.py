@@ -131,7 +131,7 @@ class ContentTransfer(SessionLife):
         self._move(Event.CONTENT if is_over else Event.CHUNK_REFUSED)
         reply = await self._stages.data.conclude(self._state, reception, is_client_there=lambda: not self._is_lost)
         if reply.is_positive:
-            self._state.message_accepted()
+            self._state.tally.message_accepted()
         elif reply.code == 421:
             raise SessionOver(reply, because=reply.text)
         return reply

@@ -82,7 +82,7 @@ class SessionLife(ClientConnection):
             super().abort()
 
     def _end_where_it_waits(self) -> bool:
-        if self._arrival is None:
+        if self._arrival is None and self._pause is None:
             return False
         self._end(SessionOver(replies.SHUTTING_DOWN, because="service shuts down"))
         return True

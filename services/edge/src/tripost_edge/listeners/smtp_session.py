@@ -18,14 +18,13 @@ from tripost_edge.session.inbox import LineTooLong
 from tripost_edge.session.phase import NEXT_PHASE, Event, Phase, refusal
 from tripost_edge.session.pipelining import take_recipients
 from tripost_edge.session.session import Session
+from tripost_edge.session.tally import PROTOCOL_ERRORS
 from tripost_shared.mail.failures import PermanentFailure
 from tripost_shared.mail.identifier import new_session_id
 from tripost_shared.mail.reply import TRY_LATER, SmtpReply
 
 log = structlog.get_logger()
 
-PROTOCOL_ERRORS: Final = frozenset({500, 501, 502, 503, 504, 530, 538, 555})
-DEFERRALS_PER_REFUSAL: Final = 10  # a list's host that meets the greylist hears many, and does nothing wrong
 LEADING_NOWHERE: Final = frozenset({Event.HELLO, Event.RSET, Event.OTHER})  # by themselves; a message needs others
 _MEASURED: Final[Mapping[Event, str]] = MappingProxyType(
     {
@@ -40,6 +39,8 @@ _MEASURED: Final[Mapping[Event, str]] = MappingProxyType(
 
 class SmtpSession(ContentTransfer):
     """Joins the wire with the stages. The table in `session.phase` alone says which command has its place when."""
+
+    _held_back_seconds: float = 0.0  # how long the replies that are due are to be held back
 
     async def converse(self) -> None:
         """Greet the client and obey its commands. Raises SessionOver."""
@@ -56,24 +57,34 @@ class SmtpSession(ContentTransfer):
             await self.expect_no_tls(self._state.client)
         while self._state.phase is not Phase.CLOSED:
             self._end_if_dismissed()
-            try:
-                command = parse_command(await self.read_line())
-            except LineTooLong:
-                self._refuse(replies.LINE_TOO_LONG)
-            except PermanentFailure as failure:
-                self._refuse(failure.reply)
-            else:
-                await self._obey(command)
+            await self._take_command()
+            await self._hold_back()
 
     def _end_if_dismissed(self) -> None:
         """Raise SessionOver where the session was dismissed while it did not wait for its client."""
         if self._is_dismissed and self._state.transaction is None:
             raise SessionOver(replies.SHUTTING_DOWN, because="service shuts down")
 
+    async def _take_command(self) -> None:
+        """Read a command and do it, by the limits of that moment."""
+        try:
+            line: bytes | None = await self.read_line()
+        except LineTooLong:
+            line = None
+        self._state.limits = limits = self._listener.current.limits
+        self._end_if(self._state.tally.command(limits))
+        try:
+            if line is None:
+                raise PermanentFailure(replies.LINE_TOO_LONG, because="command line too long")
+            command = parse_command(line, limits.command_line_octets)
+        except PermanentFailure as failure:
+            self._refuse(failure.reply)
+        else:
+            await self._obey(command)
+
     async def _obey(self, command: Command) -> None:
-        """Do a command, if it has its place, by the limits of this moment; what breaks in it is a 451."""
+        """Do a command, if it has its place; what breaks in it is a 451."""
         verb, argument = command
-        self._state.limits = self._listener.current.limits
         if is_http(verb):
             raise self.cut_off(self._state.client.address, "client speaks HTTP")
         event = EVENTS.get(verb)
@@ -88,7 +99,7 @@ class SmtpSession(ContentTransfer):
             self._refuse(out_of_sequence)
             return
         if event in LEADING_NOWHERE:
-            self._count_idle_command()
+            self._end_if(self._state.tally.idle_command(self._state.limits))
         started = self.loop.time()
         try:
             await _METHODS[verb](self, argument)
@@ -116,27 +127,21 @@ class SmtpSession(ContentTransfer):
         if reply.code == 421:
             raise SessionOver(reply, because=reply.text)
         self.say(reply)
-        state = self._state
-        limits = state.limits
-        if reply.code in PROTOCOL_ERRORS:
-            state.protocol_errors += 1
-        elif reply.is_permanent:
-            state.refusals += 1
-        elif reply.is_transient and reply.enhanced != replies.TOO_MANY_RECIPIENTS.enhanced:  # that costs us nothing
-            state.deferrals += 1
-        refusals = state.refusals + state.deferrals // DEFERRALS_PER_REFUSAL
-        if state.protocol_errors > limits.errors_per_session or refusals > limits.refusals_per_session:
-            raise self._too_many(replies.TOO_MANY_ERRORS)
+        tally, limits = self._state.tally, self._state.limits
+        self._end_if(tally.refusal(reply, limits))
+        self._held_back_seconds += tally.delay_seconds(reply, limits)
 
-    def _count_idle_command(self) -> None:
-        self._state.idle_commands += 1
-        if self._state.idle_commands > self._state.limits.idle_commands_per_session:
-            raise self._too_many(replies.TOO_MANY_IDLE_COMMANDS)
+    async def _hold_back(self) -> None:
+        """Let a client wait for its replies that makes one slip after another."""
+        seconds, self._held_back_seconds = self._held_back_seconds, 0.0
+        if seconds:
+            await self.pause(seconds)
 
-    def _too_many(self, reply: SmtpReply) -> SessionOver:
-        """Record that the client has gone on for too long without a message; gives what to raise."""
-        self._context.journal.refused(self._state, "connect", reply)
-        return SessionOver(reply, because=reply.text)
+    def _end_if(self, reply: SmtpReply | None) -> None:
+        """Record that the client has gone on for too long, and raise SessionOver, where a reply says so."""
+        if reply is not None:
+            self._context.journal.refused(self._state, "connect", reply)
+            raise SessionOver(reply, because=reply.text)
 
     # The commands
 
@@ -178,8 +183,10 @@ class SmtpSession(ContentTransfer):
 
     async def smtp_RCPT(self, arg: str | None) -> None:
         """RCPT: this one, and those that the client has pipelined behind it."""
-        arguments = [arg or "", *take_recipients(self._inbox)]
+        limits = self._state.limits
+        arguments = [arg or "", *take_recipients(self._inbox, limits.command_line_octets)]
         self.count_lines(len(arguments) - 1)
+        self._end_if(self._state.tally.command(limits, count=len(arguments) - 1))
         for reply in await self._judged(arguments):
             self._answer(Event.RCPT, reply)
 

@@ -57,6 +57,7 @@ class Wire(SMTP):
         self._connection: asyncio.Transport | None = None
         self._arrival: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
+        self._pause: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._over: SessionOver | None = None
         self._is_reading_paused = False
@@ -106,8 +107,8 @@ class Wire(SMTP):
     def resume_writing(self) -> None:
         """Let `flush` go on: the client reads again."""
         writable, self._writable = self._writable, None
-        if writable is not None and not writable.done():
-            writable.set_result(None)
+        if writable is not None:
+            _settle(writable)
 
     # What the session calls
 
@@ -141,6 +142,18 @@ class Wire(SMTP):
             await self._arrival
         finally:
             self._arrival = None
+        if self._over is not None:
+            raise self._over
+
+    async def pause(self, seconds: float) -> None:
+        """Do nothing for a while, with the replies that are due not written. Raises SessionOver, early if need be."""
+        self._pause = pause = self.loop.create_future()
+        timer = self.loop.call_later(seconds, _settle, pause)
+        try:
+            await pause
+        finally:
+            timer.cancel()
+            self._pause = None
         if self._over is not None:
             raise self._over
 
@@ -213,10 +226,12 @@ class Wire(SMTP):
             self._over = over
         self._wake()
         self.resume_writing()
+        if self._pause is not None:
+            _settle(self._pause)
 
     def _wake(self) -> None:
-        if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
+        if self._arrival is not None:
+            _settle(self._arrival)
 
     def _write_outbox(self) -> None:
         if self._outbox and self._connection is not None and not self._is_lost:
@@ -232,6 +247,11 @@ class Wire(SMTP):
             self._end(SessionOver(_OVERDUE[overdue], because=overdue.value))
         # Never in the past: a session that is over needs a moment to notice.
         self._timer = self.loop.call_at(max(self._pace.next_check(now), now + 0.05), self._watch)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 @lru_cache(maxsize=256)

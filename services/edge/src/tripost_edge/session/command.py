@@ -9,7 +9,6 @@ from tripost_edge.session import replies
 from tripost_edge.session.phase import Event
 from tripost_shared.mail.failures import PermanentFailure
 
-MAX_LINE_OCTETS: Final = 2048  # RFC 5321 §4.5.3.1.4 asks for 512 plus what extensions add
 MAX_AUTH_LINE_OCTETS: Final = 12_288  # RFC 4954 §4
 
 EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
@@ -57,8 +56,11 @@ class PathArgument(NamedTuple):
     parameters: dict[str, str | None]
 
 
-def parse_command(line: bytes) -> Command:
-    """Split a line (without its CRLF) into verb and argument; raises PermanentFailure."""
+def parse_command(line: bytes, most_octets: int) -> Command:
+    """Split a line (without its CRLF) into verb and argument; raises PermanentFailure.
+
+    AUTH may have more than `most_octets`: its line holds what other clients send in lines of their own.
+    """
     if _CONTROL.search(line):
         raise PermanentFailure(replies.BAD_OCTETS, because="control character in a command")
     try:
@@ -67,7 +69,7 @@ def parse_command(line: bytes) -> Command:
         raise PermanentFailure(replies.BAD_OCTETS, because="command is not UTF-8") from error
     verb, _, argument = text.partition(" ")
     verb = verb.upper() if verb.isascii() else ""  # some other letters have ASCII ones as their upper case
-    if len(line) > MAX_LINE_OCTETS and verb != "AUTH":
+    if len(line) > most_octets and verb != "AUTH":
         raise PermanentFailure(replies.LINE_TOO_LONG, because="command line too long")
     return Command(verb, argument.strip(" \t"))
 

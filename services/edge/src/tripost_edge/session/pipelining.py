@@ -9,7 +9,7 @@ from tripost_shared.mail.failures import PermanentFailure
 MAX_BATCH: Final = 200
 
 
-def take_recipients(inbox: Inbox) -> list[str]:
+def take_recipients(inbox: Inbox, most_octets: int) -> list[str]:
     """Take the RCPT lines that are at hand and give their arguments; one that cannot be read is left in its place."""
     arguments: list[str] = []
     while len(arguments) < MAX_BATCH and inbox.next_line_begins(b"RCPT "):
@@ -21,7 +21,7 @@ def take_recipients(inbox: Inbox) -> list[str]:
         except EndlessLine:  # it is still there, and ends the session when it is its turn
             break
         try:
-            arguments.append(parse_command(line).argument)
+            arguments.append(parse_command(line, most_octets).argument)
         except PermanentFailure:
             inbox.put_back(line + CRLF)
             break

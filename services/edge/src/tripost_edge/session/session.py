@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from tripost_edge.session.phase import Phase
+from tripost_edge.session.tally import Tally
 from tripost_shared.contracts.filter import SENDER_STAGE, Finding, Verdict
 from tripost_shared.edge_limits import SessionLimits
 from tripost_shared.mail.client import Client
@@ -90,10 +91,7 @@ class Session:
     judged_by: int = 0
     will_ask: Cancellable | None = None
     transactions: int = 0  # begun so far
-    protocol_errors: int = 0
-    refusals: int = 0  # 5yz replies to commands that were in order, since a message was last accepted
-    deferrals: int = 0  # 4yz replies, since then
-    idle_commands: int = 0  # such as NOOP and RSET, since then
+    tally: Tally = field(default_factory=Tally)
     credential: str = ""  # by which domains knows again the password that the client logged in with
     auth_failures: int = 0
     facts: int = 0  # recorded so far; numbers them
@@ -103,10 +101,6 @@ class Session:
         self.transactions += 1
         self.transaction = Transaction(message_id_of(self.id, self.transactions), reverse_path, smtputf8)
         return self.transaction
-
-    def message_accepted(self) -> None:
-        """Begin to count anew what only a client without messages does too often."""
-        self.refusals = self.deferrals = self.idle_commands = 0
 
     def learn(self, **changes: str | bool) -> None:
         """Take in a fact about the client."""
