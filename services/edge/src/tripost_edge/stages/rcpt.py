@@ -5,7 +5,9 @@ is asked after the directory, and only about recipients that we take mail for, s
 nothing in the greylist.
 """
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from tripost_edge.limits.directory_memory import DirectoryMemory
 from tripost_edge.ports import Bus, NoAnswer
@@ -22,6 +24,7 @@ from tripost_shared.mail.failures import PermanentFailure
 from tripost_shared.mail.reply import TRY_LATER, SmtpReply
 
 TAKEN_FROM_ANYONE = frozenset({RecipientKind.LOCAL, RecipientKind.RELAY})
+_SOURCE_ROUTING: Final = re.compile("[%!@]")
 
 
 class Rcpt:
@@ -116,7 +119,7 @@ class Rcpt:
         if len(kinds) != len(unknown):
             return self._refused(session, unknown, TRY_LATER, "domains answered about other recipients")
         refused: dict[str, SmtpReply] = {}
-        for address, kind in zip(unknown, kinds, strict=True):
+        for address, kind in zip(unknown, map(_plain_kind, unknown, kinds), strict=True):
             reply = _reply_to(kind, is_trusted=session.client.is_trusted)
             if reply is not None:
                 refused |= self._refused(session, [address], reply, f"recipient is {kind.value}")
@@ -184,6 +187,16 @@ class Rcpt:
         if address is None:
             return replies.BAD_RECIPIENT
         return str(address) if address.domain else "postmaster"  # RFC 5321 §4.5.1; domains says whose that is
+
+
+def _plain_kind(address: str, kind: RecipientKind) -> RecipientKind:
+    """Give the kind, FOREIGN where the host of a relayed domain may take the local part for another address.
+
+    Such hosts would relay to it for whoever we relay for: `x%far.example@`, `far.example!x@`, `"x@far.example"@`.
+    """
+    if kind is RecipientKind.RELAY and _SOURCE_ROUTING.search(address.rpartition("@")[0]):
+        return RecipientKind.FOREIGN
+    return kind
 
 
 def _reply_to(kind: RecipientKind, *, is_trusted: bool) -> SmtpReply | None:
