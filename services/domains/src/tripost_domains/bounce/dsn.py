@@ -16,6 +16,7 @@ from tripost_domains.bounce.forwarded import UNNAMED_HOST, as_told
 from tripost_domains.bounce.report import FailedRecipient, Report
 from tripost_shared.mail.header import FOLD_AT_COLUMN, printable, raw_fields, unfold, values
 from tripost_shared.mail.reply import SmtpReply
+from tripost_shared.mail.xtext import to_utf8_address
 
 MAX_HEADER_OCTETS: Final = 16 * 1024  # of the original's header
 MAX_DIAGNOSTIC: Final = 800
@@ -136,13 +137,13 @@ def _group(*fields: tuple[str, str]) -> bytes:
 
 def typed_address(address: str) -> str:
     """Write an address with its type; one with non-ASCII characters as `utf-8` with escapes (RFC 6533 §3)."""
-    return f"rfc822; {address}" if address.isascii() else f"utf-8; {_escaped(address)}"
+    return f"rfc822; {address}" if address.isascii() else f"utf-8; {to_utf8_address(address)}"
 
 
 def original_recipient(given: str) -> str:
     """Write what ORCPT said; non-ASCII characters in it, which only the type `utf-8` may have, with escapes."""
     kind, _, address = given.partition(";")
-    return f"{kind}; {address if address.isascii() else _escaped(address)}" if given else ""
+    return f"{kind}; {address if address.isascii() else to_utf8_address(address)}" if given else ""
 
 
 def _remote_mta(failure: FailedRecipient) -> str:
@@ -162,10 +163,6 @@ def _diagnostic(failure: FailedRecipient) -> str:
     """Write what the attempt ended with: as `smtp` only what the remote host said itself (RFC 3464 §2.3.6)."""
     kind = "smtp" if failure.remote_mta else "x-tripost"
     return f"{kind}; {_ascii(str(failure.end))[:MAX_DIAGNOSTIC]}"
-
-
-def _escaped(address: str) -> str:
-    return "".join(each if " " < each <= "~" and each not in "\\+=" else f"\\x{{{ord(each):X}}}" for each in address)
 
 
 def _ascii(text: str) -> str:
