@@ -26,7 +26,7 @@ LATER = Verdict(Action.DEFER, reply=SmtpReply(451, "4.7.1", "Come back later"))
         pytest.param("<x@relayed.example>", "250 2.1.5 *", id="domain that we relay for"),
         pytest.param("<postmaster>", "250 2.1.5 *", id="bare postmaster"),
         pytest.param("<@hop.example:ann@dest.example>", "250 2.1.5 *", id="source route is dropped"),
-        pytest.param("<ann@dest.example> NOTIFY=NEVER", "555 5.5.4 *", id="parameter that is not offered"),
+        pytest.param("<ann@dest.example> FROM=NEVER", "555 5.5.4 *", id="parameter that is not offered"),
         pytest.param("<>", "501 5.1.3 *", id="null path"),
         pytest.param("<ann@@dest.example>", "501 5.1.3 *", id="malformed address"),
         pytest.param("ann@dest.example", "501 5.5.4 *", id="no angle brackets"),
