@@ -4,6 +4,7 @@ import pytest
 
 from dialog import Dialog
 from edge_world import EdgeWorld
+from tripost_shared.contracts.filter import SENDER_STAGE, Action, Finding, Verdict
 from tripost_shared.mail.envelope import Envelope, Recipient
 
 
@@ -107,3 +108,23 @@ async def test_a_client_that_said_helo_has_no_parameters(world: EdgeWorld) -> No
                         S: 250 *
                         C: RCPT TO:<ann@dest.example> NOTIFY=NEVER
                         S: 555 5.5.4 *""")
+
+
+@pytest.mark.parametrize(
+    ("result", "is_doubtful"),
+    [("fail", True), ("softfail", True), ("pass", False), ("none", False), ("neutral", False)],
+)
+async def test_where_spf_disowns_the_sender_the_spool_says_so(
+    world: EdgeWorld, dialog: Dialog, result: str, is_doubtful: bool
+) -> None:
+    found = Finding("spf", result, stage=SENDER_STAGE)
+    world.tiers.recipients["ann@dest.example"] = Verdict(Action.ACCEPT, (found,))
+    await dialog("""C: MAIL FROM:<s@b.example>
+                    C: RCPT TO:<ann@dest.example> NOTIFY=SUCCESS
+                    C: DATA
+                    S: 250 *
+                    S: 250 *
+                    S: 354 *
+                    C: .
+                    S: 250 *""")
+    assert world.spooled[0].sender_is_doubtful is is_doubtful
