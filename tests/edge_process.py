@@ -17,16 +17,24 @@ UP_TO_DATA = "C: MAIL FROM:<>\nC: RCPT TO:<ann@dest.example>\nC: DATA\nS: 250 *\
 
 
 class EdgeProcess:
-    """`tripost-edge` with its own ports. `prelude`: Python that it runs first."""
+    """`tripost-edge` with its own ports. `prelude`: Python that it runs first; `proxy`: with a listener for proxies."""
 
     def __init__(
-        self, nats: NatsServer, tls: tuple[Path, Path], folder: Path, *, prelude: str = "", **settings: str
+        self,
+        nats: NatsServer,
+        tls: tuple[Path, Path],
+        folder: Path,
+        *,
+        prelude: str = "",
+        proxy: bool = False,
+        **settings: str,
     ) -> None:
         self._prelude = prelude
         self.mx = ("127.0.0.1", free_port())
+        self.proxy = ("127.0.0.1", free_port() if proxy else 0)
         self.health = ("127.0.0.1", free_ports(1)[0])
         self.health_of_second = ("127.0.0.1", self.health[1] + PORTS_APART)
-        self.log = folder / "edge.log"
+        self.log = folder / f"edge-{self.mx[1]}.log"
         certificate, key = tls
         self.environment = {
             "PATH": os.environ["PATH"],
@@ -40,6 +48,7 @@ class EdgeProcess:
             "TRIPOST_EDGE_CERTIFICATE": str(certificate),
             "TRIPOST_EDGE_KEY": str(key),
             "TRIPOST_RUN_USER": "nobody",
+            **({"TRIPOST_EDGE_PROXY_LISTENER": f"127.0.0.1:{self.proxy[1]}"} if proxy else {}),
             **settings,
         }
         self.process: subprocess.Popen[bytes] | None = None

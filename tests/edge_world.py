@@ -14,6 +14,7 @@ from tripost_edge.listeners.context import ListenerProfile
 from tripost_edge.listeners.sockets import bind
 from tripost_edge.session.session import Session
 from tripost_edge.settings import EdgeSettings
+from tripost_shared.bans.memory import MemoryBans
 from tripost_shared.bus.memory import MemoryBus
 from tripost_shared.bus.port import Bus
 from tripost_shared.clock import Clock, FrozenClock, SystemClock
@@ -118,8 +119,12 @@ class OtherTiers:
 class EdgeWorld:
     """One edge and what surrounds it. `ann@dest.example` is a mailbox of ours; `user@dest.example` may log in."""
 
-    def __init__(self, tls: ssl.SSLContext, *, clock: Clock | None = None, **settings: Any) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext, *, clock: Clock | None = None, bans: MemoryBans | None = None, **settings: Any
+    ) -> None:
+        clock = clock or SystemClock()
         self.bus = MemoryBus()
+        self.bans = bans or MemoryBans(clock)
         self.spool = MemorySpool()
         self.store = MemoryContentStore()
         self.log = MemoryEventLog()
@@ -145,7 +150,8 @@ class EdgeWorld:
             spool=self.spool,
             store=self.store,
             events=self.log,
-            clock=clock or SystemClock(),
+            bans=self.bans,
+            clock=clock,
         )
         self.addresses: dict[str, tuple[str, int]] = {}
 

@@ -19,6 +19,7 @@ SMALL: Final = Sizes(
     greylist=16 << 20,
     unreadable=16 << 20,
     counters=4 << 20,
+    bans=4 << 20,
 )
 
 

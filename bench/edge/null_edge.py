@@ -16,6 +16,7 @@ from tripost_edge.listeners.descriptors import room_for_sessions
 from tripost_edge.listeners.sockets import bind
 from tripost_edge.listeners.tls import server_context
 from tripost_edge.settings import EdgeSettings
+from tripost_shared.bans.memory import MemoryBans
 from tripost_shared.clock import SystemClock
 from tripost_shared.content.memory import MemoryContentStore
 from tripost_shared.contracts.domains import RESOLVE, RecipientKind, ResolveAnswer
@@ -133,6 +134,7 @@ class NullEdgeService:
             spool=NullSpool(),
             store=NullContentStore(),
             events=NullEventLog(),
+            bans=MemoryBans(SystemClock()),
             clock=SystemClock(),
         )
         edge.listen(ListenerProfile("mx", ListenerKind.MX), self._bound)

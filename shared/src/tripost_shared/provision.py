@@ -17,6 +17,7 @@ from tripost_shared.bus.jetstream import SECOND, JetStreamRefused, JetStreamUnav
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.content.writer import BUCKET as CONTENT_BUCKET
 from tripost_shared.content.writer import STREAM as CONTENT_STREAM
+from tripost_shared.contracts.bans import BANS_BUCKET
 from tripost_shared.contracts.config import CONFIG_BUCKET
 from tripost_shared.contracts.events import EVENTS_SUBJECT
 from tripost_shared.contracts.spool import SPOOL_SUBJECT
@@ -51,6 +52,7 @@ class Sizes:
     events: int = 2 * GIB
     greylist: int = 256 * MIB
     unreadable: int = 256 * MIB
+    bans: int = 64 * MIB
     counters: int = 32 * MIB  # of each span of windows, in memory; a count takes about 150 octets
 
 
@@ -75,6 +77,7 @@ def streams(partitions: int, sizes: Sizes, replicas: int = 1) -> list[Config]:
         _stream(EVENTS_STREAM, [f"{EVENTS_SUBJECT}.*"], sizes.events, retention="workqueue", discard="old"),
         _bucket(CONFIG_BUCKET, 64 * MIB, max_msgs_per_subject=5),
         _bucket(GREYLIST_BUCKET, sizes.greylist, discard="old", allow_msg_ttl=True),
+        _bucket(BANS_BUCKET, sizes.bans, discard="old", allow_msg_ttl=True),
         _stream(
             CONTENT_STREAM,
             [f"$O.{CONTENT_BUCKET}.C.>", f"$O.{CONTENT_BUCKET}.M.>"],

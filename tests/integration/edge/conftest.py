@@ -118,7 +118,7 @@ def edge_process(
     for path in tls_files:
         path.chmod(0o644)
 
-    def start(**settings: str) -> EdgeProcess:
+    def start(**settings: Any) -> EdgeProcess:
         started.append(EdgeProcess(nats, tls_files, tmp_path, **settings).start())
         return started[-1]
 

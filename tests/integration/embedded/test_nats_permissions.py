@@ -13,6 +13,8 @@ from config_publisher import KvConfigPublisher
 from contents import read_all
 from servers import NatsServer, free_port
 from tripost_embedded.nats_config import nats_config
+from tripost_shared.bans.kv import KvBans
+from tripost_shared.bans.port import BansUnavailable
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.encoding import encode
 from tripost_shared.bus.jetstream import JetStreamUnavailable
@@ -23,6 +25,7 @@ from tripost_shared.bus.port import NoAnswer
 from tripost_shared.clock import SystemClock
 from tripost_shared.config.kv import KvConfigSource
 from tripost_shared.content.object_store import ObjectContentStore
+from tripost_shared.contracts.bans import Ban
 from tripost_shared.contracts.config import FILTER_KEY, FilterConfig, PolicyMode
 from tripost_shared.contracts.domains import RESOLVE, RecipientKind, ResolveAnswer, ResolveQuestion
 from tripost_shared.contracts.events import Event, Fact
@@ -266,3 +269,20 @@ async def test_a_wrong_password_gets_no_connection(server: NatsServer, tmp_path:
 
 async def test_inline_content_of_nearly_eight_megabytes_passes(links: Links) -> None:
     assert links["edge"].max_payload_octets == EIGHT_MB
+
+
+async def test_bans_are_written_by_edge_and_admin_api_heard_by_edge_and_nothing_to_the_others(links: Links) -> None:
+    heard: list[Ban] = []
+    KvBans(links["edge"], SystemClock()).hear(heard.append, lambda: None)
+    await links["edge"].flush()
+    for service in ("edge", "admin-api"):
+        bans = KvBans(links[service], SystemClock())
+        ban = Ban("192.0.2.7", "abuse", AT, AT + WAIT, service)
+        await bans.put(ban, SystemClock().now() + WAIT)
+        assert await bans.find("192.0.2.7") == ban
+        assert ban in await bans.all()
+        await links["edge"].flush()
+        assert heard[-1] == ban
+    for service in ("filter", "domains"):
+        with pytest.raises(BansUnavailable):
+            await KvBans(links[service], SystemClock()).put(ban, AT + WAIT)

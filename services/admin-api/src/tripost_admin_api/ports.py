@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from tripost_shared.config.port import ConfigPublisher, Snapshot, Watched
+from tripost_shared.contracts.bans import Ban
 from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.nodes import NodeStatus
 
@@ -65,6 +66,18 @@ class Cluster(ConfigPublisher, Protocol):
 
     async def publish_facts(self, facts: Sequence[Event]) -> None:
         """Put facts into the event log; returns once it has acknowledged them. Raises ClusterUnavailable."""
+        ...
+
+    async def bans(self) -> list[Ban]:
+        """Give all bans that are kept, also those that have ended. Raises ClusterUnavailable."""
+        ...
+
+    async def ban(self, network: str) -> Ban | None:
+        """Give what is kept of one network's ban. Raises ClusterUnavailable."""
+        ...
+
+    async def put_ban(self, ban: Ban, keep_until: datetime) -> None:
+        """Write a network's ban, which edge heeds at once. Raises ClusterUnavailable."""
         ...
 
     async def delete_content(self, name: str, committed_by: datetime) -> None:

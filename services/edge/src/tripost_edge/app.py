@@ -16,6 +16,7 @@ from tripost_edge.worker_beats import WorkerBeats
 from tripost_edge.worker_deaths import WorkerDeaths
 from tripost_edge.worker_sockets import WorkerSockets, open_sockets
 from tripost_shared import privileges
+from tripost_shared.bans.kv import KvBans
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.certificate_renewal import Renewal
@@ -124,6 +125,7 @@ class EdgeService:
             spool=JetStreamSpool(link, self._common.spool_partitions, MAX_MESSAGES),
             store=ObjectContentStore(link),
             events=events,
+            bans=KvBans(link, SystemClock()),
             clock=SystemClock(),
         )
 

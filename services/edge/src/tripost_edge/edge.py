@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import structlog
 
+from tripost_edge.defence.bans import BansInForce
 from tripost_edge.firewall.networks import Networks, RelayAccess
 from tripost_edge.limits.directory_memory import DirectoryMemory
 from tripost_edge.limits.login_failures import LoginFailures
@@ -18,7 +19,7 @@ from tripost_edge.limits.told_refusals import ToldRefusals
 from tripost_edge.listeners.context import Context, ListenerProfile, Stages
 from tripost_edge.listeners.listener import Listener
 from tripost_edge.listeners.registry import Registry
-from tripost_edge.ports import Bus, Clock, ContentStore, EventLog, Spool
+from tripost_edge.ports import Bus, Clock, ContentStore, EventLog, HeardBans, Spool
 from tripost_edge.settings import EdgeSettings
 from tripost_edge.stages.auth import Auth
 from tripost_edge.stages.connect import Connect
@@ -48,6 +49,7 @@ class Edge:
         spool: Spool,
         store: ContentStore,
         events: EventLog,
+        bans: HeardBans,
         clock: Clock,
     ) -> None:
         self._own_limits = limits = settings.replaced_by()
@@ -55,6 +57,7 @@ class Edge:
         self._directory = DirectoryMemory(clock, settings.directory_memory_seconds)
         self.registry = Registry(limits.sessions_limit, limits.sessions_per_network)
         self._relay = RelayAccess()
+        self.bans = BansInForce(bans, self._relay, clock)
         self._told = ToldRefusals(clock, limits.refusals_told_per_network)
         self._login_failures = LoginFailures(
             clock, asyncio.Event, limit=limits.auth_failures_per_network, seconds=limits.auth_failures_memory_seconds
@@ -79,13 +82,14 @@ class Edge:
                 inline_octets=settings.inline_octets,
             ),
         )
-        self.context = Context(common.hostname, stages, journal, tls, self.registry, self._relay, clock)
+        self.context = Context(common.hostname, stages, journal, tls, self.registry, self._relay, self.bans, clock)
         self.listeners: list[Listener] = []
 
     def listen(self, profile: ListenerProfile, bound: socket.socket) -> Listener:
         """Add a listener; it takes clients once started."""
         listener = Listener(replace(profile, limits=self._limits), bound, self.context)
         self.listeners.append(listener)
+        self._relay.trust_proxies(each.profile.proxies for each in self.listeners if each.profile.proxies is not None)
         return listener
 
     def take_config(self, config: EdgeConfig) -> None:
@@ -115,12 +119,15 @@ class Edge:
 
     def troubles(self) -> Iterator[str]:
         """Say what somebody should look at."""
+        if self.bans.trouble:
+            yield self.bans.trouble
         for listener in self.listeners:
             if listener.trouble:
                 yield f"{listener.profile.name}: {listener.trouble}"
 
     async def start(self) -> None:
-        """Take clients on all listeners."""
+        """Take clients on all listeners, once bans are known."""
+        await self.bans.start()
         for listener in self.listeners:
             await listener.start()
 
@@ -132,6 +139,7 @@ class Edge:
 
     def abort(self) -> None:
         """Cut off whoever is left."""
+        self.bans.stop()
         for listener in self.listeners:
             listener.stop()
         self.registry.abort()

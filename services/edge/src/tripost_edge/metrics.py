@@ -22,11 +22,16 @@ _SECONDS: Final = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 
+_TURNED_AWAY: Final = Counter(
+    "tripost_edge_sessions_turned_away", "Clients turned away, before or in a session, by the reason.", ["reason"]
+)
+
+TURNED_AWAY: Final = ("sessions", "network", "ban")
 REFUSING: Final = ("connect", "auth", "mail", "rcpt", "data")
 MEASURED: Final = ("auth", "mail", "rcpt", "data", "message", "spool")
 
 sessions_open: Final = Gauge("tripost_edge_sessions_open", "Sessions open now.")
-sessions_turned_away: Final = Counter("tripost_edge_sessions_turned_away", "Connections beyond the limit of sessions.")
+bans_in_force: Final = Gauge("tripost_edge_bans_in_force", "Bans in force, when one was last heard of, or all read.")
 octets_received: Final = Counter("tripost_edge_content_octets", "Octets of accepted content.")
 sessions_begun: Final[Mapping[ListenerKind, Counter]] = MappingProxyType(
     {kind: _SESSIONS.labels(kind.value) for kind in ListenerKind}
@@ -36,6 +41,9 @@ messages: Final[Mapping[str, Counter]] = MappingProxyType(
         outcome: _MESSAGES.labels(outcome)
         for outcome in (Fact.ACCEPTED.value, Fact.DISCARDED.value, "refused", "deferred", "abandoned")
     }
+)
+turned_away: Final[Mapping[str, Counter]] = MappingProxyType(
+    {reason: _TURNED_AWAY.labels(reason) for reason in TURNED_AWAY}
 )
 refusals: Final[Mapping[str, Counter]] = MappingProxyType({stage: _REFUSALS.labels(stage) for stage in REFUSING})
 seconds: Final[Mapping[str, Histogram]] = MappingProxyType({stage: _SECONDS.labels(stage) for stage in MEASURED})

@@ -1,17 +1,20 @@
 """Everything outside that edge leans on, as protocols; app.py joins them with their adapters."""
 
+from tripost_shared.bans.port import BansUnavailable, HeardBans
 from tripost_shared.bus.port import Bus, NoAnswer, QuestionTooLarge
 from tripost_shared.clock import Clock
 from tripost_shared.content.port import ContentStore, ContentUnavailable, ContentWriter, aborted_on_failure
 from tripost_shared.spool.port import EventLog, MessageTooLarge, Spool, SpoolFull, SpoolUnavailable
 
 __all__ = [
+    "BansUnavailable",
     "Bus",
     "Clock",
     "ContentStore",
     "ContentUnavailable",
     "ContentWriter",
     "EventLog",
+    "HeardBans",
     "MessageTooLarge",
     "NoAnswer",
     "QuestionTooLarge",

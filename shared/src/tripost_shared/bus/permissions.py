@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tripost_shared.contracts.bans import BANS_BUCKET
 from tripost_shared.contracts.config import CONFIG_BUCKET
 from tripost_shared.contracts.events import EVENTS_SUBJECT
 from tripost_shared.contracts.nodes import NODES_SUBJECT
@@ -28,6 +29,8 @@ _CONFIG_STREAM: Final = f"KV_{CONFIG_BUCKET}"
 _CONFIG_KEYS: Final = f"$KV.{CONFIG_BUCKET}.*"
 _GREYLIST_STREAM: Final = "KV_GREYLIST"
 _GREYLIST_KEYS: Final = "$KV.GREYLIST.>"
+_BANS_STREAM: Final = f"KV_{BANS_BUCKET}"
+_BANS_KEYS: Final = f"$KV.{BANS_BUCKET}.>"
 _CONTENT_STREAM: Final = "OBJ_CONTENT"
 _CONTENT_PARTS: Final = "$O.CONTENT.>"
 _EVENTS_STREAM: Final = "EVENTS"
@@ -54,10 +57,11 @@ def permissions() -> Mapping[str, Permissions]:
     take = (*_take(_SPOOL_STREAMS, _SPOOL_READER), *facts)
     counts = tuple(subject for stream in _COUNTS_STREAMS for subject in _read(stream))
     store = (*_read(_CONTENT_STREAM), _CONTENT_PARTS, f"$JS.API.STREAM.PURGE.{_CONTENT_STREAM}")
+    bans = (*_read(_BANS_STREAM), _BANS_KEYS)
     return {
         "edge": Permissions(
-            publish=(_FILTER, _DOMAINS, _SPOOL, *_common("edge"), *store, _COUNTS, *counts),
-            subscribe=_hear("edge"),
+            publish=(_FILTER, _DOMAINS, _SPOOL, *_common("edge"), *store, _COUNTS, *counts, *bans),
+            subscribe=_hear("edge", _BANS_KEYS),
         ),
         "filter": Permissions(
             publish=(*_common("filter"), *_read(_CONTENT_STREAM), *_read(_GREYLIST_STREAM), _GREYLIST_KEYS),
@@ -68,7 +72,10 @@ def permissions() -> Mapping[str, Permissions]:
             subscribe=_hear("domains", _DOMAINS),
         ),
         "admin-api": Permissions(
-            publish=(NODES_SUBJECT, *_common("admin-api"), *_PROVISION, _CONFIG_KEYS, *store, *_SPOOL_STATE, *counts),
+            publish=(
+                *(NODES_SUBJECT, *_common("admin-api"), *_PROVISION, _CONFIG_KEYS),
+                *(*store, *bans, *_SPOOL_STATE, *counts),
+            ),
             subscribe=_hear("admin-api"),
         ),
     }

@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from tripost_shared.contracts.bans import BansPolicy
+
 CONFIG_BUCKET: Final = "CONFIG"
 EDGE_KEY: Final = "edge"
 FILTER_KEY: Final = "filter"
@@ -106,6 +108,7 @@ class EdgeConfig(msgspec.Struct, frozen=True):
     revision: int = 0
     relay_networks: tuple[str, ...] = ()
     limits: dict[str, int | float] = msgspec.field(default_factory=_default_limits)
+    bans: BansPolicy = BansPolicy()
 
 
 class DirectoryChange(msgspec.Struct, frozen=True):

@@ -20,8 +20,7 @@ class Fact(StrEnum):
     RELAYED = "relayed"  # the next hop took it
     DEFERRED = "deferred"  # an attempt failed for now
     FAILED = "failed"  # given up for this recipient
-    BOUNCED = "bounced"  # a DSN on a failure was spooled; `related` is its id
-    REPORTED = "reported"  # the same on a success or a delay, which the sender had asked for
+    BOUNCED = "bounced"  # a DSN was spooled; `related` is its id
     EXPANDED = "expanded"  # an alias was replaced by its targets, `recipients`
     DISCARDED = "discarded"  # accepted and dropped, by a verdict or by an operator
     HELD = "held"  # by an operator, a verdict, or since it cannot be worked on

@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 import msgspec
 
 from tripost_admin_api.ports import ClusterUnavailable, SpoolNumbers
+from tripost_shared.bans.memory import MemoryBans
 from tripost_shared.bus.memory import MemoryBus
-from tripost_shared.clock import Clock
+from tripost_shared.clock import Clock, SystemClock
 from tripost_shared.config.memory import MemoryConfig
 from tripost_shared.config.port import ConfigUnavailable, Snapshot, Watched
 from tripost_shared.content.memory import MemoryContentStore
 from tripost_shared.content.port import ContentUnavailable
+from tripost_shared.contracts.bans import Ban
 from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
 from tripost_shared.provision import DEFAULT_SIZES
@@ -30,6 +32,7 @@ class MemoryCluster:
         self.config = MemoryConfig()
         self.content = MemoryContentStore(clock)
         self.events = MemoryEventLog()
+        self.banned = MemoryBans(clock or SystemClock())
         self.messages = MemorySpool()
         self.put_revisions: list[tuple[str, int]] = []  # in the order published
 
@@ -78,6 +81,21 @@ class MemoryCluster:
         self._require_connected()
         for fact in facts:
             self.events.record(fact)
+
+    async def bans(self) -> list[Ban]:
+        """Give all bans."""
+        self._require_connected()
+        return await self.banned.all()
+
+    async def ban(self, network: str) -> Ban | None:
+        """Give one network's."""
+        self._require_connected()
+        return await self.banned.find(network)
+
+    async def put_ban(self, ban: Ban, keep_until: datetime) -> None:
+        """Write a ban."""
+        self._require_connected()
+        await self.banned.put(ban, keep_until)
 
     async def delete_content(self, name: str, committed_by: datetime) -> None:
         """Remove an object."""

@@ -1,26 +1,30 @@
 """The cluster over NATS: usable at once, connected when NATS is there."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
 
 from tripost_admin_api.perseverance import Failures, persevere
 from tripost_admin_api.ports import ClusterUnavailable, SpoolNumbers
+from tripost_shared.bans.kv import KvBans
+from tripost_shared.bans.port import BansUnavailable
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.encoding import decode_json, encode
 from tripost_shared.bus.jetstream import JetStreamRefused, JetStreamUnavailable
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.bus.port import NoAnswer
+from tripost_shared.clock import SystemClock
 from tripost_shared.config.kv import PREFIX, STREAM, WITHIN_SECONDS, KvConfigSource
 from tripost_shared.config.port import ConfigUnavailable, Snapshot, Watched
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.content.port import ContentUnavailable
 from tripost_shared.content.writer import STREAM as CONTENT_STREAM
+from tripost_shared.contracts.bans import Ban
 from tripost_shared.contracts.events import EVENTS_SUBJECT, Event, EventBatch
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
 from tripost_shared.kv.jetstream import is_deleted
@@ -30,6 +34,8 @@ from tripost_shared.spool.jetstream import DURABLE
 from tripost_shared.spool.partitions import existing_streams
 
 log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 PUT_TRIES: Final = 5
 AWAY: Final = "NATS has not been reached since this process started"
@@ -168,6 +174,26 @@ class NatsCluster:
         try:
             await jetstream.publish(self._link, f"{EVENTS_SUBJECT}.{self._service}", encode(EventBatch(tuple(facts))))
         except (JetStreamRefused, JetStreamUnavailable) as error:
+            raise ClusterUnavailable(str(error)) from error
+
+    async def bans(self) -> list[Ban]:
+        """Give all bans."""
+        return await self._of_bans(lambda bans: bans.all())
+
+    async def ban(self, network: str) -> Ban | None:
+        """Give one network's."""
+        return await self._of_bans(lambda bans: bans.find(network))
+
+    async def put_ban(self, ban: Ban, keep_until: datetime) -> None:
+        """Write a ban."""
+        await self._of_bans(lambda bans: bans.put(ban, keep_until))
+
+    async def _of_bans(self, work: Callable[[KvBans], Awaitable[Result]]) -> Result:
+        if self._link is None:
+            raise ClusterUnavailable(self._why_away())
+        try:
+            return await work(KvBans(self._link, SystemClock()))
+        except BansUnavailable as error:
             raise ClusterUnavailable(str(error)) from error
 
     async def delete_content(self, name: str, committed_by: datetime) -> None:

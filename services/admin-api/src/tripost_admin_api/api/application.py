@@ -12,8 +12,9 @@ from starlette.types import ASGIApp
 
 from tripost_admin_api.api import (
     aliases,
-    app_passwords,
     audit,
+    ban_policy,
+    bans,
     domains,
     grants,
     mailboxes,
@@ -41,7 +42,6 @@ PREFIX: Final = "/api/v1"
 NOUNS: Final = (
     domains,
     grants,  # before mailboxes, whose paths are beginnings of its own
-    app_passwords,
     mailboxes,
     aliases,
     routes,
@@ -49,6 +49,8 @@ NOUNS: Final = (
     messages,
     policy,
     relay_networks,
+    ban_policy,  # before bans, whose paths are any network's
+    bans,
     tokens,
     session,
     audit,

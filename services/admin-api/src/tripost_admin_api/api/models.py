@@ -125,10 +125,18 @@ RelayNetwork = Annotated[
         description="/8 at the widest, with IPv6 /16; by IPv4's measure what holds IPv4, such as 64:ff9b::/96.",
     ),
 ]
+BannedNetwork = Annotated[
+    str,
+    BeforeValidator(_text),
+    AfterValidator(names.banned),
+    Field(
+        examples=["192.0.2.7", "2001:db8::/64"],
+        description="An address or a network, /8 at the widest, with IPv6 /16; of IPv6 a /64 at least.",
+    ),
+]
 ExemptNetwork = Annotated[
     str, BeforeValidator(_text), AfterValidator(names.exempt_network), Field(examples=["192.0.2.0/24"])
 ]
-ClientNetwork = Annotated[str, BeforeValidator(_text), AfterValidator(names.network), Field(examples=["192.0.2.0/24"])]
 NewPassword = Annotated[SecretStr, BeforeValidator(_password)]
 Moment = Annotated[datetime, BeforeValidator(_moment), Field(examples=["2026-01-31T12:00:00Z"])]
 Score = Annotated[float, AfterValidator(names.score), Field(json_schema_extra={"minimum": -1000, "maximum": 1000})]

@@ -5,6 +5,7 @@ from ipaddress import IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from typing import Final
 
+from tripost_shared.contracts.bans import ban_name, banned_network
 from tripost_shared.mail.address import MAX_LOCAL_PART_OCTETS, Address, InvalidAddress, folded, normalise_domain
 from tripost_shared.mail.identifier import is_message_id, is_session_id
 from tripost_shared.networks import ZONE_SIGN, Network, parse_network
@@ -178,6 +179,12 @@ def exempt_network(text: str) -> str:
     return str(given)
 
 
+def banned(text: str) -> str:
+    """Give an address or a network to ban, as bans are kept; raises ValueError."""
+    given = text.strip()
+    return ban_name(banned_network(network(given) if "/" in given else client_address(given)))
+
+
 def client_address(text: str) -> str:
     """Give a client's address as sessions are recorded under; raises ValueError."""
     given = "" if ZONE_SIGN in text else text.strip()  # `ipaddress` takes a zone, under which nobody is recorded
@@ -220,16 +227,6 @@ def token_name(text: str) -> str:
         raise ValueError(
             f"{text!r} is no token's name; accepted are 1 to 64 of a-z, 0-9, dot, hyphen and underscore, "
             "a letter or digit first"
-        )
-    return text
-
-
-def app_password_name(text: str) -> str:
-    """Give an application password's name; raises ValueError."""
-    if not TOKEN_NAME.fullmatch(text):
-        raise ValueError(
-            f"{text!r} is no application password's name; accepted are 1 to 64 of a-z, 0-9, dot, hyphen and "
-            "underscore, a letter or digit first"
         )
     return text
 

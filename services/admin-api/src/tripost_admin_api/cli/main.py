@@ -12,8 +12,8 @@ import typer
 from typer.exceptions import TyperException
 
 from tripost_admin_api.cli.access import admin, token
-from tripost_admin_api.cli.app_passwords import app_password
 from tripost_admin_api.cli.arrangement import arranged
+from tripost_admin_api.cli.bans import ban
 from tripost_admin_api.cli.client import Options
 from tripost_admin_api.cli.demo import demo
 from tripost_admin_api.cli.directory import alias, domain, grant, mailbox
@@ -41,7 +41,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they would show local variables, passwords among them
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-mailbox.add_typer(app_password, name="app-password")
 for name, group in (
     ("domain", domain),
     ("mailbox", mailbox),
@@ -52,6 +51,7 @@ for name, group in (
     ("message", message),
     ("policy", policy),
     ("relay-network", relay_network),
+    ("ban", ban),
     ("token", token),
     ("admin", admin),
 ):

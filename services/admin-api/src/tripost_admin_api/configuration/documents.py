@@ -8,7 +8,6 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tripost_shared.contracts.access import ACCESS_KEY, AccessConfig
 from tripost_shared.contracts.config import (
     DIRECTORY_KEY,
     EDGE_KEY,
@@ -19,10 +18,10 @@ from tripost_shared.contracts.config import (
 )
 from tripost_shared.database.models import ConfigDocument
 
-Document = EdgeConfig | FilterConfig | DirectoryChange | AccessConfig
+Document = EdgeConfig | FilterConfig | DirectoryChange
 
 KINDS: Final[Mapping[str, type[Document]]] = MappingProxyType(
-    {EDGE_KEY: EdgeConfig, FILTER_KEY: FilterConfig, DIRECTORY_KEY: DirectoryChange, ACCESS_KEY: AccessConfig}
+    {EDGE_KEY: EdgeConfig, FILTER_KEY: FilterConfig, DIRECTORY_KEY: DirectoryChange}
 )
 
 
@@ -40,11 +39,6 @@ async def read_filter(session: AsyncSession) -> FilterConfig:
 async def read_edge(session: AsyncSession) -> EdgeConfig:
     """Give how clients are met."""
     return msgspec.convert(await _body(session, EDGE_KEY), EdgeConfig)
-
-
-async def read_access(session: AsyncSession) -> AccessConfig:
-    """Give the access rules."""
-    return msgspec.convert(await _body(session, ACCESS_KEY), AccessConfig)
 
 
 async def write(session: AsyncSession, key: str, document: Document, revision: int) -> None:

@@ -39,6 +39,11 @@ class RelayAccess:
 
     def __init__(self) -> None:
         self._networks = Networks(())
+        self._proxies: tuple[Networks, ...] = ()
+
+    def trust_proxies(self, proxies: Iterable[Networks]) -> None:
+        """Count no client that connects from these: it is a proxy, which stands for many."""
+        self._proxies = tuple(proxies)
 
     def replace(self, networks: Networks) -> None:
         """Put other networks in force."""
@@ -51,10 +56,13 @@ class RelayAccess:
     def counted_network(self, address: str, *, announced_by_proxy: bool) -> str:
         """Name the network whose sessions this client's counts among; "" for those of ours, which are not counted.
 
-        They are this machine and whoever may relay: what sends for many is there.
+        They are this machine, trusted proxies, and whoever may relay: what sends for many is there.
         """
-        is_ours = not announced_by_proxy and _is_of_this_machine(address)
+        is_ours = not announced_by_proxy and (_is_of_this_machine(address) or self._is_proxy(address))
         return "" if is_ours or self.permits(address, announced_by_proxy=announced_by_proxy) else network_of(address)
+
+    def _is_proxy(self, address: str) -> bool:
+        return any(networks.contain(address) for networks in self._proxies)
 
 
 @lru_cache(maxsize=4096)

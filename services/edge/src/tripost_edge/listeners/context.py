@@ -3,6 +3,7 @@
 import ssl
 from dataclasses import dataclass, field
 
+from tripost_edge.defence.bans import BansInForce
 from tripost_edge.firewall.networks import Networks, RelayAccess, plain_address
 from tripost_edge.listeners.registry import Place, Registry
 from tripost_edge.ports import Clock
@@ -60,6 +61,7 @@ class Context:
     tls: ssl.SSLContext
     registry: Registry
     relay: RelayAccess
+    bans: BansInForce
     clock: Clock
 
     def place_of(self, profile: ListenerProfile, address: str) -> Place:

@@ -171,7 +171,7 @@ class Registry:
 
     def _turn_away(self, reply: SmtpReply, network: str) -> SmtpReply:
         """Count a client that is turned away; said now and then only, since it may be an attack."""
-        metrics.sessions_turned_away.inc()
+        metrics.turned_away["sessions" if reply is replies.TOO_MANY_SESSIONS else "network"].inc()
         self._turned_away += 1
         now = asyncio.get_running_loop().time()
         if now - self._said_at >= SAY_AGAIN_SECONDS:

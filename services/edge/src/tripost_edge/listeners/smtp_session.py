@@ -48,6 +48,7 @@ class SmtpSession(ContentTransfer):
             new_session_id(self._context.clock.now()), await self.identify(), limits=self._profile.limits
         )
         self.find_place(self._state.client)
+        self._end_if(self._context.bans.refusal(self._state))
         metrics.sessions_begun[self._profile.kind].inc()
         log.debug("session begun", session=self._state.id, client=self._state.client.address)
         self._stages.connect.begin(self._state)
@@ -72,6 +73,7 @@ class SmtpSession(ContentTransfer):
         except LineTooLong:
             line = None
         self._state.limits = limits = self._listener.current.limits
+        self._end_if(self._context.bans.refusal(self._state))
         self._end_if(self._state.tally.command(limits))
         try:
             if line is None:

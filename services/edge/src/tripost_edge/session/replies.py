@@ -99,6 +99,11 @@ def chunk_taken(octets: int) -> SmtpReply:
     return SmtpReply(250, "2.0.0", f"{octets} octets received")
 
 
+def banned(address: str, until: str, reason: str) -> SmtpReply:
+    """Tell a banned client until when (UTC), and why."""
+    return SmtpReply(421, "4.7.0", f"{address} is banned until {until} UTC because of {reason}")
+
+
 def greeting(hostname: str) -> SmtpReply:
     """Open the session (RFC 5321 §4.2: the host name first)."""
     return SmtpReply(220, "", f"{hostname} ESMTP Tripost")

@@ -1,1 +1,0 @@
-"""SASL mechanisms that do not show the password: what domains answers to each step of their exchanges."""
