@@ -27,11 +27,13 @@ from tripost_admin_api.configuration.queue_facts import FactPublisher
 from tripost_shared.clock import FrozenClock
 from tripost_shared.database.models import ApiToken, Operator
 from tripost_shared.database.password_hashes import PasswordHashes
+from tripost_shared.logins.sealing import LoginKey
 
 ADMIN_TOKEN = "tripost_admin-token-of-the-tests"
 READ_TOKEN = "tripost_read-token-of-the-tests"
 EXPIRED_TOKEN = "tripost_expired-token-of-the-tests"
 ONE_TIME_PASSWORD = "one-time-password"
+LOGIN_KEY = LoginKey(bytes(range(32)))
 SOON = 2.0  # seconds within which a change is in force: what is promised to operators
 
 
@@ -73,7 +75,7 @@ def clock() -> FrozenClock:
 
 @pytest.fixture
 def parts(database: AsyncEngine, clock: FrozenClock, tmp_path: Path) -> Parts:
-    cheap = Passwords(PasswordHashes(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)))
+    cheap = Passwords(PasswordHashes(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)), LOGIN_KEY)
     home = tmp_path / "home"
     home.mkdir()
     ours = Database(database, clock)

@@ -20,6 +20,7 @@ from tripost_shared.clock import SystemClock
 from tripost_shared.content.memory import MemoryContentStore
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.dns.table import TableResolver
+from tripost_shared.mail.envelope import Recipient
 
 BOB, EVE = "bob@other.example", "eve@other.example"
 WITHOUT_PIPELINING = [keyword for keyword in USUAL_EXTENSIONS if keyword != "PIPELINING"]
@@ -54,7 +55,8 @@ class RelayWorld:
     ) -> dict[str, Outcome]:
         """Relay to a hop as a smarthost."""
         outcomes: dict[str, Outcome] = {}
-        await self.agent.relay(message, smarthost(hop, tls), recipients or (BOB,), trial or Trial(), outcomes)
+        given = [Recipient(address) for address in recipients or (BOB,)]
+        await self.agent.relay(message, smarthost(hop, tls), given, trial or Trial(), outcomes)
         return outcomes
 
     async def relay_one(self, hop: NextHop, *, tls: str = "may", trial: Trial | None = None) -> Outcome:
@@ -75,8 +77,7 @@ class RelayWorld:
         self.finder._mx_port = hops[0].port
         hop = model.NextHop(HopKind.MX, "dest.example")
         outcomes: dict[str, Outcome] = {}
-        recipients = [recipient.address for recipient in message.envelope.recipients]
-        await self.agent.relay(message, hop, recipients, trial or Trial(), outcomes)
+        await self.agent.relay(message, hop, message.envelope.recipients, trial or Trial(), outcomes)
         return outcomes
 
 

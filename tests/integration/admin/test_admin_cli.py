@@ -77,6 +77,30 @@ def test_programs_get_what_is_added_and_what_was_there_alike(admin: RunningAdmin
             assert admin.quick_cli(*command, "--if-missing", "-o", "json").json()[key] == named
 
 
+def test_application_passwords_and_mechanisms(admin: RunningAdmin) -> None:
+    admin.quick_cli("domain", "add", "local.test")
+    admin.quick_cli("mailbox", "add", "user@local.test", "--no-password")
+    add = ("mailbox", "app-password", "add", "user@local.test")
+    made = admin.quick_cli(*add, "phone", "--network", "192.0.2.0/24", "--days", "30")
+    assert (made.returncode, made.stdout.count("\n"), len(made.stdout.strip())) == (0, 1, 29)
+    assert "shown this once" in made.stderr
+    assert len(admin.quick_cli(*add, "tablet", "-o", "json").json()["password"]) == 29
+    listed = admin.quick_cli("mailbox", "app-password", "list", "user@local.test")
+    assert "192.0.2.0/24" in listed.stdout
+    assert made.stdout.strip() not in listed.stdout
+    shown = admin.quick_cli("mailbox", "app-password", "show", "user@local.test", "tablet", "-o", "json")
+    assert shown.json()["networks"] == []
+    remove = ("mailbox", "app-password", "remove", "user@local.test", "phone")
+    assert [admin.quick_cli(*remove).returncode for _ in range(2)] == [0, 3]
+    assert admin.quick_cli("mailbox", "passwd", "user@local.test", "--remove").returncode == 0
+    for options, code in ((["--mechanism", "plain", "--mechanism", "GSSAPI"], 0), (["--mechanism", "X"], 2), ([], 2)):
+        assert admin.quick_cli("domain", "set", "local.test", *options).returncode == code
+    shown = admin.quick_cli("domain", "show", "local.test", "-o", "json")
+    assert shown.json()["mechanisms"] == ["GSSAPI", "PLAIN"]
+    reset = admin.quick_cli("domain", "set", "local.test", "--default-mechanisms")
+    assert reset.stdout == "Mailboxes of local.test may log in by PLAIN, LOGIN.\n"
+
+
 def test_a_password_comes_from_standard_input_and_is_never_shown(admin: RunningAdmin) -> None:
     admin.quick_cli("domain", "add", "local.test")
     without = admin.quick_cli("mailbox", "add", "user@local.test")

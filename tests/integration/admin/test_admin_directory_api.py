@@ -54,6 +54,7 @@ async def test_a_mailbox_lives_from_its_password_to_its_removal(api: Api) -> Non
         "address": "user@local.test",
         "enabled": True,
         "has_password": True,
+        "secrets": [],
         "created_at": "",
         "former_removed_at": None,
     }

@@ -61,7 +61,7 @@ async def test_whether_a_message_is_eight_bit_is_spooled_whatever_the_client_dec
 
 
 async def test_ehlo_offers_exactly_what_works(world: EdgeWorld, client_tls: ssl.SSLContext) -> None:
-    always = ["PIPELINING", f"SIZE {64 << 20}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING"]
+    always = ["PIPELINING", f"SIZE {64 << 20}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING"]
     assert await _offers(world, "mx", client_tls) == [*always, "STARTTLS"]
     assert await _offers(world, "submission", client_tls) == [*always, "STARTTLS"]
     assert await _offers(world, "submissions", client_tls, implicit_tls=True) == [*always, "AUTH PLAIN LOGIN"]
@@ -87,7 +87,13 @@ async def _offers(world: EdgeWorld, listener: str, tls: ssl.SSLContext, *, impli
         pytest.param("FROM:<a@b.example> SIZE=x", "501 5.5.4 *", id="size is no number"),
         pytest.param("FROM:<a@b.example> SIZE=1 SIZE=1", "501 5.5.4 *", id="parameter twice"),
         pytest.param("FROM:<a@b.example> BODY=BINARYMIME", "501 5.5.4 *", id="body type not offered"),
-        pytest.param("FROM:<a@b.example> RET=FULL", "555 5.5.4 *", id="DSN is not offered"),
+        pytest.param("FROM:<a@b.example> RET=FULL ENVID=QQ+2B3", "250 2.1.0 *", id="DSN"),
+        pytest.param("FROM:<a@b.example> RET=hdrs", "250 2.1.0 *", id="RET in lower case"),
+        pytest.param("FROM:<a@b.example> RET=ALL", "501 5.5.4 *", id="RET of no kind"),
+        pytest.param("FROM:<a@b.example> RET", "501 5.5.4 *", id="RET without a value"),
+        pytest.param("FROM:<a@b.example> ENVID=a+0D+0Ab", "501 5.5.4 *", id="ENVID with a line end"),
+        pytest.param("FROM:<a@b.example> ENVID=a+b", "501 5.5.4 *", id="ENVID not in xtext"),
+        pytest.param("FROM:<a@b.example> NOTIFY=NEVER", "555 5.5.4 *", id="NOTIFY is for RCPT"),
         pytest.param("FROM:<a@b.example> AUTH=<>", "555 5.5.4 *", id="AUTH is not offered here"),
         pytest.param("FROM:<ä@b.example> SMTPUTF8", "250 2.1.0 *", id="UTF-8 with SMTPUTF8"),
         pytest.param("FROM:<ä@b.example>", "553 5.6.7 *", id="UTF-8 without"),

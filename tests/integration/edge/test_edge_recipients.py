@@ -7,6 +7,7 @@ import pytest
 
 from dialog import Dialog
 from edge_world import EdgeWorld
+from tripost_shared.contracts.config import EdgeConfig
 from tripost_shared.contracts.domains import RecipientKind, ResolveQuestion
 from tripost_shared.contracts.events import Fact
 from tripost_shared.contracts.filter import Action, RecipientsQuestion, Verdict
@@ -25,7 +26,7 @@ LATER = Verdict(Action.DEFER, reply=SmtpReply(451, "4.7.1", "Come back later"))
         pytest.param("<x@relayed.example>", "250 2.1.5 *", id="domain that we relay for"),
         pytest.param("<postmaster>", "250 2.1.5 *", id="bare postmaster"),
         pytest.param("<@hop.example:ann@dest.example>", "250 2.1.5 *", id="source route is dropped"),
-        pytest.param("<ann@dest.example> NOTIFY=NEVER", "555 5.5.4 *", id="parameter that is not offered"),
+        pytest.param("<ann@dest.example> FROM=NEVER", "555 5.5.4 *", id="parameter that is not offered"),
         pytest.param("<>", "501 5.1.3 *", id="null path"),
         pytest.param("<ann@@dest.example>", "501 5.1.3 *", id="malformed address"),
         pytest.param("ann@dest.example", "501 5.5.4 *", id="no angle brackets"),
@@ -34,6 +35,27 @@ LATER = Verdict(Action.DEFER, reply=SmtpReply(451, "4.7.1", "Come back later"))
 )
 async def test_recipients_are_verified_at_rcpt(dialog: Dialog, recipient: str, reply: str) -> None:
     await dialog(f"C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:{recipient}\nS: {reply}")
+
+
+@pytest.mark.parametrize(
+    "local_part",
+    [
+        pytest.param("x%elsewhere.example", id="percent hack"),
+        pytest.param("elsewhere.example!x", id="bang path"),
+        pytest.param('"x@elsewhere.example"', id="quoted address"),
+    ],
+)
+async def test_through_a_relayed_domain_strangers_reach_no_other(world: EdgeWorld, local_part: str) -> None:
+    """Its host may take the local part for an address. Who may relay anyway may send to it, and opens no door."""
+    recipient = f"{local_part}@relayed.example"
+    world.tiers.kinds[recipient] = RecipientKind.RELAY
+    attempt = f"C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<{recipient}>\nS: "
+    world.edge.take_config(EdgeConfig(revision=1, relay_networks=("127.0.0.1/32",)))
+    async with await world.greeted() as client:
+        await client(attempt + "250 2.1.5 *")
+    world.edge.take_config(EdgeConfig(revision=2))
+    async with await world.greeted() as client:
+        await client(attempt + "550 5.7.1 Relaying denied (*)")
 
 
 async def test_pipelined_recipients_make_one_question_to_each_tier(world: EdgeWorld, dialog: Dialog) -> None:

@@ -22,6 +22,7 @@ SMUGGLED = b"MAIL FROM:<evil@b.example>\r\nRCPT TO:<ann@dest.example>\r\nDATA\r\
         pytest.param(b"\n\r\n.\n", id="LF CRLF . LF"),
         pytest.param(b"\r\n\0.\r\n", id="NUL before the dot"),
         pytest.param(b"\r\n.\0\r\n", id="NUL behind the dot"),
+        pytest.param(b"\r\r\n.\r\n", id="CR before the end itself: what follows may be content to whoever sent it"),
     ],
 )
 async def test_a_false_end_of_data_refuses_the_whole_message(
@@ -30,7 +31,7 @@ async def test_a_false_end_of_data_refuses_the_whole_message(
     await dialog("C: MAIL FROM:<>\nC: RCPT TO:<ann@dest.example>\nC: DATA\nS: 250 *\nS: 250 *\nS: 354 *")
     dialog.send(b"Subject: x\r\n\r\nbody" + false_end + SMUGGLED)
     assert (await dialog.read_reply()).startswith("550 5.5.2 ")
-    await dialog("C: NOOP\nS: 250 *")
+    assert await dialog.read_to_end() == b""
     assert world.spooled == []
 
 

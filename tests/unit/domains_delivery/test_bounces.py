@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tripost_domains.bounce.dsn import MAX_HEADER_OCTETS, compose
 from tripost_domains.bounce.policy import why_no_bounce
-from tripost_domains.bounce.report import FailedRecipient, Report
+from tripost_domains.bounce.report import Report, ReportedRecipient
 from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.content import Content
@@ -30,12 +30,12 @@ def a_failure(
     reply: SmtpReply | None = None,
     original: str = "",
     remote: str = "mx.dest.example",
-) -> FailedRecipient:
-    return FailedRecipient(address, original, reply or SmtpReply(550, "5.1.1", "No such user"), remote, NOW)
+) -> ReportedRecipient:
+    return ReportedRecipient(address, original, reply or SmtpReply(550, "5.1.1", "No such user"), remote, NOW)
 
 
 def a_report(
-    *failures: FailedRecipient, header: bytes = HEADER, envid: str = "", sender: str = "ann@sender.example"
+    *failures: ReportedRecipient, header: bytes = HEADER, envid: str = "", sender: str = "ann@sender.example"
 ) -> Report:
     return Report(MESSAGE_ID, "mail.ours.example", sender, NOW, NOW, envid, header, failures or (a_failure(),))
 
@@ -105,7 +105,7 @@ GIVEN_UP = SmtpReply(550, "5.4.7", "Not delivered since 2026-01-01 12:00 UTC, gi
 
 def test_what_expired_quotes_the_host_with_its_own_words_only() -> None:
     """RFC 3464 §2.3.6: the actual diagnostic code; that we have given up is ours to say."""
-    expired = FailedRecipient(
+    expired = ReportedRecipient(
         "bob@dest.example", "", GIVEN_UP, "mx.dest.example", NOW, SmtpReply(452, "4.2.2", "Mailbox full")
     )
     message = parsed(a_report(expired))
@@ -119,7 +119,7 @@ def test_what_expired_quotes_the_host_with_its_own_words_only() -> None:
 
 
 def test_what_expired_by_our_own_words_names_no_host() -> None:
-    expired = FailedRecipient("bob@dest.example", "", GIVEN_UP, "", NOW, SmtpReply(451, "4.4.1", "No host answers"))
+    expired = ReportedRecipient("bob@dest.example", "", GIVEN_UP, "", NOW, SmtpReply(451, "4.4.1", "No host answers"))
     message = parsed(a_report(expired))
     _, bob = status_groups(message)
     assert (bob["Status"], bob["Remote-MTA"]) == ("5.4.7", None)

@@ -41,13 +41,13 @@ class HeldAgents:
         self,
         _message: SpooledMessage,
         _hop: NextHop,
-        recipients: Sequence[str],
+        recipients: Sequence[Recipient],
         _trial: Trial,
         outcomes: dict[str, Outcome],
     ) -> None:
         self.at_next_hops += 1
         await self.goes_on.wait()
-        outcomes |= dict.fromkeys(recipients, delivered("hop", "Taken"))
+        outcomes |= dict.fromkeys((each.address for each in recipients), delivered("hop", "Taken"))
 
 
 def no_cut(_cut: Sequence[Attempted]) -> None:

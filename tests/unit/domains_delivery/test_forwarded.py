@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tripost_domains.bounce.dsn import compose
 from tripost_domains.bounce.forwarded import UNNAMED_HOST, as_told
-from tripost_domains.bounce.report import FailedRecipient, Report
+from tripost_domains.bounce.report import Report, ReportedRecipient
 from tripost_shared.mail.reply import SmtpReply
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -24,13 +24,13 @@ def a_failure(
     written_to: str = "info@dest.example",
     remote: str = "mx1.provider.example",
     places: tuple[str, ...] = (HOST, "other.example"),
-) -> FailedRecipient:
-    return FailedRecipient(
+) -> ReportedRecipient:
+    return ReportedRecipient(
         address, "", SmtpReply(550, "5.1.1", text), remote, NOW, written_to=written_to, places=places
     )
 
 
-def told(failure: FailedRecipient) -> FailedRecipient:
+def told(failure: ReportedRecipient) -> ReportedRecipient:
     (one,) = as_told([failure])
     return one
 

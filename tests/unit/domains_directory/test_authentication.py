@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from tripost_domains.adapters.memory_directory import MemoryDirectoryRecords
 from tripost_domains.directory.authentication import Authenticator, MemoryLimits
+from tripost_domains.directory.logins import Logins
 from tripost_domains.ports import TooBusy
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.domains import AuthenticateAnswer, AuthenticateQuestion
@@ -47,7 +48,8 @@ class Given:
         self.records.set_password("ann@dest.example", f"hash of {PASSWORD}")
         self.records.set_password("off@dest.example", f"hash of {PASSWORD}")
         self.verifier = PlainVerifier()
-        self.authenticator = Authenticator(self.records, self.verifier, self.clock, MemoryLimits(2, REMEMBER))
+        self.logins = Logins(self.records, self.clock)
+        self.authenticator = Authenticator(self.logins, self.verifier, self.clock, MemoryLimits(2, REMEMBER))
 
     async def login(self, username: str, password: str = PASSWORD) -> AuthenticateAnswer:
         question = AuthenticateQuestion("session", "192.0.2.1", "PLAIN", username, password)
@@ -91,7 +93,9 @@ async def test_a_refused_login_says_nothing_and_costs_one_verification(
     given: Given, username: str, password: str
 ) -> None:
     """Unknown and wrong look the same, and take the same time."""
-    assert await given.login(username, password) == AuthenticateAnswer(accepted=False)
+    answer = await given.login(username, password)
+    assert (answer.accepted, answer.login, answer.credential) == (False, "", "")
+    assert answer.because  # for the trace
     assert len(given.verifier.asked) == 1
 
 
@@ -200,31 +204,31 @@ async def test_the_name_of_a_password_tells_neither_it_nor_its_hash(given: Given
 async def test_a_login_stands_while_its_mailbox_is_enabled_with_the_same_password(given: Given) -> None:
     """The records are asked, though this replica has not heard of a change."""
     credential = (await given.login(ANN)).credential
-    assert await given.authenticator.stands(ANN, credential)
+    assert await given.logins.stands(ANN, credential)
     given.records.set_password(ANN, "hash of another")
-    assert not await given.authenticator.stands(ANN, credential)
+    assert not await given.logins.stands(ANN, credential)
     given.records.set_password(ANN, f"hash of {PASSWORD}")
-    assert await given.authenticator.stands(ANN, credential)
+    assert await given.logins.stands(ANN, credential)
     given.records.add("mailbox ann@dest.example disabled")
     given.records.set_password(ANN, f"hash of {PASSWORD}")
-    assert not await given.authenticator.stands(ANN, credential)
+    assert not await given.logins.stands(ANN, credential)
     given.records.remove(ANN)
-    assert not await given.authenticator.stands(ANN, credential)
+    assert not await given.logins.stands(ANN, credential)
 
 
 async def test_a_login_of_one_mailbox_does_not_stand_for_another(given: Given) -> None:
     credential = (await given.login(ANN)).credential
-    assert not await given.authenticator.stands("bob@dest.example", credential)
-    assert not await given.authenticator.stands("no address", credential)
+    assert not await given.logins.stands("bob@dest.example", credential)
+    assert not await given.logins.stands("no address", credential)
 
 
 async def test_without_a_database_a_login_stands_until_the_next_change(given: Given) -> None:
     credential = (await given.login(ANN)).credential
     given.records.is_away = True
     given.clock.advance(10 * REMEMBER)
-    assert await given.authenticator.stands(ANN, credential)
+    assert await given.logins.stands(ANN, credential)
     with pytest.raises(TransientFailure):
-        await given.authenticator.stands(ANN, "another")
-    given.authenticator.forget()
+        await given.logins.stands(ANN, "another")
+    given.logins.forget()
     with pytest.raises(TransientFailure):
-        await given.authenticator.stands(ANN, credential)
+        await given.logins.stands(ANN, credential)

@@ -6,10 +6,12 @@ import pytest
 
 from tripost_domains.adapters.memory_directory import MemoryDirectoryRecords
 from tripost_domains.directory.authentication import Authenticator
+from tripost_domains.directory.logins import Logins
 from tripost_domains.directory.questions import DirectoryQuestions
 from tripost_domains.directory.revisions import MOST_KNOWN, Revisions
 from tripost_domains.directory.senders import Senders
 from tripost_domains.directory.service import Directory
+from tripost_domains.sasl.questions import SaslQuestions
 from tripost_shared.bus.memory import MemoryBus
 from tripost_shared.bus.port import NoAnswer
 from tripost_shared.clock import FrozenClock
@@ -42,8 +44,11 @@ class Given:
         self.records = MemoryDirectoryRecords("mailbox ann@dest.example")
         self.records.set_password(ANN, "secret")
         directory = Directory(self.records, clock)
-        authenticator = Authenticator(self.records, EqualVerifier(), clock)
-        self.questions = DirectoryQuestions(directory, authenticator, Senders(directory))
+        logins = Logins(self.records, clock)
+        authenticator = Authenticator(logins, EqualVerifier(), clock)
+        self.questions = DirectoryQuestions(
+            directory, logins, authenticator, SaslQuestions(logins, {}), Senders(directory)
+        )
         self.questions.take_change(DirectoryChange(4))
 
     async def kind(self, recipient: str, revision: int) -> RecipientKind:

@@ -31,6 +31,7 @@ from tripost_shared.database.engine import open_engine
 from tripost_shared.database.migrate import upgrade
 from tripost_shared.database.transactions import DatabaseUnavailable
 from tripost_shared.home import make_home
+from tripost_shared.logins.sealing import login_key
 from tripost_shared.nodes import serve_status
 from tripost_shared.runner import run
 from tripost_shared.settings import CommonSettings, DatabaseSettings, SettingsError
@@ -65,7 +66,9 @@ class AdminService:
     def bind(self) -> None:
         """Make the state's folder and the certificate if there is none, and open the socket. Raises SettingsError."""
         make_home(self._settings)
-        self._database_url = DatabaseSettings().url(self._home)
+        database = DatabaseSettings()
+        self._database_url = database.url(self._home)
+        self._key = login_key(database)
         self._engine = open_engine(self._database_url)
         own_certificate = self._admin.certificate or self._admin.key
         self._certificate = self._admin.certificate or self._home / "tls" / "admin.crt"
@@ -88,7 +91,7 @@ class AdminService:
     def _join(self) -> None:
         clock = SystemClock()
         database = Database(self._engine, clock)
-        passwords = Passwords()
+        passwords = Passwords(key=self._key)
         self._cluster = NatsCluster(self._settings, NAME)
         publisher = SnapshotPublisher(database, self._cluster)
         database.on_change(publisher.published)

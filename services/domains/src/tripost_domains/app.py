@@ -14,11 +14,16 @@ from tripost_domains.adapters.sql_tracking import SqlTracking
 from tripost_domains.delivery.service import DeliveryService
 from tripost_domains.delivery.settings import DeliverySettings
 from tripost_domains.directory.authentication import Authenticator
+from tripost_domains.directory.logins import Logins
 from tripost_domains.directory.questions import DirectoryQuestions
 from tripost_domains.directory.senders import Senders
 from tripost_domains.directory.service import Directory
 from tripost_domains.queue.owner import take_owner_in_time
 from tripost_domains.queue.repository import QueueRepository
+from tripost_domains.sasl.cram_md5 import CramMd5
+from tripost_domains.sasl.questions import SaslQuestions
+from tripost_domains.sasl.scram import Scram
+from tripost_domains.sasl.stored import StoredSecrets
 from tripost_domains.settings import DomainsSettings
 from tripost_domains.tracking.history import TrackedHistory
 from tripost_domains.tracking.recorder import TrackingRecorder
@@ -30,12 +35,15 @@ from tripost_shared.config.kv import KvConfigSource
 from tripost_shared.config.port import Watched
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.contracts.config import DIRECTORY_KEY, DirectoryChange
+from tripost_shared.contracts.sasl import Mechanism
 from tripost_shared.database.engine import open_engine
 from tripost_shared.database.migrate import upgrade_when_there
 from tripost_shared.dns.resolver import CachingResolver
 from tripost_shared.dns.system import system_servers
 from tripost_shared.health import HealthServer
 from tripost_shared.home import make_home
+from tripost_shared.logins.scram import HASHES
+from tripost_shared.logins.sealing import LoginKey, login_key
 from tripost_shared.nodes import serve_status
 from tripost_shared.provision import provision
 from tripost_shared.reprovision import Reprovision
@@ -61,6 +69,8 @@ class DomainsService:
         self._health = self._health_server()
         self._closing = AsyncExitStack()
         self._url = ""
+        self._key: LoginKey | None = None
+        self._stored: StoredSecrets | None = None
         self._engine: AsyncEngine | None = None
         self._bus: NatsBus | None = None
         self._reader: JetStreamSpoolReader | None = None
@@ -80,7 +90,9 @@ class DomainsService:
         """Make the state's folder, open the health server's socket, read secrets, load the database's driver."""
         make_home(self._common)
         self._common.nats_password()
-        self._url = DatabaseSettings().url(self._common.home)
+        database = DatabaseSettings()
+        self._url = database.url(self._common.home)
+        self._key = login_key(database)
         self._engine = open_engine(self._url)
         if self._health is not None:
             self._health.bind()
@@ -153,17 +165,26 @@ class DomainsService:
     ) -> Watched[DirectoryChange]:
         passwords = Argon2Passwords(self._settings.password_threads, self._settings.password_queue)
         self._closing.callback(passwords.close)
-        authenticator = Authenticator(
-            SqlDirectoryRecords(engine), passwords, self._clock, self._settings.login_limits()
-        )
+        logins = Logins(SqlDirectoryRecords(engine), self._clock)
+        self._closing.push_async_callback(logins.settle)
+        authenticator = Authenticator(logins, passwords, self._clock, self._settings.login_limits())
         self._config = config = KvConfigSource(link)
         self._closing.push_async_callback(config.close)
-        questions = DirectoryQuestions(directory, authenticator, Senders(directory))
+        questions = DirectoryQuestions(directory, logins, authenticator, self._sasl(logins), Senders(directory))
         change = await config.watch(DIRECTORY_KEY, DirectoryChange)
         questions.take_change(change.current)
         change.on_change(questions.take_change)
         await questions.serve(bus)
         return change
+
+    def _sasl(self, logins: Logins) -> SaslQuestions:
+        """Join the mechanisms that work here: those that need a secret of their own need the key, too."""
+        if self._key is None:
+            log.info("SCRAM and CRAM-MD5 are off", because="TRIPOST_DATABASE_KEY_FILE is not set")
+            return SaslQuestions(logins, {})
+        self._stored = stored = StoredSecrets(self._key)
+        scram = {mechanism: Scram(mechanism, logins, stored) for mechanism in HASHES}
+        return SaslQuestions(logins, {**scram, Mechanism.CRAM_MD5: CramMd5(logins, stored, self._common.hostname)})
 
     async def _start_delivery(
         self, link: NatsLink, engine: AsyncEngine, directory: Directory, history: TrackedHistory
@@ -217,6 +238,8 @@ class DomainsService:
             yield f"tracking waits: {self._recorder.trouble}"
         if self._resolver is not None and self._resolver.trouble:
             yield f"next hops cannot be looked up: {self._resolver.trouble}"
+        if self._stored is not None and self._stored.trouble:
+            yield self._stored.trouble
         if self._config is not None and self._config.trouble:
             yield self._config.trouble
 

@@ -28,6 +28,14 @@ class DirectoryRecords(Protocol):
         """Read a mailbox as a login; None when there is none."""
         ...
 
+    async def load_mechanisms(self) -> Collection[str]:
+        """Read which SASL mechanisms any domain of ours allows; the default ones when there is no domain."""
+        ...
+
+    async def note_use(self, app_password: int, at: datetime) -> None:
+        """Write when an application password was used last."""
+        ...
+
     async def load_sender(self, domain: str, local_part: str) -> SenderRecord | None:
         """Read a mailbox as a sender; None when there is none."""
         ...

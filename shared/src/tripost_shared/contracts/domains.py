@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from tripost_shared.contracts.subject import Subject
+from tripost_shared.mail.client import ListenerKind
 
 
 class RecipientKind(StrEnum):
@@ -38,27 +39,36 @@ class ResolveAnswer(msgspec.Struct, frozen=True):
 
 
 class AuthenticateQuestion(msgspec.Struct, frozen=True):
-    """Is this the password of this login? `mechanism` is the SASL name the client used ("PLAIN", "LOGIN")."""
+    """Is this the password of this login? `mechanism` is the SASL name the client used ("PLAIN", "LOGIN").
+
+    `kind` is the listener's, which an application password may be limited to. `directory_revision` as in
+    ResolveQuestion: what is remembered from before a change counts no more.
+    """
 
     session_id: str
     client_address: str
     mechanism: str
     username: str
     password: str
+    listener: str = ""
+    kind: ListenerKind = ListenerKind.SUBMISSION
+    directory_revision: int = 0
 
     def __repr__(self) -> str:
         return f"AuthenticateQuestion(session_id={self.session_id!r}, username={self.username!r}, password=…)"
 
 
 class AuthenticateAnswer(msgspec.Struct, frozen=True):
-    """`login` is the canonical mailbox address when accepted, else "": unknown and wrong look the same.
+    """`login` is the canonical mailbox address when accepted, else "".
 
     `credential` names the password that was right, so that it can be asked later whether it still is ("": not known).
+    `because` says why it was refused, for the trace alone: to the client unknown and wrong look the same.
     """
 
     accepted: bool
     login: str = ""
     credential: str = ""
+    because: str = ""
 
 
 class MaySendQuestion(msgspec.Struct, frozen=True):

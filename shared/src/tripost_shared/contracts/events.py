@@ -20,7 +20,8 @@ class Fact(StrEnum):
     RELAYED = "relayed"  # the next hop took it
     DEFERRED = "deferred"  # an attempt failed for now
     FAILED = "failed"  # given up for this recipient
-    BOUNCED = "bounced"  # a DSN was spooled; `related` is its id
+    BOUNCED = "bounced"  # a DSN on a failure was spooled; `related` is its id
+    REPORTED = "reported"  # the same on a success or a delay, which the sender had asked for
     EXPANDED = "expanded"  # an alias was replaced by its targets, `recipients`
     DISCARDED = "discarded"  # accepted and dropped, by a verdict or by an operator
     HELD = "held"  # by an operator, a verdict, or since it cannot be worked on

@@ -64,7 +64,6 @@ class SaslAnswer(msgspec.Struct, frozen=True):
     """`login` and `credential` as in AuthenticateAnswer, when accepted.
 
     `username`: who the client says that it is, once it has; `because`: why it is refused. Both for the trace alone.
-    `guess` names the password that was wrong, so that one that is tried again and again counts once ("": not known).
     """
 
     outcome: SaslOutcome
@@ -73,7 +72,6 @@ class SaslAnswer(msgspec.Struct, frozen=True):
     credential: str = ""
     username: str = ""
     because: str = ""
-    guess: str = ""
     instance: str = ""
 
 

@@ -27,6 +27,7 @@ class SpooledMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     """An accepted message.
 
     `header_fields` (Received, Authentication-Results …; whole fields, each with its CRLF) go on top of the content.
+    `sender_is_doubtful`: SPF says that the client had no right to the reverse-path, or hardly any.
     """
 
     id: str
@@ -37,3 +38,4 @@ class SpooledMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     content: Content
     header_fields: bytes = b""
     verdict: Verdict | None = None
+    sender_is_doubtful: bool = False

@@ -7,7 +7,7 @@ class Recipient(msgspec.Struct, frozen=True, omit_defaults=True):
     """One recipient as the client gave it.
 
     `notify` holds RFC 3461 §4.1 keywords in upper case; empty means the default. `original` is ORCPT without its xtext
-    encoding ("rfc822;ann@dest.example"), or "". DSNs heed both; edge takes no such parameters, so they are empty yet.
+    encoding ("rfc822;ann@dest.example"), or "".
     """
 
     address: str
@@ -20,7 +20,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `eight_bit`: the content has octets above 127, whether or not the client had declared it (RFC 6152); of mail spooled
     by a release that did not look, it is what the client declared. `envid` is ENVID without its xtext encoding (RFC
-    3461 §4.4), or "": always, as edge takes no such parameter.
+    3461 §4.4), `ret` is RET in upper case (§4.3); or "".
     """
 
     reverse_path: str
@@ -28,3 +28,4 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     smtputf8: bool = False
     eight_bit: bool = False
     envid: str = ""
+    ret: str = ""

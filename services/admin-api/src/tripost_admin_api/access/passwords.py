@@ -3,10 +3,14 @@
 import asyncio
 import os
 import secrets
+from collections.abc import Collection
 from typing import Final
 
 from tripost_admin_api.access.common_passwords import COMMON_PASSWORDS
+from tripost_shared.contracts.sasl import WITH_OWN_SECRET, Mechanism
 from tripost_shared.database.password_hashes import PasswordHashes, prepared
+from tripost_shared.logins.sealing import LoginKey
+from tripost_shared.logins.secrets import sealed_secrets
 
 SHORTEST: Final = 8  # characters; NIST SP 800-63B §5.1.1.2
 LONGEST_OCTETS: Final = 512
@@ -49,14 +53,27 @@ class Passwords:
     The waiting are as many as connections at most, so that a flood of logins delays one by seconds and refuses none.
     """
 
-    def __init__(self, hashes: PasswordHashes | None = None) -> None:
+    def __init__(self, hashes: PasswordHashes | None = None, key: LoginKey | None = None) -> None:
         self._hashes = hashes or PasswordHashes()
+        self._key = key
         self._places = asyncio.Semaphore(AT_A_TIME)
 
     async def hash(self, password: str) -> str:
         """Give the encoded hash."""
         async with self._places:
             return await asyncio.to_thread(self._hashes.make, password)
+
+    @property
+    def makes_secrets(self) -> bool:
+        """Whether there is the key that secrets for SCRAM and CRAM-MD5 are sealed by."""
+        return self._key is not None
+
+    async def secrets(self, password: str, address: str, mechanisms: Collection[str]) -> dict[Mechanism, bytes]:
+        """Make what those of the mechanisms need that do not show the password; nothing without the key."""
+        if self._key is None or not set(WITH_OWN_SECRET).intersection(mechanisms):
+            return {}
+        async with self._places:
+            return await asyncio.to_thread(sealed_secrets, self._key, password, address, mechanisms)
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Tell whether the password is right; None, for an unknown account, takes as long as a wrong one."""

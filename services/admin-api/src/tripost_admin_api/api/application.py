@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from tripost_admin_api.api import (
     aliases,
+    app_passwords,
     audit,
     ban_policy,
     bans,
@@ -42,6 +43,7 @@ PREFIX: Final = "/api/v1"
 NOUNS: Final = (
     domains,
     grants,  # before mailboxes, whose paths are beginnings of its own
+    app_passwords,
     mailboxes,
     aliases,
     routes,

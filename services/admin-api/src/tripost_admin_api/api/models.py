@@ -137,6 +137,7 @@ BannedNetwork = Annotated[
 ExemptNetwork = Annotated[
     str, BeforeValidator(_text), AfterValidator(names.exempt_network), Field(examples=["192.0.2.0/24"])
 ]
+ClientNetwork = Annotated[str, BeforeValidator(_text), AfterValidator(names.network), Field(examples=["192.0.2.0/24"])]
 NewPassword = Annotated[SecretStr, BeforeValidator(_password)]
 Moment = Annotated[datetime, BeforeValidator(_moment), Field(examples=["2026-01-31T12:00:00Z"])]
 Score = Annotated[float, AfterValidator(names.score), Field(json_schema_extra={"minimum": -1000, "maximum": 1000})]

@@ -231,6 +231,16 @@ def token_name(text: str) -> str:
     return text
 
 
+def app_password_name(text: str) -> str:
+    """Give an application password's name; raises ValueError."""
+    if not TOKEN_NAME.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is no application password's name; accepted are 1 to 64 of a-z, 0-9, dot, hyphen and "
+            "underscore, a letter or digit first"
+        )
+    return text
+
+
 def score(value: float) -> float:
     """Give a score; raises ValueError."""
     if not -LARGEST_SCORE <= value <= LARGEST_SCORE:  # nan is neither

@@ -26,10 +26,12 @@ CAUSAL_ORDER: Final = (
     Fact.RELAYED,
     Fact.FAILED,
     Fact.BOUNCED,
+    Fact.REPORTED,
     Fact.DISCARDED,
 )
 MOST_FACTS = 2000
 MOST_FACTS_IN_LIST = 100  # of each message
+TELLS_OF_DSN: Final = frozenset({Fact.BOUNCED.value, Fact.REPORTED.value})
 NAMES_RECIPIENTS: Final = frozenset({Fact.ACCEPTED.value, Fact.REFUSED.value})  # facts about the envelope
 STAGES_OF_CONNECTION: Final = ("connect", "hello", "auth")
 DSN_IS_MADE_WITHIN = timedelta(minutes=10)  # of the fact that tells of it
@@ -218,10 +220,10 @@ def fact_out(event: TrackedEvent) -> FactOut:
 
 async def _related(session: AsyncSession, row: TrackedMessage, facts: Iterable[FactOut]) -> list[RelatedOut]:
     is_dsn = row.direction == Direction.BOUNCE
-    relations = {fact.related: "bounce" if fact.fact == Fact.BOUNCED else "original" for fact in facts if fact.related}
+    relations = {fact.related: "bounce" if fact.fact in TELLS_OF_DSN else "original" for fact in facts if fact.related}
     if is_dsn and "original" not in relations.values():
         told = select(TrackedEvent.message_id).where(
-            TrackedEvent.fact == Fact.BOUNCED.value,
+            TrackedEvent.fact.in_(TELLS_OF_DSN),
             TrackedEvent.at.between(row.first_at - DSN_IS_MADE_WITHIN, row.first_at + DSN_IS_MADE_WITHIN),
             cast(TrackedEvent.body["related"], Text) == f'"{row.id}"',
         )

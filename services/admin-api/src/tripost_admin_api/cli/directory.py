@@ -19,6 +19,7 @@ Address = Annotated[str, typer.Argument(help="Such as user@local.test.")]
 Targets = Annotated[list[str], typer.Argument(help="Where it leads: one or more addresses.")]
 Pattern = Annotated[str, typer.Argument(help="An address, or @domain for all of a domain.")]
 ALIASES_NAMED: Final = 10
+NEED_SECRETS: Final = frozenset({"SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5"})
 OfDomain = Annotated[str | None, typer.Option("--domain", help="Of this domain only.")]
 
 
@@ -59,6 +60,33 @@ def add_domain(
 def show_domain(context: typer.Context, name: Name, output: Output = Form.TABLE) -> None:
     """Show a domain."""
     facts(output, connect(context).get(path("domains", name)))
+
+
+@domain.command("set")
+def set_domain(
+    context: typer.Context,
+    name: Name,
+    mechanism: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mechanism",
+            help="Let its mailboxes log in by this one; may be given several times. SCRAM-SHA-256, SCRAM-SHA-1, "
+            "GSSAPI, CRAM-MD5, PLAIN or LOGIN.",
+        ),
+    ] = None,
+    default_mechanisms: Annotated[
+        bool, typer.Option("--default-mechanisms", help="Let its mailboxes log in by PLAIN and LOGIN.")
+    ] = False,
+    output: Output = Form.TABLE,
+) -> None:
+    """Choose by which mechanisms a domain's mailboxes may log in."""
+    if bool(mechanism) is default_mechanisms:
+        raise CommandFailed("Give --mechanism (several times for several) or --default-mechanisms.", ExitCode.USAGE)
+    chosen = None if default_mechanisms else [one.upper() for one in mechanism or []]
+    item = connect(context).patch(path("domains", name), {"mechanisms": chosen})
+    done(output, f"Mailboxes of {item['name']} may log in by {', '.join(item['mechanisms'])}.", item)
+    if NEED_SECRETS.intersection(item["mechanisms"]):
+        note("For SCRAM and CRAM-MD5 each password must be set once more: tripost mailbox passwd")
 
 
 @domain.command("remove")
@@ -133,10 +161,20 @@ def show_mailbox(context: typer.Context, address: Address, output: Output = Form
 
 @mailbox.command("passwd")
 def set_password(
-    context: typer.Context, address: Address, password_stdin: PasswordStdin = False, output: Output = Form.TABLE
+    context: typer.Context,
+    address: Address,
+    password_stdin: PasswordStdin = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove it: only application passwords let anybody in then.")
+    ] = False,
+    output: Output = Form.TABLE,
 ) -> None:
     """Set a mailbox's password."""
     client = connect(context)
+    if remove:
+        client.delete(path("mailboxes", address, "password"))
+        done(output, f"Password of {address} removed.", {"address": address})
+        return
     client.get(path("mailboxes", address))  # before anyone types a password for nothing
     client.put(path("mailboxes", address, "password"), {"password": read_password(address, from_stdin=password_stdin)})
     done(output, f"Password of {address} set.", {"address": address})

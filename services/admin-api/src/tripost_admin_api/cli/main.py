@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from tripost_admin_api.cli.access import admin, token
+from tripost_admin_api.cli.app_passwords import app_password
 from tripost_admin_api.cli.arrangement import arranged
 from tripost_admin_api.cli.bans import ban
 from tripost_admin_api.cli.client import Options
@@ -41,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they would show local variables, passwords among them
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+mailbox.add_typer(app_password, name="app-password")
 for name, group in (
     ("domain", domain),
     ("mailbox", mailbox),

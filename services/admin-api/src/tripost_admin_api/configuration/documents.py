@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tripost_shared.contracts.access import ACCESS_KEY, AccessConfig
 from tripost_shared.contracts.config import (
     DIRECTORY_KEY,
     EDGE_KEY,
@@ -18,10 +19,10 @@ from tripost_shared.contracts.config import (
 )
 from tripost_shared.database.models import ConfigDocument
 
-Document = EdgeConfig | FilterConfig | DirectoryChange
+Document = EdgeConfig | FilterConfig | DirectoryChange | AccessConfig
 
 KINDS: Final[Mapping[str, type[Document]]] = MappingProxyType(
-    {EDGE_KEY: EdgeConfig, FILTER_KEY: FilterConfig, DIRECTORY_KEY: DirectoryChange}
+    {EDGE_KEY: EdgeConfig, FILTER_KEY: FilterConfig, DIRECTORY_KEY: DirectoryChange, ACCESS_KEY: AccessConfig}
 )
 
 
@@ -39,6 +40,11 @@ async def read_filter(session: AsyncSession) -> FilterConfig:
 async def read_edge(session: AsyncSession) -> EdgeConfig:
     """Give how clients are met."""
     return msgspec.convert(await _body(session, EDGE_KEY), EdgeConfig)
+
+
+async def read_access(session: AsyncSession) -> AccessConfig:
+    """Give the access rules."""
+    return msgspec.convert(await _body(session, ACCESS_KEY), AccessConfig)
 
 
 async def write(session: AsyncSession, key: str, document: Document, revision: int) -> None:

@@ -11,11 +11,20 @@ route partner.example mx may anyone
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
-from tripost_domains.directory.model import CredentialRecord, DomainRecord, LocalPartRecord, RouteRecord, SenderRecord
+from tripost_domains.directory.model import (
+    AppPasswordRecord,
+    CredentialRecord,
+    DomainRecord,
+    LocalPartRecord,
+    RouteRecord,
+    SenderRecord,
+)
 from tripost_domains.directory.resolution import route_names
 from tripost_domains.ports import DirectoryUnavailable, Loaded, Wanted
+from tripost_shared.contracts.sasl import DEFAULT_MECHANISMS
 from tripost_shared.mail.lookup import relayable_from_anyone
 
 
@@ -23,6 +32,8 @@ from tripost_shared.mail.lookup import relayable_from_anyone
 class _Mailbox:
     enabled: bool
     password_hash: str | None = None
+    app_passwords: tuple[AppPasswordRecord, ...] = ()
+    secrets: dict[str, bytes] = field(default_factory=dict)
     grants: set[str] = field(default_factory=set)
 
 
@@ -36,6 +47,7 @@ class MemoryDirectoryRecords:
         self._mailboxes: dict[tuple[str, str], _Mailbox] = {}
         self._aliases: dict[tuple[str, str], tuple[str, ...]] = {}
         self._routes: dict[str, RouteRecord] = {}
+        self._mechanisms: dict[str, tuple[str, ...]] = {}
         for line in lines:
             self.add(line)
 
@@ -60,6 +72,18 @@ class MemoryDirectoryRecords:
         """Give a mailbox a password."""
         self._mailboxes[_key(address)].password_hash = password_hash
 
+    def allow(self, domain: str, *mechanisms: str) -> None:
+        """Let a domain's mailboxes log in by these mechanisms alone."""
+        self._mechanisms[domain] = mechanisms
+
+    def set_secrets(self, address: str, secrets: Mapping[str, bytes]) -> None:
+        """Give a mailbox what mechanisms need that show no password, sealed."""
+        self._mailboxes[_key(address)].secrets = dict(secrets)
+
+    def set_app_passwords(self, address: str, *app_passwords: AppPasswordRecord) -> None:
+        """Give a mailbox these application passwords, and no others."""
+        self._mailboxes[_key(address)].app_passwords = app_passwords
+
     async def load(self, wanted: Wanted) -> Mapping[str, Loaded]:
         """Read domains, each with some of its local parts."""
         self._read()
@@ -80,7 +104,25 @@ class MemoryDirectoryRecords:
         """Read a mailbox as a login."""
         self._read()
         mailbox = self._mailboxes.get((domain, local_part))
-        return None if mailbox is None else CredentialRecord(mailbox.enabled, mailbox.password_hash)
+        if mailbox is None:
+            return None
+        mechanisms = self._mechanisms.get(domain, DEFAULT_MECHANISMS)
+        return CredentialRecord(
+            mailbox.enabled, mailbox.password_hash, mechanisms, mailbox.app_passwords, dict(mailbox.secrets)
+        )
+
+    async def load_mechanisms(self) -> Collection[str]:
+        """Read which mechanisms any domain allows."""
+        self._read()
+        return {name for domain in self._domains or [""] for name in self._mechanisms.get(domain, DEFAULT_MECHANISMS)}
+
+    async def note_use(self, app_password: int, at: datetime) -> None:
+        """Write when an application password was used last."""
+        self._read()
+        for mailbox in self._mailboxes.values():
+            mailbox.app_passwords = tuple(
+                replace(one, last_used_at=at) if one.id == app_password else one for one in mailbox.app_passwords
+            )
 
     async def load_sender(self, domain: str, local_part: str) -> SenderRecord | None:
         """Read a mailbox with its grants."""

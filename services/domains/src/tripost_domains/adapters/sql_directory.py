@@ -3,13 +3,15 @@
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import chain
 from typing import Any, Final
 
-from sqlalchemy import Boolean, CompoundSelect, Select, bindparam, cast, null, select, union_all
+from sqlalchemy import Boolean, CompoundSelect, Select, bindparam, cast, null, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tripost_domains.directory.model import (
+    AppPasswordRecord,
     CredentialRecord,
     DomainRecord,
     LocalPartRecord,
@@ -18,8 +20,18 @@ from tripost_domains.directory.model import (
 )
 from tripost_domains.directory.resolution import route_names
 from tripost_domains.ports import DirectoryUnavailable, Loaded, Wanted
-from tripost_shared.database.models import JSON_TEXT, Alias, Domain, Mailbox, Route, SenderGrant
-from tripost_shared.database.transactions import DatabaseUnavailable, reading
+from tripost_shared.contracts.sasl import DEFAULT_MECHANISMS
+from tripost_shared.database.models import (
+    JSON_TEXT,
+    Alias,
+    AppPassword,
+    Domain,
+    Mailbox,
+    MailboxSecret,
+    Route,
+    SenderGrant,
+)
+from tripost_shared.database.transactions import DatabaseUnavailable, reading, writing
 from tripost_shared.mail.lookup import relayable_from_anyone
 
 CATCH_ALL: Final = "*"
@@ -46,6 +58,16 @@ _DOMAINS: Final = select(
 _LOOK_UP: Final[CompoundSelect[Any]] = union_all(_MAILBOXES, _ALIASES, _DOMAINS)
 _ROUTES: Final = select(Route.domain, Route.host, Route.port, Route.tls, Route.accepts_from_anyone).where(
     Route.domain.in_(bindparam("names", expanding=True))
+)
+
+_APP_PASSWORD: Final = (
+    AppPassword.id,
+    AppPassword.name,
+    AppPassword.digest,
+    AppPassword.scope,
+    AppPassword.networks,
+    AppPassword.expires_at,
+    AppPassword.last_used_at,
 )
 
 
@@ -77,11 +99,38 @@ class SqlDirectoryRecords:
 
     async def load_credential(self, domain: str, local_part: str) -> CredentialRecord | None:
         """Read a mailbox as a login."""
+        columns = (Mailbox.enabled, Mailbox.password_hash, Domain.mechanisms, *_APP_PASSWORD)
+        found = _mailbox(domain, local_part, *columns).outerjoin(AppPassword, AppPassword.mailbox_id == Mailbox.id)
+        secrets = _mailbox(domain, local_part, MailboxSecret.mechanism, MailboxSecret.sealed).join(
+            MailboxSecret, MailboxSecret.mailbox_id == Mailbox.id
+        )
         async with _reading(self._engine) as connection:
-            row = (
-                await connection.execute(_mailbox(domain, local_part, Mailbox.enabled, Mailbox.password_hash))
-            ).first()
-        return None if row is None else CredentialRecord(row.enabled, row.password_hash)
+            rows = (await connection.execute(found)).all()
+            sealed = {row.mechanism: row.sealed for row in await connection.execute(secrets)}
+        if not rows:
+            return None
+        return CredentialRecord(
+            rows[0].enabled,
+            rows[0].password_hash,
+            DEFAULT_MECHANISMS if rows[0].mechanisms is None else tuple(rows[0].mechanisms),
+            tuple(_app_password(row) for row in rows if row.id is not None),
+            sealed,
+        )
+
+    async def load_mechanisms(self) -> Collection[str]:
+        """Read which mechanisms any domain allows."""
+        async with _reading(self._engine) as connection:
+            chosen = (await connection.execute(select(Domain.mechanisms).distinct())).scalars().all()
+        return {name for names in chosen or [None] for name in (DEFAULT_MECHANISMS if names is None else names)}
+
+    async def note_use(self, app_password: int, at: datetime) -> None:
+        """Write when an application password was used last."""
+        used = update(AppPassword).where(AppPassword.id == app_password).values(last_used_at=at)
+        try:
+            async with writing(self._engine) as connection:
+                await connection.execute(used)
+        except DatabaseUnavailable as failure:
+            raise DirectoryUnavailable(str(failure)) from failure
 
     async def load_sender(self, domain: str, local_part: str) -> SenderRecord | None:
         """Read a mailbox with its grants."""
@@ -133,6 +182,12 @@ async def _routes(connection: AsyncConnection, domains: Sequence[str]) -> dict[s
 def _route(row: Any) -> RouteRecord:
     from_anyone = row.accepts_from_anyone and relayable_from_anyone(row.domain)
     return RouteRecord(row.host, row.port, row.tls, from_anyone)
+
+
+def _app_password(row: Any) -> AppPasswordRecord:
+    return AppPasswordRecord(
+        row.id, row.name, row.digest, tuple(row.scope), tuple(row.networks), row.expires_at, row.last_used_at
+    )
 
 
 def _mailbox(domain: str, local_part: str, *columns: Any) -> Select[Any]:

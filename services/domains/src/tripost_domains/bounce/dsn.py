@@ -1,26 +1,42 @@
 """The text of a DSN: multipart/report with delivery-status (RFC 3464, RFC 6522, RFC 6533); pure.
 
 All that a client or a next hop has said is cut to length and freed from control characters before it gets in here, and
-all parts are plain ASCII on the wire, so nothing can begin a field or a part of its own.
+all parts but a whole original are plain ASCII on the wire, so nothing can begin a field or a part of its own.
 """
 
 import quopri
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from email.utils import format_datetime
 from ipaddress import IPv6Address, ip_address
+from types import MappingProxyType
 from typing import Final
 
 from tripost_domains.bounce.forwarded import UNNAMED_HOST, as_told
-from tripost_domains.bounce.report import FailedRecipient, Report
+from tripost_domains.bounce.report import Action, Notice, Report, ReportedRecipient
 from tripost_shared.mail.header import FOLD_AT_COLUMN, printable, raw_fields, unfold, values
 from tripost_shared.mail.reply import SmtpReply
+from tripost_shared.mail.xtext import to_utf8_address
 
 MAX_HEADER_OCTETS: Final = 16 * 1024  # of the original's header
 MAX_DIAGNOSTIC: Final = 800
-SUBJECT: Final = "Undelivered mail: returned to sender"
+EIGHT_BIT: Final = "Content-Transfer-Encoding: 8bit"
+SUBJECTS: Final[Mapping[Notice, str]] = MappingProxyType(
+    {
+        Notice.FAILURE: "Undelivered mail: returned to sender",
+        Notice.DELAY: "Delayed mail: it will be tried again",
+        Notice.SUCCESS: "Delivered mail: the report that you asked for",
+    }
+)
 
+_WHAT_HAPPENED: Final[Mapping[Notice, str]] = MappingProxyType(
+    {
+        Notice.FAILURE: "Your message could not be delivered to the recipients below. It will not be tried again.",
+        Notice.DELAY: "Your message could not yet be delivered to the recipients below. You need not send it again.",
+        Notice.SUCCESS: "You asked to be told: your message has come to the recipients below.",
+    }
+)
 _MESSAGE_ID: Final = re.compile(rb"<[\x21-\x3b\x3d\x3f-\x7e]{1,250}>")
 _MAX_PLAIN_LINE: Final = 990  # RFC 5322 §2.1.1: 998; longer ones go as quoted-printable
 _MAX_VALUE: Final = 900  # an address needs less; the delivery-status must do without any encoding (RFC 3464 §2.1)
@@ -28,11 +44,11 @@ _MAX_VALUE: Final = 900  # an address needs less; the delivery-status must do wi
 
 def compose(report: Report, dsn_id: str, boundary: str) -> bytes:
     """Write the message; `boundary` is random, so that no original can contain it."""
-    report = replace(report, failures=as_told(report.failures))
+    report = replace(report, recipients=as_told(report.recipients))
     parts = (
         _part("text/plain; charset=utf-8", _explanation(report)),
         _part("message/delivery-status", _delivery_status(report)),
-        _returned_header(bounded_header(report.header)),
+        _returned_header(bounded_header(report.header)) if report.whole is None else _returned_message(report.whole),
     )
     body = b"".join(b"--%s\r\n%s\r\n" % (boundary.encode(), part) for part in parts)
     return _header(report, dsn_id, boundary) + b"\r\n" + body + f"--{boundary}--\r\n".encode()
@@ -60,13 +76,15 @@ def _header(report: Report, dsn_id: str, boundary: str) -> bytes:
     lines = [
         f"From: Mail Delivery System <MAILER-DAEMON@{host}>",
         f"To: <{printable(report.sender)}>",
-        f"Subject: {SUBJECT}",
+        f"Subject: {SUBJECTS[report.notice]}",
         f"Date: {format_datetime(report.composed_at)}",
         f"Message-ID: <{dsn_id}@{host}>",
         "Auto-Submitted: auto-replied",  # RFC 3834 §5
         "MIME-Version: 1.0",
         f'Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary="{boundary}"',
     ]
+    if report.whole is not None and not report.whole.isascii():
+        lines.append(EIGHT_BIT)
     original_id = _original_message_id(report.header)
     if original_id:
         lines += [f"In-Reply-To: {original_id}", f"References: {original_id}"]
@@ -83,27 +101,41 @@ def _explanation(report: Report) -> bytes:
     lines = [
         f"This is the mail system at {printable(report.reporting_mta)}.",
         "",
-        "Your message could not be delivered to the recipients below. It will not be tried again.",
+        _WHAT_HAPPENED[report.notice],
         "",
     ]
-    for failure in report.failures:
-        lines.append(f"  <{printable(failure.address)}>")
-        lines += (f"    {printable(who)}: {printable(str(reply))[:MAX_DIAGNOSTIC]}" for who, reply in _reasons(failure))
+    for recipient in report.recipients:
+        lines.append(f"  <{printable(recipient.address)}>")
+        lines += (f"    {printable(reason)[:MAX_DIAGNOSTIC]}" for reason in _reasons(recipient))
         lines.append("")
+    returned = "the header of your message" if report.whole is None else "your message"
     lines += [
-        "The technical details and the header of your message follow. If you ask your postmaster for",
+        f"The technical details and {returned} follow. If you ask your postmaster for",
         f"help, name this id: {printable(report.message_id)}",
     ]
     return ("\r\n".join(lines) + "\r\n").encode()
 
 
-def _reasons(failure: FailedRecipient) -> Iterator[tuple[str, SmtpReply]]:
-    """Give what has led to the failure, and who said it."""
-    if failure.last_reply is not None:
-        yield "the reason", failure.reply
-        yield f"{failure.remote_mta} said" if failure.remote_mta else "the last attempt", failure.last_reply
-    else:
-        yield f"{failure.remote_mta} said" if failure.remote_mta else "the reason", failure.reply
+def _reasons(recipient: ReportedRecipient) -> Iterator[str]:
+    """Give what has led to the failure or the delay, and who said it; of a success what it is worth."""
+    match recipient.action:
+        case Action.DELIVERED:
+            yield "delivered to the mailbox"
+        case Action.EXPANDED:
+            yield "passed on to everybody behind this address; no further success is reported"
+        case Action.RELAYED:
+            yield f"passed on to {recipient.remote_mta}, which reports no deliveries: what became of it is not known"
+        case Action.DELAYED | Action.FAILED:
+            if recipient.last_reply is not None:
+                yield f"the reason: {recipient.reply}"
+            who = f"{recipient.remote_mta} said" if recipient.remote_mta else _said_by_us(recipient)
+            yield f"{who}: {recipient.end}"
+            if recipient.retry_until is not None:
+                yield f"tried again until {format_datetime(recipient.retry_until)}"
+
+
+def _said_by_us(recipient: ReportedRecipient) -> str:
+    return "the reason" if recipient.last_reply is None else "the last attempt"
 
 
 def _delivery_status(report: Report) -> bytes:
@@ -117,15 +149,16 @@ def _delivery_status(report: Report) -> bytes:
     ]
     groups += [
         _group(
-            ("Original-Recipient", original_recipient(failure.original)),
-            ("Final-Recipient", typed_address(failure.address)),
-            ("Action", "failed"),
-            ("Status", status_of(failure.reply)),
-            ("Remote-MTA", _remote_mta(failure)),
-            ("Last-Attempt-Date", format_datetime(failure.attempted_at)),
+            ("Original-Recipient", original_recipient(recipient.original)),
+            ("Final-Recipient", typed_address(recipient.address)),
+            ("Action", recipient.action.value),
+            ("Status", status_of(recipient.reply)),
+            ("Remote-MTA", _remote_mta(recipient)),
+            ("Last-Attempt-Date", format_datetime(recipient.attempted_at)),
+            ("Will-Retry-Until", format_datetime(recipient.retry_until) if recipient.retry_until else ""),
         )
-        + _folded_field("Diagnostic-Code", _diagnostic(failure))
-        for failure in report.failures
+        + _diagnostic_code(recipient)
+        for recipient in report.recipients
     ]
     return b"\r\n".join(groups)
 
@@ -136,17 +169,17 @@ def _group(*fields: tuple[str, str]) -> bytes:
 
 def typed_address(address: str) -> str:
     """Write an address with its type; one with non-ASCII characters as `utf-8` with escapes (RFC 6533 §3)."""
-    return f"rfc822; {address}" if address.isascii() else f"utf-8; {_escaped(address)}"
+    return f"rfc822; {address}" if address.isascii() else f"utf-8; {to_utf8_address(address)}"
 
 
 def original_recipient(given: str) -> str:
     """Write what ORCPT said; non-ASCII characters in it, which only the type `utf-8` may have, with escapes."""
     kind, _, address = given.partition(";")
-    return f"{kind}; {address if address.isascii() else _escaped(address)}" if given else ""
+    return f"{kind}; {address if address.isascii() else to_utf8_address(address)}" if given else ""
 
 
-def _remote_mta(failure: FailedRecipient) -> str:
-    return "" if failure.remote_mta in ("", UNNAMED_HOST) else f"dns; {mta_name(failure.remote_mta)}"
+def _remote_mta(recipient: ReportedRecipient) -> str:
+    return "" if recipient.remote_mta in ("", UNNAMED_HOST) else f"dns; {mta_name(recipient.remote_mta)}"
 
 
 def mta_name(host: str) -> str:
@@ -158,14 +191,12 @@ def mta_name(host: str) -> str:
     return f"[IPv6:{address}]" if isinstance(address, IPv6Address) else f"[{address}]"
 
 
-def _diagnostic(failure: FailedRecipient) -> str:
+def _diagnostic_code(recipient: ReportedRecipient) -> bytes:
     """Write what the attempt ended with: as `smtp` only what the remote host said itself (RFC 3464 §2.3.6)."""
-    kind = "smtp" if failure.remote_mta else "x-tripost"
-    return f"{kind}; {_ascii(str(failure.end))[:MAX_DIAGNOSTIC]}"
-
-
-def _escaped(address: str) -> str:
-    return "".join(each if " " < each <= "~" and each not in "\\+=" else f"\\x{{{ord(each):X}}}" for each in address)
+    if recipient.action not in {Action.FAILED, Action.DELAYED}:
+        return b""
+    kind = "smtp" if recipient.remote_mta else "x-tripost"
+    return _folded_field("Diagnostic-Code", f"{kind}; {_ascii(str(recipient.end))[:MAX_DIAGNOSTIC]}")
 
 
 def _ascii(text: str) -> str:
@@ -198,6 +229,12 @@ def _returned_header(header: bytes) -> bytes:
     if not header.isascii() and _is_utf8(header):
         content_type += "; charset=utf-8"
     return _part(content_type, header)
+
+
+def _returned_message(whole: bytes) -> bytes:
+    """Write the original as it is: a `message/…` takes no encoding (RFC 2046 §5.2.1)."""
+    encoding = "" if whole.isascii() else f"{EIGHT_BIT}\r\n"
+    return f"Content-Type: message/rfc822\r\n{encoding}\r\n".encode() + whole
 
 
 def _is_utf8(octets: bytes) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from tripost_domains.bounce.report import FailedRecipient
+from tripost_domains.bounce.report import ReportedRecipient
 from tripost_shared.contracts.queue import MAILBOX_HOP
 from tripost_shared.mail.address import folded, u_labels
 from tripost_shared.mail.lookup import DETAIL_SEPARATOR
@@ -29,7 +29,7 @@ _PORT: Final = re.compile(r":\d+$")
 _NOTHING: Final = re.compile(r"(?!)")
 
 
-def as_told(failures: Sequence[FailedRecipient]) -> list[FailedRecipient]:
+def as_told(failures: Sequence[ReportedRecipient]) -> list[ReportedRecipient]:
     """Put the address that the sender wrote to in the place of each one that it led to.
 
     In what was said, too: those addresses are replaced there, and with them go the local part alone (also without its
@@ -42,12 +42,12 @@ def as_told(failures: Sequence[FailedRecipient]) -> list[FailedRecipient]:
     return list(dict.fromkeys(_told(failure, written_to) for failure in failures))
 
 
-def _is_forwarded(failure: FailedRecipient) -> bool:
+def _is_forwarded(failure: ReportedRecipient) -> bool:
     """Tell whether the sender wrote to another address than the recipient's, as addresses are compared."""
     return folded(failure.written_to) not in ("", folded(failure.address))
 
 
-def _told(failure: FailedRecipient, written_to: Mapping[str, str]) -> FailedRecipient:
+def _told(failure: ReportedRecipient, written_to: Mapping[str, str]) -> ReportedRecipient:
     if not _is_forwarded(failure):
         addresses, secrets = re.compile(_ADDRESS), _NOTHING
         told = failure
@@ -78,7 +78,7 @@ def _words(
     yield secrets.sub(WITHHELD, text[end:])
 
 
-def _secrets(failure: FailedRecipient) -> Iterator[str]:
+def _secrets(failure: ReportedRecipient) -> Iterator[str]:
     """Give patterns of what would tell of the recipient; what the sender's own address has in it is no secret."""
     local, _, domain = failure.address.rpartition("@")
     known_local, _, known_domain = failure.written_to.rpartition("@")

@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from tripost_domains.delivery.octets import joined_in_pieces
 from tripost_domains.delivery.patience import until_done
 from tripost_shared.clock import Clock
 from tripost_shared.content.forgetting import Forgetting
@@ -74,6 +75,19 @@ class Contents:
         except (ContentMissing, ContentUnavailable) as error:
             log.warning("content cannot be read for its DSN", because=f"{type(error).__name__}: {error}")
         return head[:MAX_HEADER_OCTETS]
+
+    async def whole(self, message: SpooledMessage, most_octets: int) -> bytes | None:
+        """Give a message with the fields on top of it; None when it has more octets, or cannot be read."""
+        if len(message.header_fields) + message.content.size_octets > most_octets:
+            return None
+        try:
+            pieces = [
+                piece async for piece in joined_in_pieces(message.header_fields, self._store.open(message.content))
+            ]
+        except (ContentMissing, ContentUnavailable) as error:
+            log.warning("content cannot be read for its DSN", because=f"{type(error).__name__}: {error}")
+            return None
+        return b"".join(pieces)
 
     def forget_later(self, content: str) -> None:
         """Delete an object some time after its message was settled."""

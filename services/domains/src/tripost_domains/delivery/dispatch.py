@@ -40,7 +40,7 @@ class Relay(Protocol):
         self,
         message: SpooledMessage,
         hop: NextHop,
-        recipients: Sequence[str],
+        recipients: Sequence[Recipient],
         trial: Trial,
         outcomes: dict[str, Outcome],
     ) -> None:
@@ -124,7 +124,7 @@ class Dispatcher:
         trial: Trial,
         attempted: list[Attempted],
     ) -> None:
-        recipients = [target.recipient.address for target in targets]
+        recipients = [target.recipient for target in targets]
         outcomes: dict[str, Outcome] = {}
         try:
             await self._relay.relay(message, hop, recipients, trial, outcomes)
@@ -133,7 +133,7 @@ class Dispatcher:
             raise
         except Exception as error:  # an entrance, as above
             log.exception("relay agent broke", message_id=message.id, next_hop=hop_name(hop))
-            outcomes = dict.fromkeys(recipients, _broke(error)) | outcomes
+            outcomes = dict.fromkeys((each.address for each in recipients), _broke(error)) | outcomes
         attempted += _relayed(hop, targets, outcomes)
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Final
 
+from tripost_domains.bounce.report import Notice
 from tripost_domains.delivery.outcome import Attempted, Result
 from tripost_domains.directory.model import Expansion
 from tripost_shared.contracts.events import Event, Fact
@@ -81,17 +82,18 @@ def _held(identifier: str, stage: str, message_id: str, recipient: str, because:
     )
 
 
-def bounced_fact(message_id: str, bounce: SpooledMessage, failures: Collection[Attempted]) -> Event:
+def told_fact(message_id: str, bounce: SpooledMessage, told: Collection[Attempted], notice: Notice) -> Event:
     """Tell that the sender was sent a DSN."""
+    fact = Fact.BOUNCED if notice is Notice.FAILURE else Fact.REPORTED
     return Event(
-        id=event_id(message_id, bounce.id, "", Fact.BOUNCED),
+        id=event_id(message_id, bounce.id, "", fact),
         message_id=message_id,
         at=bounce.received_at,
-        fact=Fact.BOUNCED,
+        fact=fact,
         service=SERVICE,
         stage="bounce",
         recipient=bounce.envelope.recipients[0].address,
-        detail=("for " + ", ".join(failure.recipient.address for failure in failures))[:MAX_DETAIL],
+        detail=("for " + ", ".join(each.recipient.address for each in told))[:MAX_DETAIL],
         related=bounce.id,
     )
 

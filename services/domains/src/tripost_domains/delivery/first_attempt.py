@@ -78,7 +78,9 @@ class FirstAttempt:
             attempted = await self._dispatcher.attempt(
                 message, todo, trial, lambda cut: self._settlement.note_done(message, [(each, 0) for each in cut])
             )
-        found = await self._settlement.settle_spooled(message, attempted, settled, may_be_repeated=may_be_repeated)
+        found = await self._settlement.settle_spooled(
+            message, attempted, settled, may_be_repeated=may_be_repeated, expanded=todo.expanded
+        )
         log.info(
             "message settled",
             message_id=message.id,

@@ -13,7 +13,7 @@ MESSAGE_SECONDS = Histogram(
 AT_HAND = Gauge("tripost_domains_messages_at_hand", "Messages taken from SPOOL and not yet settled")
 QUEUED = Gauge("tripost_domains_queued_deliveries", "Deliveries in the deferred queue", ["state"])
 OLDEST_SECONDS = Gauge("tripost_domains_queue_oldest_seconds", "Age of the oldest delivery in the deferred queue")
-BOUNCES = Counter("tripost_domains_bounces", "DSNs that were spooled")
+BOUNCES = Counter("tripost_domains_bounces", "DSNs that were spooled, by what they tell", ["notice"])
 
 _counters = {
     (result, agent): DELIVERIES.labels(result.value, agent) for result in Result for agent in ("mailbox", "relay")

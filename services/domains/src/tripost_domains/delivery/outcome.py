@@ -19,6 +19,7 @@ class Result(StrEnum):
     RELAYED = "relayed"
     DEFERRED = "deferred"
     FAILED = "failed"
+    EXPANDED = "expanded"  # an alias: those that it leads to get the mail each by a delivery of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Outcome:
     `host` names the host that was talked to, such as `mx.dest.example[192.0.2.1]:25`, or MAILBOX, or nothing.
     `last_reply` is what the last attempt ended with, where `reply` is our word that there is no further one. The reply
     of the two that the attempt ended with is that of `remote_mta`, a host's name; "" when the words are ours.
+    `hop_reports`: the next hop has the DSN extension, so whatever the sender wants to be told of is its task now.
     `was_tried` is False when the attempt was put off before it began, so that it does not count. `detail` is for the
     trace.
     """
@@ -39,6 +41,7 @@ class Outcome:
     detail: str = ""
     was_tried: bool = True
     last_reply: SmtpReply | None = None
+    hop_reports: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,11 @@ def deferred(enhanced: str, text: str, host: str = "", detail: str = "") -> Outc
 def failed(enhanced: str, text: str, host: str = "", detail: str = "") -> Outcome:
     """Say in our own words that it cannot be done; `enhanced` is a 5.y.z code."""
     return Outcome(Result.FAILED, SmtpReply(550, enhanced, text), host, detail=detail)
+
+
+def expanded() -> Outcome:
+    """Say that an alias was replaced by those that it leads to."""
+    return Outcome(Result.EXPANDED, SmtpReply(250, "2.0.0", "Passed on to everybody behind this address"))
 
 
 def expired(last: Outcome, received_at: datetime) -> Outcome:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from tripost_domains.delivery.outcome import MAILBOX, Attempted, failed
+from tripost_domains.delivery.outcome import MAILBOX, Attempted, expanded, failed
 from tripost_domains.directory.model import (
     Expansion,
     HopKind,
@@ -38,6 +38,7 @@ class Plan:
     relays: dict[NextHop, list[Target]] = field(default_factory=dict)
     refused: list[Attempted] = field(default_factory=list)
     expansions: list[tuple[Expansion, str]] = field(default_factory=list)  # with what was left out, in words
+    expanded: list[Attempted] = field(default_factory=list)  # those of the recipients that are aliases
 
 
 def plan(resolved: Iterable[tuple[Recipient, Resolution]], settled: Collection[str] = ()) -> Plan:
@@ -52,13 +53,24 @@ def plan(resolved: Iterable[tuple[Recipient, Resolution]], settled: Collection[s
             continue
         dead = "; ".join(f"{end.address} leads nowhere: {end.because}" for end in resolution.dead_ends)
         made.expansions.extend((expansion, dead) for expansion in resolution.expansions)
+        notify = recipient.notify
+        if resolution.expansions:
+            made.expanded.append(Attempted(recipient, recipient.address, "", expanded()))
+            notify = notify_beyond_alias(notify)
         for destination in resolution.destinations:
             address = destination.address if isinstance(destination, MailboxDestination) else destination.recipient
             if address not in known:
                 known.add(address)
-                target = Target(Recipient(address, recipient.notify, recipient.original), recipient.address)
+                target = Target(Recipient(address, notify, recipient.original), recipient.address)
                 _add(made, target, destination)
     return made
+
+
+def notify_beyond_alias(notify: tuple[str, ...]) -> tuple[str, ...]:
+    """Give what is to be told of those behind an alias: no success, which is told of the alias (RFC 3461 §5.2.7.3)."""
+    if not notify:
+        return ()
+    return tuple(notice for notice in notify if notice != "SUCCESS") or ("NEVER",)
 
 
 def lost(todo: Plan) -> list[Attempted]:

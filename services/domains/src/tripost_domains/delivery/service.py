@@ -13,6 +13,7 @@ from tripost_domains.delivery.contents import Contents
 from tripost_domains.delivery.dispatch import Dispatcher
 from tripost_domains.delivery.first_attempt import FirstAttempt
 from tripost_domains.delivery.holding import Holding
+from tripost_domains.delivery.informer import Informer
 from tripost_domains.delivery.intake import Intake, Room
 from tripost_domains.delivery.mailbox.agent import MailboxAgent
 from tripost_domains.delivery.mailbox.maildir import MaildirStore
@@ -85,7 +86,8 @@ class DeliveryService:
         dispatcher = Dispatcher(directory, mailboxes, relay)
         bouncer = Bouncer(spool, self._contents, queue, history, events, hostname, clock)
         queueing = WaitingRoom(settings.messages_at_hand * QUEUEING_FOR_EACH_AT_HAND)
-        settlement = Settlement(queue, self._contents, bouncer, events, policy, clock, queueing)
+        informer = Informer(bouncer, clock, timedelta(seconds=settings.delay_notice_seconds))
+        settlement = Settlement(queue, self._contents, bouncer, events, policy, clock, queueing, informer=informer)
         room = Room(settings.messages_at_hand, settings.octets_at_hand)
         pace = Pace(
             settings.queue_poll_seconds,

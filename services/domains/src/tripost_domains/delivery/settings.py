@@ -54,6 +54,12 @@ class DeliverySettings(BaseSettings):
     retry_first_seconds: float = Field(300, gt=0, description="Time before the second attempt; it doubles each time.")
     retry_cap_seconds: float = Field(7200, gt=0, description="Longest time between two attempts.")
     queue_lifetime_seconds: float = Field(432_000, gt=0, description="Age at which a message is given up (5 days).")
+    delay_notice_seconds: float = Field(
+        14_400,
+        gt=0,
+        description="Age of a message at whose next attempt its sender is told of the delay, once, if it has asked for "
+        "that (`NOTIFY=DELAY`).",
+    )
     queue_poll_seconds: float = Field(1, gt=0, description="How often the whole deferred queue is looked at.")
     queue_concurrency: int = Field(
         50,

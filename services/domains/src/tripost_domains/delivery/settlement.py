@@ -11,6 +11,7 @@ import structlog
 from tripost_domains.delivery.bouncer import Bouncer, NotSpooled
 from tripost_domains.delivery.contents import Contents
 from tripost_domains.delivery.facts import attempt_fact
+from tripost_domains.delivery.informer import Informer, PutOff
 from tripost_domains.delivery.outcome import Attempted, Result, expired
 from tripost_domains.delivery.patience import until_done
 from tripost_domains.delivery.waiting_room import WaitingRoom
@@ -53,6 +54,8 @@ class Settlement:
         policy: BackoffPolicy,
         clock: Clock,
         queueing: WaitingRoom,
+        *,
+        informer: Informer,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._queue = queue
@@ -62,12 +65,22 @@ class Settlement:
         self._policy = policy
         self._clock = clock
         self._queueing = queueing
+        self._informer = informer
         self._chance = chance
 
     async def settle_spooled(
-        self, message: SpooledMessage, attempted: Sequence[Attempted], settled: set[str], *, may_be_repeated: bool
+        self,
+        message: SpooledMessage,
+        attempted: Sequence[Attempted],
+        settled: set[str],
+        *,
+        may_be_repeated: bool,
+        expanded: Sequence[Attempted] = (),
     ) -> Sorted:
-        """Settle a message's first attempts; `settled` gets each recipient that must not be attempted again."""
+        """Settle a message's first attempts; `settled` gets each recipient that must not be attempted again.
+
+        `expanded` are its recipients that are aliases.
+        """
         expires_at = message.received_at + self._policy.lifetime
         found = self._sort(message, [(each, 0, expires_at) for each in attempted])
         settled.update(each.recipient.address for each, _ in found.done)
@@ -86,6 +99,9 @@ class Settlement:
             self._record(message, [(each, before) for each, before, _ in found.deferred])
         elif message.content.stored:
             self._contents.forget_later(message.content.stored)
+        successes = [*expanded, *(each for each, _ in found.done)]
+        delays = [PutOff(each, None, deferral.expires_at) for each, _, deferral in found.deferred]
+        await self._informer.inform(message, successes, delays, may_be_told=may_be_repeated)
         return found
 
     def note_done(self, message: SpooledMessage, attempted: Sequence[tuple[Attempted, int]]) -> None:
@@ -96,7 +112,13 @@ class Settlement:
         self._record(message, [(each, before) for each, before in attempted if each.outcome.result in DONE])
 
     async def settle_claimed(
-        self, message: SpooledMessage, claims: Sequence[Claim], attempted: Sequence[Attempted], lease: timedelta
+        self,
+        message: SpooledMessage,
+        claims: Sequence[Claim],
+        attempted: Sequence[Attempted],
+        lease: timedelta,
+        *,
+        expanded: Sequence[Attempted] = (),
     ) -> Sorted:
         """Settle attempts of the queue; a claim may have led to several recipients, or to none any more.
 
@@ -128,6 +150,12 @@ class Settlement:
         self._record(message, [(each, made) for each, made, _ in found.deferred if each.outcome.was_tried])
         if gone is not None:
             self._contents.forget_later(gone)
+        successes = [*expanded, *(each for each, _ in found.done)]
+        delays = [
+            PutOff(each, origin[each.source].last_attempt_at, deferral.expires_at)
+            for each, _, deferral in found.deferred
+        ]
+        await self._informer.inform(message, successes, delays, may_be_told=True)
         return found
 
     async def _leave_what_is_lost(

@@ -1,9 +1,12 @@
 """What the directory knows, and where it says that mail goes: values only."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from tripost_shared.contracts.domains import RecipientKind
+from tripost_shared.contracts.sasl import DEFAULT_MECHANISMS
 
 
 class HopKind(StrEnum):
@@ -121,11 +124,30 @@ class LocalPartRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class AppPasswordRecord:
+    """A further password of a mailbox. `scope`: kinds of listeners; `networks`: CIDR forms, none for any."""
+
+    id: int
+    name: str
+    digest: str = field(repr=False)
+    scope: tuple[str, ...]
+    networks: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialRecord:
-    """A mailbox as a login. `password_hash` None: nobody can log in."""
+    """A mailbox as a login. `password_hash` None: it has none of its own, and none of the secrets.
+
+    `mechanisms`: those that its domain allows; `secrets`: what others than PLAIN and LOGIN need, sealed.
+    """
 
     enabled: bool
     password_hash: str | None = field(repr=False)
+    mechanisms: tuple[str, ...] = DEFAULT_MECHANISMS
+    app_passwords: tuple[AppPasswordRecord, ...] = ()
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

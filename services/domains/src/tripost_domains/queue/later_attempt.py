@@ -131,7 +131,7 @@ class LaterAttempt:
                 Trial(may_be_repeated=True, began_at=began_at),
                 lambda cut: self._settlement.note_done(message, [(each, before[each.source]) for each in cut]),
             )
-        found = await self._settlement.settle_claimed(message, claims, attempted, self._lease)
+        found = await self._settlement.settle_claimed(message, claims, attempted, self._lease, expanded=todo.expanded)
         log.info(
             "queued message attempted",
             message_id=message.id,

@@ -37,7 +37,7 @@ class Claim:
     """A queued delivery that is ours to attempt until the claim runs out. `written_to`: as a Deferral's.
 
     `may_be_settled`: a claim before this one ran out or was given back, so an attempt may have gone well whose row was
-    not deleted any more.
+    not deleted any more. `last_attempt_at` is that of the attempt before.
     """
 
     id: int
@@ -48,6 +48,7 @@ class Claim:
     expires_at: datetime
     written_to: str = ""
     may_be_settled: bool = False
+    last_attempt_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,4 +108,5 @@ def _claim_of(row: Any, *, may_be_settled: bool) -> Claim:
         expires_at=row["expires_at"],
         written_to=row["written_to"],
         may_be_settled=may_be_settled,
+        last_attempt_at=row["last_attempt_at"],
     )

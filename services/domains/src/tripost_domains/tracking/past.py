@@ -9,7 +9,7 @@ from tripost_domains.tracking.status import SETTLED
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.mail.address import folded
 
-TELLING: Final = SETTLED | {Fact.BOUNCED, Fact.EXPANDED}  # the facts that matter here
+TELLING: Final = SETTLED | {Fact.BOUNCED, Fact.REPORTED, Fact.EXPANDED}  # the facts that matter here
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def past_of(facts: Iterable[Event]) -> Past:
         elif fact.fact is Fact.EXPANDED and fact.recipients:
             known = expansions.setdefault(fact.recipient, fact)
             expansions[fact.recipient] = max(known, fact, key=_order)
-        elif fact.fact is Fact.BOUNCED and fact.related:
+        elif fact.fact in {Fact.BOUNCED, Fact.REPORTED} and fact.related:
             bounces.add(fact.related)
     targets = {address: expansion.recipients for address, expansion in expansions.items()}
     return Past(frozenset(final), targets, frozenset(bounces))

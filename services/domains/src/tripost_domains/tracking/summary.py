@@ -10,6 +10,7 @@ from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.tracking import Role
 from tripost_shared.mail.address import folded
 
+OF_DSN: Final = frozenset({Fact.BOUNCED, Fact.REPORTED})  # whose recipient is that of the DSN
 NAMING: Final = frozenset({Fact.REFUSED, Fact.ACCEPTED, Fact.DISCARDED, Fact.EXPANDED})
 
 
@@ -39,7 +40,7 @@ class Summary:
 
     def _note_addresses(self, event: Event) -> None:
         if event.fact not in NAMING:
-            if event.recipient and event.fact is not Fact.BOUNCED:  # whose recipient is that of the DSN
+            if event.recipient and event.fact not in OF_DSN:
                 self.concerned.add((Role.RECIPIENT, folded(event.recipient)))
             return
         for recipient in (*event.recipients, event.recipient):

@@ -48,14 +48,21 @@ class ContentTransfer(SessionLife):
         self._chunks: _Chunks | None = None
 
     async def take_content(self) -> SmtpReply:
-        """Read what follows 354 up to its end mark, and answer for it. Raises SessionOver."""
+        """Read what follows 354 up to its end mark, and answer for it.
+
+        Raises SessionOver: also after the answer to content with bare line ends. To whoever let that pass, what comes
+        next may be content too.
+        """
         reception = self._stages.data.receive(self._state)
         try:
             await self._read_to_end_mark(reception)
         except BaseException:
             await reception.abandon()
             raise
-        return await self._conclude(reception)
+        reply = await self._conclude(reception)
+        if reception.has_fault:
+            raise SessionOver(reply, because="what follows such content may be no commands")
+        return reply
 
     async def take_chunk(self, argument: str) -> SmtpReply:
         """Read the chunk that BDAT announces, and answer for it; after the last one for the message.

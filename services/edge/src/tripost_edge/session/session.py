@@ -26,6 +26,8 @@ class Transaction:
     id: str
     reverse_path: str
     smtputf8: bool = False
+    envid: str = ""  # as the envelope's
+    ret: str = ""
     eight_bit: bool = False
     recipients: dict[str, Recipient] = field(default_factory=dict)  # accepted ones, by their address
     findings: list[Finding] = field(default_factory=list)
@@ -37,7 +39,12 @@ class Transaction:
     def envelope(self) -> Envelope:
         """Give the envelope as it stands."""
         return Envelope(
-            self.reverse_path, tuple(self.recipients.values()), smtputf8=self.smtputf8, eight_bit=self.eight_bit
+            self.reverse_path,
+            tuple(self.recipients.values()),
+            smtputf8=self.smtputf8,
+            eight_bit=self.eight_bit,
+            envid=self.envid,
+            ret=self.ret,
         )
 
     def keep_recipients(self, count: int) -> None:
@@ -98,10 +105,12 @@ class Session:
     bans_known: int = -1  # the generation of bans by which it was last found not to be banned
     facts: int = 0  # recorded so far; numbers them
 
-    def begin_transaction(self, reverse_path: str, *, smtputf8: bool) -> Transaction:
+    def begin_transaction(
+        self, reverse_path: str, *, smtputf8: bool = False, envid: str = "", ret: str = ""
+    ) -> Transaction:
         """Open the next transaction."""
         self.transactions += 1
-        self.transaction = Transaction(message_id_of(self.id, self.transactions), reverse_path, smtputf8)
+        self.transaction = Transaction(message_id_of(self.id, self.transactions), reverse_path, smtputf8, envid, ret)
         return self.transaction
 
     def learn(self, **changes: str | bool) -> None:

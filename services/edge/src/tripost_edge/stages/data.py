@@ -209,6 +209,7 @@ class Data:
             message.content,
             received + verdict.header_fields,
             verdict,
+            sender_is_doubtful=not session.client.is_trusted and _is_doubtful(transaction),
         )
         try:
             with metrics.seconds["spool"].time():
@@ -245,6 +246,11 @@ class _Message:
     content: Content = NOTHING_YET
     subject: str = ""
     verdict: Verdict | None = None
+
+
+def _is_doubtful(transaction: Transaction) -> bool:
+    """Tell whether SPF says that the client has no right to the reverse-path, or hardly any (RFC 7208 §2.6)."""
+    return any(each.check == "spf" and each.result in {"fail", "softfail"} for each in transaction.findings)
 
 
 def _transaction_of(session: Session) -> Transaction:

@@ -40,7 +40,7 @@ class Hello:
 
     def _extensions(self, kind: ListenerKind, has_tls: bool, size_limit_octets: int) -> list[str]:
         offers = ["PIPELINING", f"SIZE {size_limit_octets}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
-        offers.append("CHUNKING")
+        offers += ["DSN", "CHUNKING"]
         if not has_tls:
             offers.append("STARTTLS")
         elif kind is ListenerKind.SUBMISSION:

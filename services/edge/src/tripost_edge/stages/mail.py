@@ -1,9 +1,10 @@
-"""MAIL: a transaction begins (RFC 5321 §4.1.1.2, RFC 1870, RFC 6152, RFC 6531)."""
+"""MAIL: a transaction begins (RFC 5321 §4.1.1.2, RFC 1870, RFC 6152, RFC 6531, RFC 3461)."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from tripost_edge.session import replies
 from tripost_edge.session.command import PathArgument, parse_mail
+from tripost_edge.session.dsn_parameters import read_envid, read_ret
 from tripost_edge.session.session import Session
 from tripost_edge.stages.journal import Journal
 from tripost_edge.stages.rights import Rights
@@ -14,6 +15,15 @@ from tripost_shared.mail.reply import SmtpReply
 
 MAX_SIZE_DIGITS: Final = 20  # RFC 1870 §3
 BODY_VALUES: Final = frozenset({"7BIT", "8BITMIME"})
+
+
+class _Given(NamedTuple):
+    """What MAIL says of the transaction. `reverse_path` is "" for the null one."""
+
+    reverse_path: str
+    smtputf8: bool = False
+    envid: str = ""
+    ret: str = ""
 
 
 class Mail:
@@ -37,18 +47,18 @@ class Mail:
             return refusal
         try:
             given = parse_mail(argument)
-            reverse_path, smtputf8 = self._understood(session, given)
+            understood = self._understood(session, given)
         except PermanentFailure as failure:
             if failure.reply == replies.TOO_BIG:  # a message that was refused, not a slip of the protocol
                 return self._journal.refused(session, "mail", failure.reply, because=failure.because)
             return failure.reply
         try:
-            await self._rights.check(session, reverse_path)
+            await self._rights.check(session, understood.reverse_path)
         except MailFailure as failure:
             return self._journal.refused(
-                session, "mail", failure.reply, because=failure.because, reverse_path=reverse_path
+                session, "mail", failure.reply, because=failure.because, reverse_path=understood.reverse_path
             )
-        session.begin_transaction(reverse_path, smtputf8=smtputf8)
+        session.begin_transaction(**understood._asdict())
         return replies.SENDER_OK
 
     def _not_now(self, session: Session) -> SmtpReply | None:
@@ -59,9 +69,9 @@ class Mail:
             return replies.AUTH_REQUIRED if client.tls else replies.STARTTLS_FIRST
         return None
 
-    def _understood(self, session: Session, given: PathArgument) -> tuple[str, bool]:
-        """Give reverse-path ("" for the null one) and SMTPUTF8; raises PermanentFailure."""
-        smtputf8 = False
+    def _understood(self, session: Session, given: PathArgument) -> _Given:
+        """Read path and parameters; raises PermanentFailure."""
+        smtputf8, envid, ret = False, "", ""
         if given.parameters and not session.client.esmtp:
             raise PermanentFailure(replies.UNKNOWN_PARAMETER, because="parameters without EHLO")
         for keyword, value in given.parameters.items():
@@ -72,11 +82,15 @@ class Mail:
                     _check_body(value)
                 case "SMTPUTF8" if value is None:
                     smtputf8 = True
+                case "ENVID":
+                    envid = read_envid(value)
+                case "RET":
+                    ret = read_ret(value)
                 case "AUTH" if session.client.login and value:
                     pass  # RFC 4954 §5: must be taken; whom others have authenticated does not count here
                 case _:
                     raise PermanentFailure(replies.UNKNOWN_PARAMETER, because=f"parameter {keyword}")
-        return self._reverse_path(given.path, smtputf8=smtputf8), smtputf8
+        return _Given(self._reverse_path(given.path, smtputf8=smtputf8), smtputf8, envid, ret)
 
     def _reverse_path(self, path: str, *, smtputf8: bool) -> str:
         if not path:

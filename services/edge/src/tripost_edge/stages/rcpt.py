@@ -1,16 +1,19 @@
-"""RCPT: whether this client may send to these recipients (RFC 5321 §4.1.1.3, §3.6).
+"""RCPT: whether this client may send to these recipients (RFC 5321 §4.1.1.3, §3.6, RFC 3461).
 
 Recipients that a client pipelined are judged together: one question to the directory, one to the filter. The filter
 is asked after the directory, and only about recipients that we take mail for, so that a dictionary attack leaves
 nothing in the greylist.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from tripost_edge.limits.directory_memory import DirectoryMemory
 from tripost_edge.ports import Bus, NoAnswer
 from tripost_edge.session import replies
 from tripost_edge.session.command import parse_rcpt
+from tripost_edge.session.dsn_parameters import read_notify, read_orcpt
 from tripost_edge.session.session import Session, Transaction
 from tripost_edge.stages.connect import Connect
 from tripost_edge.stages.journal import Journal
@@ -22,6 +25,7 @@ from tripost_shared.mail.failures import PermanentFailure
 from tripost_shared.mail.reply import TRY_LATER, SmtpReply
 
 TAKEN_FROM_ANYONE = frozenset({RecipientKind.LOCAL, RecipientKind.RELAY})
+_SOURCE_ROUTING: Final = re.compile("[%!@]")
 
 
 class Rcpt:
@@ -46,7 +50,7 @@ class Rcpt:
         if transaction is None:
             raise RuntimeError("RCPT without a transaction")
         answers: list[SmtpReply] = []
-        waiting = [self._read(transaction, argument) for argument in arguments]
+        waiting = [_read(session, transaction, argument) for argument in arguments]
         while waiting:
             # No more than can still be judged, so that the answers do not depend on what came together.
             room = session.limits.recipients_limit - len(transaction.recipients) - transaction.deferred_recipients
@@ -55,9 +59,13 @@ class Rcpt:
         return answers
 
     async def _answer(
-        self, session: Session, transaction: Transaction, batch: list[str | SmtpReply], *, has_room: bool
+        self, session: Session, transaction: Transaction, batch: list[Recipient | SmtpReply], *, has_room: bool
     ) -> list[SmtpReply]:
-        new = list(dict.fromkeys(r for r in batch if isinstance(r, str) and r not in transaction.recipients))
+        given: dict[str, Recipient] = {}  # by address; of one that comes twice the first counts
+        for each in batch:
+            if isinstance(each, Recipient) and each.address not in transaction.recipients:
+                given.setdefault(each.address, each)
+        new = list(given)
         if has_room:
             judged = await self._judge(session, transaction, new) if new else {}
         else:
@@ -65,13 +73,14 @@ class Rcpt:
         refused = {address: reply for address, reply in judged.items() if not reply.is_positive}
         for address in new:
             if address not in refused:
-                transaction.recipients[address] = Recipient(address)
+                transaction.recipients[address] = given[address]
         if refused:
-            transaction.refused_recipients += sum(1 for recipient in batch if recipient in refused)
+            transaction.refused_recipients += sum(
+                1 for each in batch if isinstance(each, Recipient) and each.address in refused
+            )
             transaction.deferred_recipients += sum(1 for reply in refused.values() if reply.is_transient and has_room)
         return [
-            recipient if isinstance(recipient, SmtpReply) else refused.get(recipient, replies.RECIPIENT_OK)
-            for recipient in batch
+            each if isinstance(each, SmtpReply) else refused.get(each.address, replies.RECIPIENT_OK) for each in batch
         ]
 
     async def _judge(self, session: Session, transaction: Transaction, new: list[str]) -> dict[str, SmtpReply]:
@@ -116,7 +125,7 @@ class Rcpt:
         if len(kinds) != len(unknown):
             return self._refused(session, unknown, TRY_LATER, "domains answered about other recipients")
         refused: dict[str, SmtpReply] = {}
-        for address, kind in zip(unknown, kinds, strict=True):
+        for address, kind in zip(unknown, map(_plain_kind, unknown, kinds), strict=True):
             reply = _reply_to(kind, is_trusted=session.client.is_trusted)
             if reply is not None:
                 refused |= self._refused(session, [address], reply, f"recipient is {kind.value}")
@@ -166,24 +175,52 @@ class Rcpt:
             for address in addresses
         }
 
-    def _read(self, transaction: Transaction, argument: str) -> str | SmtpReply:
-        """Give the recipient's address, or the reply to one that cannot be read."""
-        try:
-            given = parse_rcpt(argument)
-            if given.parameters:
-                return replies.UNKNOWN_PARAMETER
-            if not transaction.smtputf8 and not given.path.isascii():
-                return replies.NEEDS_SMTPUTF8
-            if len(given.path.encode()) + 2 > MAX_PATH_OCTETS:
-                return replies.BAD_RECIPIENT
-            address = parse_path(given.path)
-        except PermanentFailure as failure:
-            return failure.reply
-        except InvalidAddress:
+
+def _read(session: Session, transaction: Transaction, argument: str) -> Recipient | SmtpReply:
+    """Give the recipient, or the reply to one that cannot be read."""
+    try:
+        given = parse_rcpt(argument)
+        if given.parameters and not session.client.esmtp:
+            return replies.UNKNOWN_PARAMETER
+        notify, original = _notices(given.parameters, smtputf8=transaction.smtputf8)
+        if not transaction.smtputf8 and not given.path.isascii():
+            return replies.NEEDS_SMTPUTF8
+        if len(given.path.encode()) + 2 > MAX_PATH_OCTETS:
             return replies.BAD_RECIPIENT
-        if address is None:
-            return replies.BAD_RECIPIENT
-        return str(address) if address.domain else "postmaster"  # RFC 5321 §4.5.1; domains says whose that is
+        address = parse_path(given.path)
+    except PermanentFailure as failure:
+        return failure.reply
+    except InvalidAddress:
+        return replies.BAD_RECIPIENT
+    if address is None:
+        return replies.BAD_RECIPIENT
+    text = str(address) if address.domain else "postmaster"  # RFC 5321 §4.5.1; domains says whose that is
+    return Recipient(text, notify, original)
+
+
+def _notices(parameters: Mapping[str, str | None], *, smtputf8: bool) -> tuple[tuple[str, ...], str]:
+    """Give NOTIFY and ORCPT; raises PermanentFailure."""
+    notify: tuple[str, ...] = ()
+    original = ""
+    for keyword, value in parameters.items():
+        match keyword:
+            case "NOTIFY":
+                notify = read_notify(value)
+            case "ORCPT":
+                original = read_orcpt(value, smtputf8=smtputf8)
+            case _:
+                raise PermanentFailure(replies.UNKNOWN_PARAMETER, because=f"parameter {keyword}")
+    return notify, original
+
+
+def _plain_kind(address: str, kind: RecipientKind) -> RecipientKind:
+    """Give the kind, FOREIGN where the host of a relayed domain may take the local part for another address.
+
+    Such hosts would relay to it for whoever we relay for: `x%far.example@`, `far.example!x@`, `"x@far.example"@`.
+    """
+    if kind is RecipientKind.RELAY and _SOURCE_ROUTING.search(address.rpartition("@")[0]):
+        return RecipientKind.FOREIGN
+    return kind
 
 
 def _reply_to(kind: RecipientKind, *, is_trusted: bool) -> SmtpReply | None:

@@ -70,15 +70,15 @@ class Reception:
         self._searched_octets = 0
         self._writer: ContentWriter | None = None
         self._failure: MailFailure | None = None
-        self._has_fault = False
+        self.has_fault = False  # octets by which other readers may see an end where none is, or none where one is
 
     async def take(self, octets: bytes) -> bool:
         """Take the next octets; tells whether content or chunk is complete. Waits while the store is busy."""
         self._arrived_octets += len(octets)
         piece = self._decoder.feed(octets)
         fault = self._decoder.fault
-        if fault is not None and not self._has_fault:
-            self._has_fault = True  # it counts more than whatever was wrong before
+        if fault is not None and not self.has_fault:
+            self.has_fault = True  # it counts more than whatever was wrong before
             await self._fail(PermanentFailure(_FAULTS[fault], because=fault.value))
         if piece:
             self.size_octets += len(piece)

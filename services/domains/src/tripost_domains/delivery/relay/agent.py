@@ -25,6 +25,7 @@ from tripost_domains.delivery.unread import content_unread
 from tripost_domains.directory.model import NextHop
 from tripost_shared.content.port import ContentMissing, ContentStore, ContentUnavailable
 from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.mail.envelope import Recipient
 
 log = structlog.get_logger()
 
@@ -57,7 +58,7 @@ class RelayAgent:
         self,
         message: SpooledMessage,
         hop: NextHop,
-        recipients: Sequence[str],
+        recipients: Sequence[Recipient],
         trial: Trial,
         outcomes: dict[str, Outcome],
     ) -> None:
@@ -66,9 +67,10 @@ class RelayAgent:
         All of it up to the last final dot takes `trial.within` at most. What was decided before a cancellation is in
         `outcomes` too: what was sent must not be sent again.
         """
-        unsafe = [recipient for recipient in recipients if not is_safe_path(recipient)]
+        addresses = [recipient.address for recipient in recipients]
+        unsafe = [address for address in addresses if not is_safe_path(address)]
         outcomes |= dict.fromkeys(unsafe, failed("5.1.3", "Address cannot be sent"))
-        left = [recipient for recipient in recipients if recipient not in outcomes]
+        left = [address for address in addresses if address not in outcomes]
         if not is_safe_path(message.envelope.reverse_path):
             outcomes |= dict.fromkeys(left, failed("5.1.7", "Reverse-path cannot be sent"))
             return
@@ -79,7 +81,7 @@ class RelayAgent:
             Attempt(left[start : start + MAX_RECIPIENTS], deadline) for start in range(0, len(left), MAX_RECIPIENTS)
         ]
         try:
-            await self._attempt_all(Sending(message, self._content), hop, parts, trial)
+            await self._attempt_all(Sending(message, recipients, self._content), hop, parts, trial)
         finally:
             for part in parts:
                 outcomes |= part.decided

@@ -1,7 +1,7 @@
 """A message as a next hop is to get it: MAIL's parameters, what the next hop must be able to do, the octets."""
 
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Final
 
 from tripost_domains.delivery.octets import joined, joined_in_pieces
@@ -9,7 +9,9 @@ from tripost_domains.delivery.outcome import Outcome, Result
 from tripost_domains.delivery.relay.host import Host
 from tripost_shared.content.port import ContentStore
 from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.mail.envelope import Recipient
 from tripost_shared.mail.reply import SmtpReply
+from tripost_shared.mail.xtext import UTF8_TYPE, to_utf8_address, to_xtext
 
 MAX_HEADER_OCTETS: Final = 256 * 1024  # how far we look whether a header needs SMTPUTF8
 
@@ -20,10 +22,11 @@ NEEDS_SMTPUTF8: Final = SmtpReply(553, "5.6.7", "Internationalised mail, and the
 class Sending:
     """One message for some next hop; its octets are given once per host that is tried."""
 
-    def __init__(self, message: SpooledMessage, content: ContentStore) -> None:
+    def __init__(self, message: SpooledMessage, recipients: Sequence[Recipient], content: ContentStore) -> None:
         self.message = message
         self.size_octets = len(message.header_fields) + message.content.size_octets
         self._content = content
+        self._recipients = {recipient.address: recipient for recipient in recipients}
         self._is_eight_bit = message.envelope.eight_bit or not message.header_fields.isascii()
         self._has_utf8_header: bool | None = None
 
@@ -54,6 +57,18 @@ class Sending:
             words.append("BODY=8BITMIME")
         if smtputf8 and "SMTPUTF8" in capabilities:
             words.append("SMTPUTF8")
+        if "DSN" in capabilities:
+            words += [f"RET={envelope.ret}"] if envelope.ret else []
+            words += [f"ENVID={to_xtext(envelope.envid)}"] if envelope.envid else []
+        return " ".join(words).encode() + b"\r\n"
+
+    def rcpt_command(self, capabilities: Mapping[str, str], address: str) -> bytes:
+        """Write RCPT, with what the sender wants to be told of where the host can tell it (RFC 3461 §5.2.1)."""
+        words = [f"RCPT TO:<{address}>"]
+        recipient = self._recipients.get(address)
+        if recipient is not None and "DSN" in capabilities:
+            words += [f"NOTIFY={','.join(recipient.notify)}"] if recipient.notify else []
+            words += [f"ORCPT={_orcpt(recipient.original)}"] if recipient.original else []
         return " ".join(words).encode() + b"\r\n"
 
     async def refusal(self, capabilities: Mapping[str, str], host: Host) -> Outcome | None:
@@ -84,9 +99,9 @@ class Sending:
         return self._has_utf8_header
 
 
-def rcpt_command(recipient: str) -> bytes:
-    """Write RCPT."""
-    return f"RCPT TO:<{recipient}>\r\n".encode()
+def _orcpt(original: str) -> str:
+    kind, _, address = original.partition(";")
+    return f"{kind};{to_utf8_address(address) if kind.lower() == UTF8_TYPE else to_xtext(address)}"
 
 
 def is_safe_path(path: str) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tripost_domains.delivery.outcome import Outcome, Result
 from tripost_domains.delivery.relay.attempt import Attempt
@@ -17,7 +17,7 @@ from tripost_domains.delivery.relay.classify import (
 )
 from tripost_domains.delivery.relay.host import Host
 from tripost_domains.delivery.relay.link import Link, LinkLost
-from tripost_domains.delivery.relay.sending import Sending, rcpt_command
+from tripost_domains.delivery.relay.sending import Sending
 from tripost_domains.delivery.relay.stuffing import DotStuffer
 from tripost_shared.mail.reply import SmtpReply
 
@@ -105,8 +105,9 @@ class SmtpSession:
 
     async def _burst(self, sending: Sending, recipients: Sequence[str], attempt: Attempt) -> bool:
         """Send MAIL, all RCPT and DATA at once (RFC 2920); tells whether the host asks for content."""
-        commands = [sending.mail_command(self.capabilities, recipients), *map(rcpt_command, recipients), b"DATA\r\n"]
-        self._link.command(b"".join(commands))
+        mail_command = sending.mail_command(self.capabilities, recipients)
+        rcpt_commands = [sending.rcpt_command(self.capabilities, recipient) for recipient in recipients]
+        self._link.command(b"".join((mail_command, *rcpt_commands, b"DATA\r\n")))
         mail = await self._reply()
         if mail.code // 100 != 2:
             attempt.refuse(recipients, self._refusal(mail, Step.MAIL))
@@ -123,7 +124,7 @@ class SmtpSession:
             attempt.refuse(recipients, self._refusal(mail, Step.MAIL))
             return False
         for recipient in recipients:
-            reply = await self._ask(rcpt_command(recipient))
+            reply = await self._ask(sending.rcpt_command(self.capabilities, recipient))
             if reply.code // 100 != 2:
                 attempt.refuse([recipient], self._refusal(reply, Step.RCPT))
         return bool(attempt.left) and self._may_send(await self._ask(b"DATA\r\n"), attempt)
@@ -201,7 +202,8 @@ class SmtpSession:
             self.close()
             return lost(Step.END, self.host, f"it said {reply.summary()} before it had all of the message")
         self._is_over = reply.code == 421 or 300 <= reply.code < 400
-        return classify(reply.summary(), Step.END, self.host)
+        outcome = classify(reply.summary(), Step.END, self.host)
+        return replace(outcome, hop_reports="DSN" in self.capabilities)
 
     async def _send_nothing(self) -> None:
         """End a DATA that the host accepted although it refused every recipient (RFC 2920 §3.1)."""
