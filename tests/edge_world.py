@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,14 @@ from tripost_shared.contracts.filter import (
     RecipientsQuestion,
     Verdict,
 )
+from tripost_shared.contracts.sasl import (
+    MECHANISMS,
+    SASL,
+    MechanismsAnswer,
+    MechanismsQuestion,
+    SaslAnswer,
+    SaslQuestion,
+)
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.mail.client import Client, ListenerKind
 from tripost_shared.settings import CommonSettings, Listen
@@ -59,6 +68,8 @@ class OtherTiers:
     kinds: dict[str, RecipientKind] = field(default_factory=dict)  # other recipients: unknown
     passwords: dict[str, str] = field(default_factory=dict)
     grants: set[tuple[str, str]] = field(default_factory=set)
+    mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
+    sasl: Callable[[SaslQuestion], Awaitable[SaslAnswer]] | None = None
     connection: Verdict = ACCEPT
     recipients: dict[str, Verdict] = field(default_factory=dict)
     message: Verdict = ACCEPT
@@ -68,6 +79,8 @@ class OtherTiers:
         """Answer on the bus."""
         await bus.serve(RESOLVE, self._resolve)
         await bus.serve(AUTHENTICATE, self._authenticate)
+        await bus.serve(SASL, self._sasl)
+        await bus.serve(MECHANISMS, self._mechanisms)
         await bus.serve(MAY_SEND, self._may_send)
         await bus.serve(CONNECTION, self._connection)
         await bus.serve(RECIPIENTS, self._recipients)
@@ -89,6 +102,14 @@ class OtherTiers:
         return AuthenticateAnswer(
             accepted=True, login=question.username, credential=self._credential(question.username)
         )
+
+    async def _sasl(self, question: SaslQuestion) -> SaslAnswer:
+        self.asked.append(question)
+        assert self.sasl is not None, question
+        return await self.sasl(question)
+
+    async def _mechanisms(self, question: MechanismsQuestion) -> MechanismsAnswer:
+        return MechanismsAnswer(self.mechanisms)
 
     async def _may_send(self, question: MaySendQuestion) -> MaySendAnswer:
         self.asked.append(question)

@@ -68,7 +68,7 @@ class Edge:
         stages = Stages(
             connect=connect,
             hello=Hello(common.hostname),
-            auth=Auth(bus, journal, self._login_failures),
+            auth=Auth(bus, journal, self._login_failures, self._directory),
             mail=Mail(rights, journal, hostname=common.hostname),
             rcpt=Rcpt(bus, connect, self._directory, journal),
             data=Data(

@@ -7,6 +7,7 @@ import msgspec
 from tripost_shared.mail.header import printable
 
 MAX_LINE_OCTETS: Final = 512  # RFC 5321 §4.5.3.1.5, CRLF included
+MAX_CHALLENGE_OCTETS: Final = 12_288  # RFC 4954 §4
 
 
 class SmtpReply(msgspec.Struct, frozen=True):
@@ -42,9 +43,10 @@ class SmtpReply(msgspec.Struct, frozen=True):
         """Give the octets for the wire, CRLF at the end of each line.
 
         Texts of others (a policy's explanation from the DNS) may be in it: what is not printable ASCII becomes `?`, and
-        lines are cut where a client need read no further.
+        lines are cut where a client need read no further: later in a SASL challenge, which would be another one.
         """
-        lines = [printable(line)[: MAX_LINE_OCTETS - 2] for line in self.lines()]
+        most = MAX_CHALLENGE_OCTETS if self.code == 334 else MAX_LINE_OCTETS
+        lines = [printable(line)[: most - 2] for line in self.lines()]
         return ("\r\n".join(lines) + "\r\n").encode("ascii", "replace")
 
     def with_id(self, identifier: str) -> "SmtpReply":

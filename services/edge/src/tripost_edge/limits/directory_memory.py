@@ -14,7 +14,7 @@ GrantKey = tuple[str, str, str]
 
 
 class DirectoryMemory:
-    """Recipients that anyone may send to, and grants, each for `seconds` and until the directory changes.
+    """Recipients that anyone may send to, grants, and mechanisms, each for `seconds` and until the directory changes.
 
     Every question to domains carries `revision`, so that a replica that has not heard of the change does not answer
     from what it remembers: its answer would be kept here as one from after the change.
@@ -23,10 +23,12 @@ class DirectoryMemory:
     def __init__(self, clock: Clock, seconds: float) -> None:
         self.recipients: ShortMemory[str, RecipientKind] = ShortMemory(clock, seconds, CAPACITY)
         self.grants: ShortMemory[GrantKey, bool] = ShortMemory(clock, seconds, CAPACITY)
+        self.mechanisms: ShortMemory[str, tuple[str, ...]] = ShortMemory(clock, seconds, 1)
         self.revision = 0  # of the newest change that is known; 0 before the first
 
     def take(self, change: DirectoryChange) -> None:
         """Drop everything: the directory has changed. The revision may go back, where the cluster lost its state."""
         self.recipients.forget()
         self.grants.forget()
+        self.mechanisms.forget()
         self.revision = change.revision

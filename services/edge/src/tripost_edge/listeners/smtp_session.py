@@ -149,6 +149,7 @@ class SmtpSession(ContentTransfer):
 
     async def smtp_EHLO(self, hostname: str) -> None:
         """EHLO: drops the transaction, says the name, lists what works."""
+        await self._stages.auth.offer(self._state)
         await self._greet(self._stages.hello.ehlo(self._state, hostname), "EHLO")
 
     async def smtp_HELO(self, hostname: str) -> None:

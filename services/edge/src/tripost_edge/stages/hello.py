@@ -5,9 +5,7 @@ from typing import Final
 
 from tripost_edge.session import replies
 from tripost_edge.session.session import Session
-from tripost_edge.stages.sasl import MECHANISMS
 from tripost_shared.mail.address import InvalidAddress, normalise_domain
-from tripost_shared.mail.client import ListenerKind
 from tripost_shared.mail.reply import SmtpReply
 
 # Names that are not host names are taken (RFC 5321 §4.1.4 forbids to refuse for that); the filter weighs them.
@@ -19,14 +17,14 @@ class Hello:
 
     def __init__(self, hostname: str) -> None:
         self._hostname = hostname
-        self._offers: dict[tuple[ListenerKind, bool, int], SmtpReply] = {}
+        self._offers: dict[tuple[bool, tuple[str, ...], int], SmtpReply] = {}
 
     def ehlo(self, session: Session, name: str) -> SmtpReply:
         """Take the client's name and list the extensions."""
         if not (taken := _taken(name)):
             return replies.BAD_HELLO
         session.learn(helo=taken, esmtp=True)
-        key = (session.client.kind, bool(session.client.tls), session.limits.size_limit_octets)
+        key = (bool(session.client.tls), session.offered_mechanisms, session.limits.size_limit_octets)
         if key not in self._offers:
             self._offers[key] = SmtpReply(250, "", "\n".join([self._hostname, *self._extensions(*key)]))
         return self._offers[key]
@@ -38,13 +36,13 @@ class Hello:
         session.learn(helo=taken, esmtp=False)
         return SmtpReply(250, "", self._hostname)
 
-    def _extensions(self, kind: ListenerKind, has_tls: bool, size_limit_octets: int) -> list[str]:
+    def _extensions(self, has_tls: bool, mechanisms: tuple[str, ...], size_limit_octets: int) -> list[str]:
         offers = ["PIPELINING", f"SIZE {size_limit_octets}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
         offers += ["DSN", "CHUNKING"]
         if not has_tls:
             offers.append("STARTTLS")
-        elif kind is ListenerKind.SUBMISSION:
-            offers.append("AUTH " + " ".join(MECHANISMS))
+        if mechanisms:
+            offers.append("AUTH " + " ".join(mechanisms))
         return offers
 
 

@@ -1,4 +1,7 @@
-"""SASL mechanisms as conversations without input or output: PLAIN (RFC 4616) and LOGIN (draft-murchison-sasl-login)."""
+"""The mechanisms that show a password, as conversations without input or output.
+
+PLAIN (RFC 4616) and LOGIN (draft-murchison-sasl-login); all others are domains' own (`sasl_relay.py`).
+"""
 
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
@@ -70,7 +73,7 @@ class Login:
         return Credentials(self._username, _text(response))
 
 
-MECHANISMS: Final[Mapping[str, Callable[[], Exchange]]] = MappingProxyType({"PLAIN": Plain, "LOGIN": Login})
+OWN_MECHANISMS: Final[Mapping[str, Callable[[], Exchange]]] = MappingProxyType({"PLAIN": Plain, "LOGIN": Login})
 
 
 def decoded(text: str) -> bytes:
