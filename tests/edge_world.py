@@ -53,6 +53,7 @@ from tripost_shared.contracts.sasl import (
     SaslQuestion,
 )
 from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.dns.table import TableResolver
 from tripost_shared.mail.client import Client, ListenerKind
 from tripost_shared.settings import CommonSettings, Listen
 from tripost_shared.spool.memory import MemoryEventLog, MemorySpool
@@ -149,6 +150,7 @@ class EdgeWorld:
         self.spool = MemorySpool()
         self.store = MemoryContentStore()
         self.log = MemoryEventLog()
+        self.names = TableResolver()
         self.tiers = OtherTiers(
             kinds={
                 "ann@dest.example": RecipientKind.LOCAL,
@@ -172,6 +174,7 @@ class EdgeWorld:
             store=self.store,
             events=self.log,
             bans=self.bans,
+            resolver=self.names,
             clock=clock,
         )
         self.addresses: dict[str, tuple[str, int]] = {}

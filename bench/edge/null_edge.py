@@ -24,6 +24,7 @@ from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.filter import CONNECTION, MESSAGE, RECIPIENTS, Action, RecipientsAnswer, Verdict
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.contracts.subject import Subject
+from tripost_shared.dns.table import TableResolver
 from tripost_shared.mail.client import ListenerKind
 from tripost_shared.mail.content import Content
 from tripost_shared.runner import run
@@ -135,6 +136,7 @@ class NullEdgeService:
             store=NullContentStore(),
             events=NullEventLog(),
             bans=MemoryBans(SystemClock()),
+            resolver=TableResolver(),
             clock=SystemClock(),
         )
         edge.listen(ListenerProfile("mx", ListenerKind.MX), self._bound)

@@ -3,9 +3,10 @@
 import pytest
 
 from tripost_filter.check import MustWait
-from tripost_filter.checks.reverse_dns import MAX_EVIDENCE_CHARACTERS, MOST_NAMES, ReverseDns, host_names
+from tripost_filter.checks.reverse_dns import MAX_EVIDENCE_CHARACTERS, ReverseDns
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.filter import Finding
+from tripost_shared.dns.host_names import MOST_NAMES, host_names
 from tripost_shared.dns.port import Resolver
 from tripost_shared.dns.table import TableResolver
 from tripost_shared.mail.client import Client

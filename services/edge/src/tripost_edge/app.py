@@ -24,6 +24,7 @@ from tripost_shared.clock import SystemClock
 from tripost_shared.config.kv import KvConfigSource
 from tripost_shared.config.port import Watched
 from tripost_shared.content.object_store import ObjectContentStore
+from tripost_shared.contracts.access import ACCESS_KEY, AccessConfig
 from tripost_shared.contracts.config import (
     DIRECTORY_KEY,
     EDGE_KEY,
@@ -32,6 +33,8 @@ from tripost_shared.contracts.config import (
     EdgeConfig,
     FilterConfig,
 )
+from tripost_shared.dns.resolver import CachingResolver
+from tripost_shared.dns.system import system_servers
 from tripost_shared.health import HealthServer
 from tripost_shared.nodes import serve_status
 from tripost_shared.provision import wait_until_provisioned
@@ -50,6 +53,7 @@ class EdgeService:
     def __init__(self, common: CommonSettings) -> None:
         self._common = common
         self._settings = EdgeSettings()
+        self._dns_servers = system_servers(common)
         self._worker = 0
         self._deaths = WorkerDeaths(self._settings.workers)
         self._beats = WorkerBeats(self._settings.workers)
@@ -63,6 +67,7 @@ class EdgeService:
         self._bus: NatsBus | None = None
         self._config: KvConfigSource | None = None
         self._events: JetStreamEventLog | None = None
+        self._resolver: CachingResolver | None = None
         self._edge: Edge | None = None
 
     def bind(self) -> None:
@@ -93,7 +98,9 @@ class EdgeService:
         self._bus = NatsBus(link)
         self._events = JetStreamEventLog(link, "edge")
         self._config = KvConfigSource(link)
-        edge = self._build_edge(self._tls, link, self._bus, self._events)
+        self._resolver = CachingResolver(self._dns_servers, SystemClock())
+        await self._resolver.start()
+        edge = self._build_edge(self._tls, link, self._bus, self._events, self._resolver)
         config = await self._follow_configuration(edge, self._config)
         for profile, bound in self._sockets.listeners:
             edge.listen(profile, bound)
@@ -112,11 +119,13 @@ class EdgeService:
             log.info("listening", listener=listener.profile.name, address="{}:{}".format(*listener.address))
 
     def _troubles_of_what_is_followed(self) -> Iterator[str]:
-        for followed in (self._config, self._renewal):
+        for followed in (self._config, self._renewal, self._resolver):
             if followed is not None and followed.trouble:
                 yield followed.trouble
 
-    def _build_edge(self, tls: ssl.SSLContext, link: NatsLink, bus: NatsBus, events: JetStreamEventLog) -> Edge:
+    def _build_edge(
+        self, tls: ssl.SSLContext, link: NatsLink, bus: NatsBus, events: JetStreamEventLog, resolver: CachingResolver
+    ) -> Edge:
         return Edge(
             self._common,
             self._settings,
@@ -126,6 +135,7 @@ class EdgeService:
             store=ObjectContentStore(link),
             events=events,
             bans=KvBans(link, SystemClock()),
+            resolver=resolver,
             clock=SystemClock(),
         )
 
@@ -134,6 +144,9 @@ class EdgeService:
         config = await source.watch_known(EDGE_KEY, EdgeConfig)
         edge.take_config(config.current)
         config.on_change(edge.take_config)
+        access = await source.watch_known(ACCESS_KEY, AccessConfig)
+        edge.take_access(access.current)
+        access.on_change(edge.take_access)
         policy = await source.watch_known(FILTER_KEY, FilterConfig)
         edge.take_policy(policy.current)
         policy.on_change(edge.take_policy)
@@ -157,6 +170,8 @@ class EdgeService:
             await self._events.close()
         if self._config is not None:
             await self._config.close()
+        if self._resolver is not None:
+            await self._resolver.close()
         if self._link is not None:
             await self._link.close()
         if self._health is not None:

@@ -15,12 +15,14 @@ from tripost_edge.defence.bans import BansInForce
 from tripost_edge.firewall.networks import Networks, RelayAccess
 from tripost_edge.limits.directory_memory import DirectoryMemory
 from tripost_edge.limits.login_failures import LoginFailures
+from tripost_edge.limits.rule_hits import RuleHits
 from tripost_edge.limits.told_refusals import ToldRefusals
 from tripost_edge.listeners.context import Context, ListenerProfile, Stages
 from tripost_edge.listeners.listener import Listener
 from tripost_edge.listeners.registry import Registry
-from tripost_edge.ports import Bus, Clock, ContentStore, EventLog, HeardBans, Spool
+from tripost_edge.ports import Bus, Clock, ContentStore, EventLog, HeardBans, Resolver, Spool
 from tripost_edge.settings import EdgeSettings
+from tripost_edge.stages.access import Access
 from tripost_edge.stages.auth import Auth
 from tripost_edge.stages.connect import Connect
 from tripost_edge.stages.data import Data
@@ -29,6 +31,7 @@ from tripost_edge.stages.journal import Journal
 from tripost_edge.stages.mail import Mail
 from tripost_edge.stages.rcpt import Rcpt
 from tripost_edge.stages.rights import Rights
+from tripost_shared.contracts.access import AccessConfig
 from tripost_shared.contracts.config import DirectoryChange, EdgeConfig, FilterConfig
 from tripost_shared.edge_limits import EdgeLimits
 from tripost_shared.settings import CommonSettings
@@ -50,6 +53,7 @@ class Edge:
         store: ContentStore,
         events: EventLog,
         bans: HeardBans,
+        resolver: Resolver,
         clock: Clock,
     ) -> None:
         self._own_limits = limits = settings.replaced_by()
@@ -63,9 +67,12 @@ class Edge:
             clock, asyncio.Event, limit=limits.auth_failures_per_network, seconds=limits.auth_failures_memory_seconds
         )
         journal = Journal(events, clock, self._told)
+        self.hits = RuleHits()
+        self._access = Access(resolver, journal, self.hits, clock)
         self._connect = connect = Connect(bus, clock, remember_seconds=settings.connection_memory_seconds)
         rights = Rights(bus, self._directory)
         stages = Stages(
+            access=self._access,
             connect=connect,
             hello=Hello(common.hostname),
             auth=Auth(bus, journal, self._login_failures, self._directory),
@@ -107,6 +114,10 @@ class Edge:
         self._login_failures.set_limit(limits.auth_failures_per_network, limits.auth_failures_memory_seconds)
         for listener in self.listeners:
             listener.in_force.current = replace(listener.profile, limits=limits)
+
+    def take_access(self, config: AccessConfig) -> None:
+        """Put access rules in force."""
+        self._access.take_config(config)
 
     def take_policy(self, policy: FilterConfig) -> None:
         """Drop what is remembered of the filter's judgement by an older policy."""

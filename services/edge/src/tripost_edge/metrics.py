@@ -27,11 +27,14 @@ _TURNED_AWAY: Final = Counter(
 )
 
 TURNED_AWAY: Final = ("sessions", "network", "ban")
-REFUSING: Final = ("connect", "auth", "mail", "rcpt", "data")
+REFUSING: Final = ("connect", "hello", "auth", "mail", "rcpt", "data")
 MEASURED: Final = ("auth", "mail", "rcpt", "data", "message", "spool")
 
 sessions_open: Final = Gauge("tripost_edge_sessions_open", "Sessions open now.")
 bans_in_force: Final = Gauge("tripost_edge_bans_in_force", "Bans in force, when one was last heard of, or all read.")
+access_hits: Final = Counter(
+    "tripost_edge_access_hits", "Sessions that an access rule has decided about.", ["rule", "action"]
+)
 octets_received: Final = Counter("tripost_edge_content_octets", "Octets of accepted content.")
 sessions_begun: Final[Mapping[ListenerKind, Counter]] = MappingProxyType(
     {kind: _SESSIONS.labels(kind.value) for kind in ListenerKind}

@@ -4,6 +4,7 @@ from tripost_shared.bans.port import BansUnavailable, HeardBans
 from tripost_shared.bus.port import Bus, NoAnswer, QuestionTooLarge
 from tripost_shared.clock import Clock
 from tripost_shared.content.port import ContentStore, ContentUnavailable, ContentWriter, aborted_on_failure
+from tripost_shared.dns.port import Resolver
 from tripost_shared.spool.port import EventLog, MessageTooLarge, Spool, SpoolFull, SpoolUnavailable
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "MessageTooLarge",
     "NoAnswer",
     "QuestionTooLarge",
+    "Resolver",
     "Spool",
     "SpoolFull",
     "SpoolUnavailable",

@@ -37,6 +37,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     EXPANDED: `recipients`, what the address was replaced by. Where an authentication failed: `tried_login`, the user
     name that was given, which may be nobody's. Where the filter gave a verdict: its `score`, its `action` ("accept",
     "tag", "reject" …), the `rule` that decided, and the action `intended` that monitor mode held back; "" for none.
+    Where an access rule of edge refused, `rule` is its name.
     """
 
     id: str

@@ -80,6 +80,13 @@ class Pace:
         """Expect nothing: what was waited for has come."""
         self._waiting_until = None
 
+    def postpone(self, seconds: float) -> None:
+        """Grant so much more for what is waited for: we let the client wait meanwhile."""
+        if self._waiting_until is not None:
+            self._waiting_until += seconds
+        if self._receiving_since is not None:
+            self._waited_before += seconds
+
     def end_content(self) -> None:
         """Note that the content is complete."""
         self._waiting_until = self._receiving_since = None

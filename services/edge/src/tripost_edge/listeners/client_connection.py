@@ -28,6 +28,7 @@ class ClientConnection(Wire):
         super().__init__(loop, Patience.of(profile.limits))
         self._context = context
         self._is_unannounced = False  # a proxy is there, but names no client
+        self._is_proxy_itself = False  # since it is the proxy that wants to know how we are
 
     async def identify(self) -> Client:
         """Find out who the client is; on a proxy's listener the proxy says it first. Raises SessionOver.
@@ -40,6 +41,7 @@ class ClientConnection(Wire):
         if is_behind_proxy:
             announced = await self._announced_by(address)
             self._is_unannounced = not announced.address
+            self._is_proxy_itself = announced.is_of_proxy
             if announced.address:
                 address, port = announced.address, announced.port
         return Client(

@@ -7,6 +7,7 @@ from tripost_edge.defence.bans import BansInForce
 from tripost_edge.firewall.networks import Networks, RelayAccess, plain_address
 from tripost_edge.listeners.registry import Place, Registry
 from tripost_edge.ports import Clock
+from tripost_edge.stages.access import Access
 from tripost_edge.stages.auth import Auth
 from tripost_edge.stages.connect import Connect
 from tripost_edge.stages.data import Data
@@ -22,6 +23,7 @@ from tripost_shared.mail.client import ListenerKind
 class Stages:
     """What is decided at each command."""
 
+    access: Access
     connect: Connect
     hello: Hello
     auth: Auth

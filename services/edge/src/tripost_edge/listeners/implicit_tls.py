@@ -10,9 +10,11 @@ from typing import Final
 
 import structlog
 
+from tripost_edge.firewall.networks import plain_address
 from tripost_edge.listeners.context import Context, ProfileInForce
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_edge.listeners.sockets import BACKLOG
+from tripost_shared.mail.client import Client
 
 log = structlog.get_logger()
 
@@ -118,9 +120,16 @@ class ImplicitTlsServer:
         is_admitted = False
         try:
             place = self._context.place_of(self._listener.current, address)
-            is_admitted = self._context.registry.admit(handshake, place) is None
+            is_admitted = not self._is_shut_out(address) and self._context.registry.admit(handshake, place) is None
         finally:
             if not is_admitted:
                 connection.close()  # without a word: before TLS the client could read none
         if is_admitted:
             handshake.begin()
+
+    def _is_shut_out(self, address: str) -> bool:
+        """Tell whether an access rule refuses the client; who comes through a proxy is not known yet."""
+        profile = self._listener.current
+        if profile.proxies is not None:
+            return False
+        return self._context.stages.access.shuts_out(Client(plain_address(address), 0, profile.name, profile.kind))

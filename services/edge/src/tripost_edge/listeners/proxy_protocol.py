@@ -27,6 +27,7 @@ class Announcement:
     octets: int  # length of the header
     address: str = ""
     port: int = 0
+    is_of_proxy: bool = False  # LOCAL
 
 
 def read_header(octets: bytes) -> Announcement | None:
@@ -84,7 +85,7 @@ def _read_v2(octets: bytes) -> Announcement | None:
         return None
     body = octets[_V2_HEAD.size : total]
     if command == _LOCAL or family == _UNSPEC:
-        return Announcement(total)
+        return Announcement(total, is_of_proxy=command == _LOCAL)
     if family == _TCP4 and length >= 12:
         return Announcement(total, str(IPv4Address(body[:4])), int.from_bytes(body[8:10], "big"))
     if family == _TCP6 and length >= 36:

@@ -47,7 +47,9 @@ class SmtpSession(ContentTransfer):
         self._state = Session(
             new_session_id(self._context.clock.now()), await self.identify(), limits=self._profile.limits
         )
+        self._state.client_is_proxy = self._is_proxy_itself
         self.find_place(self._state.client)
+        self._end_with(self._heeded(await self._stages.access.meet(self._state)))
         self._end_if(self._context.bans.refusal(self._state))
         metrics.sessions_begun[self._profile.kind].inc()
         log.debug("session begun", session=self._state.id, client=self._state.client.address)
@@ -60,6 +62,8 @@ class SmtpSession(ContentTransfer):
             self._end_if_dismissed()
             await self._take_command()
             await self._hold_back()
+        if self.tarpit_seconds:
+            await self.flush()
 
     def _end_if_dismissed(self) -> None:
         """Raise SessionOver where the session was dismissed while it did not wait for its client."""
@@ -143,18 +147,27 @@ class SmtpSession(ContentTransfer):
         """Record that the client has gone on for too long, and raise SessionOver, where a reply says so."""
         if reply is not None:
             self._context.journal.refused(self._state, "connect", reply)
+            self._end_with(reply)
+
+    def _end_with(self, reply: SmtpReply | None) -> None:
+        if reply is not None:
             raise SessionOver(reply, because=reply.text)
+
+    def _heeded(self, refusal: SmtpReply | None) -> SmtpReply | None:
+        """Hold replies back from now on, or no more, as the access rules have just said; gives their refusal."""
+        self.tarpit_seconds = self._state.admission.tarpit_seconds
+        return refusal
 
     # The commands
 
     async def smtp_EHLO(self, hostname: str) -> None:
         """EHLO: drops the transaction, says the name, lists what works."""
         await self._stages.auth.offer(self._state)
-        await self._greet(self._stages.hello.ehlo(self._state, hostname), "EHLO")
+        await self._greet(self._stages.hello.ehlo, hostname, "EHLO")
 
     async def smtp_HELO(self, hostname: str) -> None:
         """HELO: drops the transaction, says the name."""
-        await self._greet(self._stages.hello.helo(self._state, hostname), "HELO")
+        await self._greet(self._stages.hello.helo, hostname, "HELO")
 
     async def smtp_STARTTLS(self, arg: str | None) -> None:
         """STARTTLS: everything said so far is forgotten (RFC 3207 §4.2); nothing may already follow it."""
@@ -181,8 +194,13 @@ class SmtpSession(ContentTransfer):
         if self.may_relay(state.client.address) is not state.client.relay_permitted:
             state.learn(relay_permitted=not state.client.relay_permitted)
             state.judgement = None
+        refusal = self._heeded(await self._stages.access.mail(state))
+        if refusal is not None:
+            self._refuse(refusal)
+            return
         self._stages.connect.renew(state)
         self._answer(Event.MAIL, await self._stages.mail.take(self._state, arg or ""))
+        self._stages.access.note(state)
 
     async def smtp_RCPT(self, arg: str | None) -> None:
         """RCPT: this one, and those that the client has pipelined behind it."""
@@ -232,7 +250,12 @@ class SmtpSession(ContentTransfer):
 
     # Their helpers
 
-    async def _greet(self, reply: SmtpReply, verb: str) -> None:
+    async def _greet(self, hello: Callable[[Session, str], SmtpReply], hostname: str, verb: str) -> None:
+        before = self._state.client
+        reply = hello(self._state, hostname)
+        if reply.is_positive and (refusal := self._heeded(await self._stages.access.hello(self._state))) is not None:
+            self._state.client = before  # as if it had not been said
+            reply = refusal
         if reply.is_positive:  # a new greeting drops the transaction (RFC 5321 §4.1.4)
             await self.forget_chunks()
             self._context.journal.abandoned(self._state, verb)

@@ -64,6 +64,7 @@ class Wire(SMTP):
         self._is_eof = False
         self._is_lost = False
         self._is_closing = False
+        self.tarpit_seconds = 0.0  # by which all that is said is held back
         self._task: asyncio.Task[None] | None = None
 
     # What the event loop calls
@@ -119,7 +120,10 @@ class Wire(SMTP):
         self._outbox_octets += len(octets)
 
     async def flush(self) -> None:
-        """Write the gathered replies; waits while the client takes none. Raises SessionOver."""
+        """Write the gathered replies, from a tarpit later; waits while the client takes none. Raises SessionOver."""
+        if self.tarpit_seconds and self._outbox:
+            self._pace.postpone(self.tarpit_seconds)
+            await self.pause(self.tarpit_seconds)
         self._write_outbox()
         if self._writable is not None:
             await self._writable

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from tripost_shared.contracts.access import AccessAction, AccessRule
 from tripost_shared.contracts.filter import Action, Verdict
 from tripost_shared.mail.reply import TRY_LATER, SmtpReply
 
@@ -78,6 +79,9 @@ RELAYING_DENIED: Final = SmtpReply(550, "5.7.1", "Relaying denied")
 TOO_MANY_RECIPIENTS: Final = SmtpReply(452, "4.5.3", "Too many recipients, send the others in another transaction")
 REFUSED_BY_POLICY: Final = SmtpReply(550, "5.7.1", "Refused by policy")  # a verdict that refuses without words
 
+ACCESS_DENIED: Final = "Access denied"
+ACCESS_DEFERRED: Final = "Access is not possible now, please try again later"
+
 # Content
 TOO_BIG: Final = SmtpReply(552, "5.3.4", "Message is larger than allowed")
 ENVELOPE_TOO_BIG: Final = SmtpReply(552, "5.3.4", "Message has too many recipients, or too long ones")
@@ -107,6 +111,13 @@ def banned(address: str, until: str, reason: str) -> SmtpReply:
 def greeting(hostname: str) -> SmtpReply:
     """Open the session (RFC 5321 §4.2: the host name first)."""
     return SmtpReply(220, "", f"{hostname} ESMTP Tripost")
+
+
+def of_access_rule(rule: AccessRule, *, is_connecting: bool) -> SmtpReply:
+    """Refuse by a rule: in the greeting's place the session ends with it (554, 421), later the command is refused."""
+    if rule.action is AccessAction.DENY:
+        return SmtpReply(554 if is_connecting else 550, "5.7.1", rule.reply or ACCESS_DENIED)
+    return SmtpReply(421 if is_connecting else 450, "4.7.1", rule.reply or ACCESS_DEFERRED)
 
 
 def of_verdict(verdict: Verdict) -> SmtpReply:

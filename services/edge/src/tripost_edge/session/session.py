@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from tripost_edge.session.admission import Admission
 from tripost_edge.session.phase import Phase
 from tripost_edge.session.tally import Tally
 from tripost_shared.contracts.filter import SENDER_STAGE, Finding, Verdict
@@ -106,6 +107,8 @@ class Session:
     auth_failures: int = 0
     is_allowed: bool = False  # by an access rule: bans and the test for early talkers do not concern it
     bans_known: int = -1  # the generation of bans by which it was last found not to be banned
+    admission: Admission = field(default_factory=Admission)
+    client_is_proxy: bool = False  # a trusted one that speaks for itself: no rule is about it
     facts: int = 0  # recorded so far; numbers them
 
     def begin_transaction(

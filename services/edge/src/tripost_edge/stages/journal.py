@@ -39,8 +39,9 @@ class Journal:
         verdict: Verdict | None = None,
         reverse_path: str | None = None,
         tried_login: str = "",
+        rule: str = "",
     ) -> SmtpReply:
-        """Record a refusal of a command; gives the reply with the id by which it can be found."""
+        """Record a refusal of a command, by a `rule` of edge's own; gives the reply with the id to find it by."""
         transaction = session.transaction
         if transaction is not None:
             transaction.last_refusal = reply
@@ -59,7 +60,7 @@ class Journal:
                 detail=f"{because}; {THE_REST}".removeprefix("; ") if telling is Telling.LAST else because,
                 reverse_path=reverse_path,
                 tried_login=tried_login,
-                **_judgement(verdict),
+                **({"rule": rule} if rule else _judgement(verdict)),
             )
         if transaction is None:
             log.info("refused", stage=stage, reply=str(reply), because=because, **_facts(session))

@@ -1,8 +1,6 @@
 """Reverse DNS of the client ("iprev", RFC 8601 §2.7.3 and §3): what is its address called, and is the name its own?"""
 
-import re
 from collections.abc import Sequence
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -12,16 +10,10 @@ from tripost_filter.lookup_check import LookupCheck
 from tripost_filter.lookups import Lookups
 from tripost_filter.mail import Mail
 from tripost_shared.contracts.filter import Finding
+from tripost_shared.dns.host_names import FORWARD_TYPES, host_names, reverse_name
 from tripost_shared.dns.port import DnsAnswer, Status
 
-MOST_NAMES: Final = 5  # of an address that count; some have hundreds (RFC 8601 §3 leaves the limit to us)
 MAX_EVIDENCE_CHARACTERS: Final = 255
-FORWARD_TYPES: Final = {4: "A", 6: "AAAA"}
-
-# Whoever owns an address may call it anything. What is no host name (RFC 1123 §2.1; underscores as in many of Windows)
-# goes nowhere: neither into a look-up nor into findings, and so into no header field, log or terminal.
-_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST_NAME: Final = re.compile(rf"(?:{_LABEL}\.)*(?!\d+\Z){_LABEL}")
 
 
 class ReverseDns(LookupCheck):
@@ -66,14 +58,3 @@ class ReverseDns(LookupCheck):
     def _temporary(self, answer: DnsAnswer, evidence: dict[str, str] | None = None) -> Finding:
         because = answer.because or "no answer"
         return Finding(self.name, "temperror", because=because, degraded=True, evidence=evidence or {})
-
-
-@lru_cache(maxsize=4096)
-def reverse_name(address: IPv4Address | IPv6Address) -> str:
-    """`192.0.2.7` gives `7.2.0.192.in-addr.arpa` (RFC 1035 §3.5), IPv6 32 nibbles under `ip6.arpa` (RFC 3596 §2.5)."""
-    return address.reverse_pointer
-
-
-def host_names(records: Sequence[str]) -> list[str]:
-    """Give the first MOST_NAMES names that a host may have."""
-    return [name for name in records if _HOST_NAME.fullmatch(name)][:MOST_NAMES]
