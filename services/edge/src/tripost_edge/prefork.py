@@ -113,6 +113,7 @@ class Workers:
                 self._due.pop(number, None)  # a signal may have ended all meanwhile
                 if self._start(number):
                     return number
+        signal.setitimer(signal.ITIMER_REAL, 0)  # Python gives its handlers up before it ends: an alarm would kill
         sys.exit(self._exit_code)
 
     def _next_end(self) -> tuple[int, int] | None:
