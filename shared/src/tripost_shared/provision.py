@@ -22,6 +22,7 @@ from tripost_shared.contracts.config import CONFIG_BUCKET
 from tripost_shared.contracts.events import EVENTS_SUBJECT
 from tripost_shared.contracts.spool import SPOOL_SUBJECT
 from tripost_shared.counters.jetstream import SPANS
+from tripost_shared.counters.jetstream_totals import TOTALS_STREAM, TOTALS_SUBJECT
 from tripost_shared.kv.jetstream import GREYLIST_BUCKET, stream_of_bucket
 from tripost_shared.settings import CommonSettings, SettingsError
 from tripost_shared.spool.events import EVENTS_STREAM
@@ -96,6 +97,14 @@ def streams(partitions: int, sizes: Sizes, replicas: int = 1) -> list[Config]:
                 allow_msg_counter=True,
             )
             for span in SPANS
+        ),
+        _stream(
+            TOTALS_STREAM,
+            [f"{TOTALS_SUBJECT}.>"],
+            16 * MIB,
+            discard="old",
+            max_msgs_per_subject=1,
+            allow_msg_counter=True,
         ),
     ]
     return [{**config, "num_replicas": replicas} for config in described]

@@ -7,6 +7,7 @@ from itertools import chain
 
 import structlog
 
+from tripost_edge.defence.told_hits import ToldHits
 from tripost_edge.edge import Edge
 from tripost_edge.listeners.descriptors import room_for_sessions
 from tripost_edge.listeners.tls import server_context
@@ -33,6 +34,7 @@ from tripost_shared.contracts.config import (
     EdgeConfig,
     FilterConfig,
 )
+from tripost_shared.counters.jetstream_totals import JetStreamTotals
 from tripost_shared.dns.resolver import CachingResolver
 from tripost_shared.dns.system import system_servers
 from tripost_shared.health import HealthServer
@@ -58,6 +60,8 @@ class EdgeService:
         self._deaths = WorkerDeaths(self._settings.workers)
         self._beats = WorkerBeats(self._settings.workers)
         self._beating: asyncio.Task[None] | None = None
+        self._told_hits: ToldHits | None = None
+        self._telling_hits: asyncio.Task[None] | None = None
         self._sockets: WorkerSockets | None = None
         self._tls: ssl.SSLContext | None = None
         self._renewal: Renewal | None = None
@@ -106,6 +110,8 @@ class EdgeService:
             edge.listen(profile, bound)
         await edge.start()
         self._edge = edge
+        self._told_hits = ToldHits(edge.hits, JetStreamTotals(link))
+        self._telling_hits = asyncio.create_task(self._told_hits.run())
         self._deaths.forget(self._worker)
         await serve_status(
             self._bus,
@@ -166,6 +172,8 @@ class EdgeService:
         """Close everything."""
         if self._edge is not None:
             self._edge.abort()
+        if self._told_hits is not None:
+            await self._told_hits.tell()
         if self._events is not None:
             await self._events.close()
         if self._config is not None:
@@ -176,7 +184,7 @@ class EdgeService:
             await self._link.close()
         if self._health is not None:
             await self._health.stop()
-        for task in (self._beating, self._renewing):
+        for task in (self._beating, self._renewing, self._telling_hits):
             if task is not None:
                 task.cancel()
 

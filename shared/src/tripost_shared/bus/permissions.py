@@ -36,7 +36,8 @@ _CONTENT_PARTS: Final = "$O.CONTENT.>"
 _EVENTS_STREAM: Final = "EVENTS"
 _EVENTS_READER: Final = "tracking"
 _COUNTS: Final = "counters.v1.>"
-_COUNTS_STREAMS: Final = ("COUNTERS_MINUTE", "COUNTERS_HOUR", "COUNTERS_DAY")
+_COUNTS_STREAMS: Final = ("COUNTERS_MINUTE", "COUNTERS_HOUR", "COUNTERS_DAY", "TOTALS")
+_TOTALS: Final = "totals.v1.>"
 _STATE: Final = "$JS.API.STREAM.INFO.*"
 _PROVISION: Final = ("$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*")
 
@@ -60,7 +61,7 @@ def permissions() -> Mapping[str, Permissions]:
     bans = (*_read(_BANS_STREAM), _BANS_KEYS)
     return {
         "edge": Permissions(
-            publish=(_FILTER, _DOMAINS, _SPOOL, *_common("edge"), *store, _COUNTS, *counts, *bans),
+            publish=(_FILTER, _DOMAINS, _SPOOL, *_common("edge"), *store, _COUNTS, _TOTALS, *counts, *bans),
             subscribe=_hear("edge", _BANS_KEYS),
         ),
         "filter": Permissions(

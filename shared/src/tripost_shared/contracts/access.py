@@ -13,6 +13,7 @@ import msgspec
 ACCESS_KEY: Final = "access"
 LITERAL: Final = "literal"  # as a value of `helo`: any address literal, such as `[192.0.2.7]`
 TARPIT_SECONDS: Final = 5.0
+HITS: Final = "access"  # the kind of total (`tripost_shared.counters.totals`) that counts sessions by rule
 
 
 class AccessAction(StrEnum):
@@ -45,6 +46,11 @@ class AccessRule(msgspec.Struct, frozen=True, omit_defaults=True):
     reply: str = ""
     tarpit_seconds: float = TARPIT_SECONDS
     made_at: int = 0
+
+
+def hits_key(name: str, made_at: int) -> str:
+    """Give the key of a rule's hits; a rule that is made anew has none of those of its namesake."""
+    return f"{name}.{made_at}"
 
 
 class AccessConfig(msgspec.Struct, frozen=True):
