@@ -175,6 +175,6 @@ def _see_that_it_is_clean(message: SpooledMessage) -> None:
         assert b"\0" not in octets
     assert not content or content.endswith(b"\r\n")
     (ours,) = raw_fields(message.header_fields)
-    assert ours.startswith(b"Received: from ")
+    assert ours.startswith(b"Received:")
     for address in (message.envelope.reverse_path, *(one.address for one in message.envelope.recipients)):
         assert is_printable(address)
