@@ -54,7 +54,7 @@ def test_a_user_name_makes_no_line(edge: ProbedEdge, user: str) -> None:
     "argument",
     [
         pytest.param('<"%s%n${jndi:ldap://x}"@b.example>', id="format strings"),
-        pytest.param('<{session}{0}@b.example>', id="braces"),
+        pytest.param("<{session}{0}@b.example>", id="braces"),
         pytest.param('<"[bold red]x[/]"@b.example>', id="mark-up of a terminal"),
         pytest.param("<ü\u200b\u00a0@b.example> SMTPUTF8", id="odd blanks"),
         pytest.param("<\U0001f4a9@b.example> SMTPUTF8", id="beyond the basic plane"),
