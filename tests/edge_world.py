@@ -53,6 +53,7 @@ from tripost_shared.contracts.sasl import (
     SaslQuestion,
 )
 from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.counters.memory import MemoryCounters
 from tripost_shared.dns.table import TableResolver
 from tripost_shared.mail.client import Client, ListenerKind
 from tripost_shared.settings import CommonSettings, Listen
@@ -142,11 +143,18 @@ class EdgeWorld:
     """One edge and what surrounds it. `ann@dest.example` is a mailbox of ours; `user@dest.example` may log in."""
 
     def __init__(
-        self, tls: ssl.SSLContext, *, clock: Clock | None = None, bans: MemoryBans | None = None, **settings: Any
+        self,
+        tls: ssl.SSLContext,
+        *,
+        clock: Clock | None = None,
+        bans: MemoryBans | None = None,
+        counters: MemoryCounters | None = None,
+        **settings: Any,
     ) -> None:
         clock = clock or SystemClock()
         self.bus = MemoryBus()
         self.bans = bans or MemoryBans(clock)
+        self.counters = counters or MemoryCounters(clock)
         self.spool = MemorySpool()
         self.store = MemoryContentStore()
         self.log = MemoryEventLog()
@@ -175,6 +183,7 @@ class EdgeWorld:
             events=self.log,
             bans=self.bans,
             resolver=self.names,
+            counters=self.counters,
             clock=clock,
         )
         self.addresses: dict[str, tuple[str, int]] = {}
@@ -197,6 +206,13 @@ class EdgeWorld:
             self.addresses[profile.name] = listener.address
         await self.edge.start()
         return self
+
+    async def listen_for_proxies(self, name: str, kind: ListenerKind) -> tuple[str, int]:
+        """Open one more listener, of clients that a proxy announces; gives its address."""
+        profile = ListenerProfile(name, kind, proxies=Networks(self.settings.proxy_trusted_networks))
+        listener = self.edge.listen(profile, bind(Listen("127.0.0.1:0"), variable="TEST")[0])
+        await listener.start()
+        return listener.address
 
     async def stop(self) -> None:
         """End all sessions."""

@@ -24,6 +24,7 @@ from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.filter import CONNECTION, MESSAGE, RECIPIENTS, Action, RecipientsAnswer, Verdict
 from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.contracts.subject import Subject
+from tripost_shared.counters.memory import MemoryCounters
 from tripost_shared.dns.table import TableResolver
 from tripost_shared.mail.client import ListenerKind
 from tripost_shared.mail.content import Content
@@ -137,6 +138,7 @@ class NullEdgeService:
             events=NullEventLog(),
             bans=MemoryBans(SystemClock()),
             resolver=TableResolver(),
+            counters=MemoryCounters(SystemClock()),
             clock=SystemClock(),
         )
         edge.listen(ListenerProfile("mx", ListenerKind.MX), self._bound)

@@ -1,9 +1,12 @@
 """Bans, through real sockets: at connect, in sessions that are open, over two edges, and who is never banned."""
 
 import asyncio
+import base64
+import ssl
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from dialog import Dialog
@@ -13,9 +16,10 @@ from tripost_shared.bans.kv import KvBans
 from tripost_shared.bans.memory import MemoryBans
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.clock import SystemClock
-from tripost_shared.contracts.bans import Ban
+from tripost_shared.contracts.bans import Ban, BansPolicy, BanTrigger
 from tripost_shared.contracts.config import EdgeConfig
 from tripost_shared.contracts.events import Fact
+from tripost_shared.mail.client import ListenerKind
 
 Start = Callable[..., Awaitable[EdgeWorld]]
 PROXIED = b"PROXY TCP4 192.0.2.55 192.0.2.1 40000 25\r\n"
@@ -113,6 +117,76 @@ async def test_bans_that_cannot_be_read_are_a_trouble_once_it_lasts(running: Sta
     assert list(world.edge.troubles()) == []
     clock.advance(timedelta(minutes=1))
     assert list(world.edge.troubles()) == ["bans cannot be read: told to be unavailable"]
+
+
+def a_policy(**triggers: BanTrigger) -> EdgeConfig:
+    """Ban nobody by itself but for these."""
+    off = BanTrigger(1, enabled=False)
+    all_off = BansPolicy(authentication=off, protocol=off, unknown_recipients=off, early_talkers=off)
+    return EdgeConfig(revision=1, bans=msgspec.structs.replace(all_off, **triggers))
+
+
+async def until_banned(world: EdgeWorld, because: str) -> None:
+    """Wait until the next client hears of the ban, and why."""
+    await world.edge.offences.settle()
+    async with await proxied(world) as client:
+        await client(f"S: 421 4.7.0 192.0.2.55 is banned until * UTC because of {because}\nS: <closed>")
+
+
+async def test_a_sweep_for_recipients_is_banned_in_the_session_that_sweeps(running: Start) -> None:
+    world = await running()
+    world.edge.take_config(a_policy(unknown_recipients=BanTrigger(3)))
+    async with await proxied(world) as client:
+        await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<>\nS: 250 *")
+        for _ in range(3):
+            await client("C: RCPT TO:<nobody@dest.example>\nS: 550 5.1.1 *")
+        await world.edge.offences.settle()
+        await client("C: NOOP\nS: 421 4.7.0 * is banned *\nS: <closed>")
+    await until_banned(world, "too many recipients that do not exist")
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="HTTP"),
+        pytest.param(b"\x16\x03\x01\x02\x00", id="TLS where none is expected"),
+        pytest.param(b"EHLO c\r\nSTARTTLS\r\nNOOP\r\n", id="octets behind STARTTLS"),
+        pytest.param(b"FOO\r\n" * 3, id="too many errors"),
+    ],
+)
+async def test_who_does_not_keep_to_the_protocol_is_banned(running: Start, octets: bytes) -> None:
+    world = await running(errors_per_session=2, error_delay_seconds=0)
+    world.edge.take_config(a_policy(protocol=BanTrigger(2)))
+    for _ in range(2):
+        async with await proxied(world) as client:
+            await client("S: 220 *")
+            client.send(octets)
+            await client.read_to_end()
+        await world.until_sessions(0)
+    await until_banned(world, "too many sessions that were ended for errors")
+
+
+async def test_failed_authentications_of_any_sessions_are_banned_but_not_one_guess_again_and_again(
+    running: Start, client_tls: ssl.SSLContext
+) -> None:
+    world = await running()
+    world.edge.take_config(a_policy(authentication=BanTrigger(3)))
+    submission = await world.listen_for_proxies("proxied-submission", ListenerKind.SUBMISSION)
+
+    async def guess(number: int) -> None:
+        async with await Dialog.open(submission, tls=client_tls) as client:
+            client.send(PROXIED)
+            await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: STARTTLS\nS: 220 *\nC: EHLO c\nS: 250 *")
+            response = base64.b64encode(b"\0user@dest.example\0%d" % number).decode()
+            await client(f"C: AUTH PLAIN {response}\nS: 535 5.7.8 *")
+
+    for number in (1, 1, 1, 1, 2):
+        await guess(number)
+    await world.edge.offences.settle()
+    async with await proxied(world) as client:
+        await client("S: 220 *")
+    await guess(3)
+    await until_banned(world, "too many failed authentications")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Edge, joined: sockets, workers, and the adapters below stages and listeners."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Iterator
 from itertools import chain
@@ -34,6 +35,7 @@ from tripost_shared.contracts.config import (
     EdgeConfig,
     FilterConfig,
 )
+from tripost_shared.counters.jetstream import JetStreamCounters
 from tripost_shared.counters.jetstream_totals import JetStreamTotals
 from tripost_shared.dns.resolver import CachingResolver
 from tripost_shared.dns.system import system_servers
@@ -142,7 +144,9 @@ class EdgeService:
             events=events,
             bans=KvBans(link, SystemClock()),
             resolver=resolver,
+            counters=JetStreamCounters(link, SystemClock()),
             clock=SystemClock(),
+            node=socket.gethostname(),
         )
 
     async def _follow_configuration(self, edge: Edge, source: KvConfigSource) -> Watched[EdgeConfig]:

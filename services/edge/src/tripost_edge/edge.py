@@ -12,7 +12,9 @@ from dataclasses import replace
 import structlog
 
 from tripost_edge.defence.bans import BansInForce
+from tripost_edge.defence.offences import Offences
 from tripost_edge.firewall.networks import Networks, RelayAccess
+from tripost_edge.firewall.offences import Offence
 from tripost_edge.limits.directory_memory import DirectoryMemory
 from tripost_edge.limits.login_failures import LoginFailures
 from tripost_edge.limits.rule_hits import RuleHits
@@ -20,7 +22,8 @@ from tripost_edge.limits.told_refusals import ToldRefusals
 from tripost_edge.listeners.context import Context, ListenerProfile, Stages
 from tripost_edge.listeners.listener import Listener
 from tripost_edge.listeners.registry import Registry
-from tripost_edge.ports import Bus, Clock, ContentStore, EventLog, HeardBans, Resolver, Spool
+from tripost_edge.ports import Bus, Clock, ContentStore, Counters, EventLog, HeardBans, Resolver, Spool
+from tripost_edge.session.session import Session
 from tripost_edge.settings import EdgeSettings
 from tripost_edge.stages.access import Access
 from tripost_edge.stages.auth import Auth
@@ -54,7 +57,9 @@ class Edge:
         events: EventLog,
         bans: HeardBans,
         resolver: Resolver,
+        counters: Counters,
         clock: Clock,
+        node: str = "",
     ) -> None:
         self._own_limits = limits = settings.replaced_by()
         self._limits = limits
@@ -62,6 +67,7 @@ class Edge:
         self.registry = Registry(limits.sessions_limit, limits.sessions_per_network)
         self._relay = RelayAccess()
         self.bans = BansInForce(bans, self._relay, clock)
+        self.offences = Offences(counters, self.bans, clock, node)
         self._told = ToldRefusals(clock, limits.refusals_told_per_network)
         self._login_failures = LoginFailures(
             clock, asyncio.Event, limit=limits.auth_failures_per_network, seconds=limits.auth_failures_memory_seconds
@@ -75,7 +81,7 @@ class Edge:
             access=self._access,
             connect=connect,
             hello=Hello(common.hostname),
-            auth=Auth(bus, journal, self._login_failures, self._directory),
+            auth=Auth(bus, journal, self._login_failures, self._directory, self._note_failed_login),
             mail=Mail(rights, journal, hostname=common.hostname),
             rcpt=Rcpt(bus, connect, self._directory, journal),
             data=Data(
@@ -89,7 +95,9 @@ class Edge:
                 inline_octets=settings.inline_octets,
             ),
         )
-        self.context = Context(common.hostname, stages, journal, tls, self.registry, self._relay, self.bans, clock)
+        self.context = Context(
+            common.hostname, stages, journal, tls, self.registry, self._relay, self.bans, self.offences, clock
+        )
         self.listeners: list[Listener] = []
 
     def listen(self, profile: ListenerProfile, bound: socket.socket) -> Listener:
@@ -105,6 +113,7 @@ class Edge:
         if networks.invalid:
             log.warning("relay networks left out: not in CIDR form", networks=networks.invalid)
         self._relay.replace(networks)
+        self.offences.policy = config.bans
         self._take_limits(self._own_limits.replaced_by(config.limits))
 
     def _take_limits(self, limits: EdgeLimits) -> None:
@@ -118,6 +127,9 @@ class Edge:
     def take_access(self, config: AccessConfig) -> None:
         """Put access rules in force."""
         self._access.take_config(config)
+
+    def _note_failed_login(self, session: Session) -> None:
+        self.offences.note(session, Offence.AUTHENTICATION)
 
     def take_policy(self, policy: FilterConfig) -> None:
         """Drop what is remembered of the filter's judgement by an older policy."""
@@ -151,6 +163,7 @@ class Edge:
     def abort(self) -> None:
         """Cut off whoever is left."""
         self.bans.stop()
+        self.offences.stop()
         for listener in self.listeners:
             listener.stop()
         self.registry.abort()

@@ -26,6 +26,9 @@ _TURNED_AWAY: Final = Counter(
     "tripost_edge_sessions_turned_away", "Clients turned away, before or in a session, by the reason.", ["reason"]
 )
 
+_BANS_MADE: Final = Counter("tripost_edge_bans", "Bans that this worker has made, by what for.", ["offence"])
+
+OFFENCES: Final = ("authentication", "protocol", "unknown_recipients", "early_talkers")
 TURNED_AWAY: Final = ("sessions", "network", "ban")
 REFUSING: Final = ("connect", "hello", "auth", "mail", "rcpt", "data")
 MEASURED: Final = ("auth", "mail", "rcpt", "data", "message", "spool")
@@ -47,6 +50,9 @@ messages: Final[Mapping[str, Counter]] = MappingProxyType(
 )
 turned_away: Final[Mapping[str, Counter]] = MappingProxyType(
     {reason: _TURNED_AWAY.labels(reason) for reason in TURNED_AWAY}
+)
+bans_made: Final[Mapping[str, Counter]] = MappingProxyType(
+    {offence: _BANS_MADE.labels(offence) for offence in OFFENCES}
 )
 refusals: Final[Mapping[str, Counter]] = MappingProxyType({stage: _REFUSALS.labels(stage) for stage in REFUSING})
 seconds: Final[Mapping[str, Histogram]] = MappingProxyType({stage: _SECONDS.labels(stage) for stage in MEASURED})

@@ -58,10 +58,15 @@ class Attempt:
         self._record.under_way -= 1
         self._record.one_ended.set()
 
-    def fail(self, username: str, password: str) -> None:
-        """Count the guess, unless it has failed before: a mail program with an old password repeats it for days."""
-        guess = f"{username}\0{password}".encode("utf-8", "surrogatepass")
-        self._record.failed.add(hmac.digest(self._key, guess, "sha256"))
+    def fail(self, username: str, password: str) -> bool:
+        """Count the guess, unless it has failed before: a mail program with an old password repeats it for days.
+
+        Tells whether it is counted.
+        """
+        digest = _digest(self._key, username, password)
+        is_new = digest not in self._record.failed
+        self._record.failed.add(digest)
+        return is_new
 
 
 class LoginFailures:
@@ -99,3 +104,7 @@ class LoginFailures:
             record.one_ended.clear()
             await record.one_ended.wait()
         return Attempt(record, self._key)
+
+
+def _digest(key: bytes, username: str, password: str) -> bytes:
+    return hmac.digest(key, f"{username}\0{password}".encode("utf-8", "surrogatepass"), "sha256")

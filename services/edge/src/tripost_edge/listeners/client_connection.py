@@ -8,6 +8,7 @@ import structlog
 
 from tripost_edge.firewall.foreign_protocols import is_tls
 from tripost_edge.firewall.networks import plain_address
+from tripost_edge.firewall.offences import Offence
 from tripost_edge.limits.pace import Patience
 from tripost_edge.listeners.context import Context, ProfileInForce
 from tripost_edge.listeners.proxy_protocol import Announcement, MalformedHeader, read_header
@@ -74,7 +75,7 @@ class ClientConnection(Wire):
             await self.more()
         self._pace.stop_waiting()
         if is_tls(self._inbox.peek(1)):
-            raise self.cut_off(client.address, "client speaks TLS on a plain port")
+            raise self.cut_off(client.address, "client speaks TLS on a plain port", Offence.PROTOCOL)
 
     async def start_tls(self) -> None:
         """Do the TLS handshake; raises SessionOver when it fails, or when octets came before it."""
@@ -103,10 +104,10 @@ class ClientConnection(Wire):
         cipher = tls.cipher()
         return f"{tls.version()} {cipher[0]}" if cipher else str(tls.version())
 
-    def cut_off(self, address: str, because: str) -> SessionOver:
+    def cut_off(self, address: str, because: str, offence: Offence | None = None) -> SessionOver:
         """Say in the log that a client is cut off without a word; gives what to raise."""
         log.info("client cut off", client=address, listener=self._profile.name, because=because)
-        return SessionOver(None, because=because)
+        return SessionOver(None, because=because, offence=offence)
 
     async def _announced_by(self, proxy: str) -> Announcement:
         """Read the PROXY header that the proxy must send first, in time."""

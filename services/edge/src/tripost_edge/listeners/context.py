@@ -4,6 +4,7 @@ import ssl
 from dataclasses import dataclass, field
 
 from tripost_edge.defence.bans import BansInForce
+from tripost_edge.defence.offences import Offences
 from tripost_edge.firewall.networks import Networks, RelayAccess, plain_address
 from tripost_edge.listeners.registry import Place, Registry
 from tripost_edge.ports import Clock
@@ -64,6 +65,7 @@ class Context:
     registry: Registry
     relay: RelayAccess
     bans: BansInForce
+    offences: Offences
     clock: Clock
 
     def place_of(self, profile: ListenerProfile, address: str) -> Place:

@@ -5,6 +5,7 @@ from typing import Final, cast
 
 import structlog
 
+from tripost_edge.firewall.offences import ENDED_FOR
 from tripost_edge.listeners.client_connection import ClientConnection
 from tripost_edge.listeners.context import Context, ProfileInForce
 from tripost_edge.listeners.registry import Dismissable
@@ -101,6 +102,11 @@ class SessionLife(ClientConnection):
             else:
                 self._context.registry.linger(self)
 
+    def _note_offence(self, over: SessionOver) -> None:
+        offence = over.offence or (ENDED_FOR.get(over.reply) if over.reply is not None else None)
+        if offence is not None:
+            self._context.offences.note(self._state, offence)
+
     async def _run(self) -> None:
         """Run the session from greeting to end; this is the entrance that catches everything."""
         because = "client quit"
@@ -109,6 +115,7 @@ class SessionLife(ClientConnection):
             await self.converse()
         except SessionOver as over:
             because = over.because
+            self._note_offence(over)
             if over.reply is not None:
                 self.say(over.reply)
                 with_last_words = True

@@ -10,6 +10,7 @@ import structlog
 
 from tripost_edge import metrics
 from tripost_edge.firewall.foreign_protocols import is_http
+from tripost_edge.firewall.offences import Offence
 from tripost_edge.listeners.content_transfer import ContentTransfer
 from tripost_edge.listeners.wire import SessionOver
 from tripost_edge.session import replies
@@ -92,7 +93,7 @@ class SmtpSession(ContentTransfer):
         """Do a command, if it has its place; what breaks in it is a 451."""
         verb, argument = command
         if is_http(verb):
-            raise self.cut_off(self._state.client.address, "client speaks HTTP")
+            raise self.cut_off(self._state.client.address, "client speaks HTTP", Offence.PROTOCOL)
         event = EVENTS.get(verb)
         if event is None or verb in NOT_IMPLEMENTED:
             self._refuse(replies.NOT_IMPLEMENTED if verb in NOT_IMPLEMENTED else replies.NOT_RECOGNISED)
@@ -134,6 +135,8 @@ class SmtpSession(ContentTransfer):
             raise SessionOver(reply, because=reply.text)
         self.say(reply)
         tally, limits = self._state.tally, self._state.limits
+        if reply.enhanced == replies.UNKNOWN_RECIPIENT.enhanced:
+            self._context.offences.note(self._state, Offence.UNKNOWN_RECIPIENTS)
         self._end_if(tally.refusal(reply, limits))
         self._held_back_seconds += tally.delay_seconds(reply, limits)
 

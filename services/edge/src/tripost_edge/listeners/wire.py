@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from aiosmtpd.smtp import SMTP
 
+from tripost_edge.firewall.offences import Offence
 from tripost_edge.limits.pace import Overdue, Pace, Patience
 from tripost_edge.session import replies
 from tripost_edge.session.inbox import EndlessLine, Inbox
@@ -35,10 +36,11 @@ _OVERDUE: Final[Mapping[Overdue, SmtpReply]] = MappingProxyType(
 
 
 class SessionOver(Exception):
-    """The session ends here: with a last reply, or without one."""
+    """The session ends here: with a last reply, or without one; for an offence of the client, maybe."""
 
-    def __init__(self, reply: SmtpReply | None, *, because: str) -> None:
+    def __init__(self, reply: SmtpReply | None, *, because: str, offence: Offence | None = None) -> None:
         super().__init__(because)
+        self.offence = offence
         self.reply = reply
         self.because = because
 

@@ -50,6 +50,7 @@ class Auth:
         journal: Journal,
         failures: LoginFailures,
         directory: DirectoryMemory,
+        note_offence: Callable[[Session], None],
         *,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -57,6 +58,7 @@ class Auth:
         self._journal = journal
         self._failures = failures
         self._directory = directory
+        self._note_offence = note_offence
         self._offered = OfferedMechanisms(bus, directory)
         self._pause = pause
 
@@ -146,8 +148,8 @@ class Auth:
         with attempt:
             answer = await self._ask(subject, question)
             guess = wrong(answer)
-            if guess is not None:
-                attempt.fail(*guess)
+            if guess is not None and attempt.fail(*guess):
+                self._note_offence(session)
         return answer
 
     async def _ask(self, subject: Subject[Question, Answer], question: Question) -> Answer:
