@@ -21,6 +21,9 @@ def told(*facts: str) -> Fact:
     [
         pytest.param(["refused"], "refused", id="refused"),
         pytest.param(["accepted"], "accepted", id="accepted, nothing more yet"),
+        pytest.param(["warned"], "warned", id="warned of a limit, and came to no message"),
+        pytest.param(["warned", "refused"], "refused", id="warned of a limit, then refused"),
+        pytest.param(["warned", "accepted"], "accepted", id="warned of a limit, accepted"),
         pytest.param(["bob refused", "accepted"], "accepted", id="one recipient refused, the message accepted"),
         pytest.param(["accepted", "ann delivered"], "delivered", id="delivered"),
         pytest.param(["ann delivered"], "delivered", id="delivered, what came before not told yet"),

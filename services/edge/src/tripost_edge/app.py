@@ -35,6 +35,7 @@ from tripost_shared.contracts.config import (
     EdgeConfig,
     FilterConfig,
 )
+from tripost_shared.contracts.control import CONTROL_KEY, ControlConfig
 from tripost_shared.counters.jetstream import JetStreamCounters
 from tripost_shared.counters.jetstream_totals import JetStreamTotals
 from tripost_shared.dns.resolver import CachingResolver
@@ -160,6 +161,9 @@ class EdgeService:
         policy = await source.watch_known(FILTER_KEY, FilterConfig)
         edge.take_policy(policy.current)
         policy.on_change(edge.take_policy)
+        control = await source.watch_known(CONTROL_KEY, ControlConfig)
+        edge.take_control(control.current)
+        control.on_change(edge.take_control)
         directory = await source.watch_known(DIRECTORY_KEY, DirectoryChange)
         edge.take_directory_change(directory.current)
         directory.on_change(edge.take_directory_change)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import structlog
 
+from tripost_edge import metrics
 from tripost_edge.defence.bans import BansInForce
 from tripost_edge.defence.offences import Offences
 from tripost_edge.firewall.networks import Networks, RelayAccess
@@ -28,6 +29,7 @@ from tripost_edge.settings import EdgeSettings
 from tripost_edge.stages.access import Access
 from tripost_edge.stages.auth import Auth
 from tripost_edge.stages.connect import Connect
+from tripost_edge.stages.control import Control
 from tripost_edge.stages.data import Data
 from tripost_edge.stages.hello import Hello
 from tripost_edge.stages.journal import Journal
@@ -36,6 +38,8 @@ from tripost_edge.stages.rcpt import Rcpt
 from tripost_edge.stages.rights import Rights
 from tripost_shared.contracts.access import AccessConfig
 from tripost_shared.contracts.config import DirectoryChange, EdgeConfig, FilterConfig
+from tripost_shared.contracts.control import ControlConfig
+from tripost_shared.counters.gathered import GatheredCounts
 from tripost_shared.edge_limits import EdgeLimits
 from tripost_shared.settings import CommonSettings
 
@@ -77,16 +81,19 @@ class Edge:
         self._access = Access(resolver, journal, self.hits, clock)
         self._connect = connect = Connect(bus, clock, remember_seconds=settings.connection_memory_seconds)
         rights = Rights(bus, self._directory)
+        self._counts = GatheredCounts(counters, clock, metrics.rates_counted_alone.inc)
+        self._control = control = Control(self._counts, journal, clock)
         stages = Stages(
             access=self._access,
             connect=connect,
             hello=Hello(common.hostname),
             auth=Auth(bus, journal, self._login_failures, self._directory, self._note_failed_login),
-            mail=Mail(rights, journal, hostname=common.hostname),
-            rcpt=Rcpt(bus, connect, self._directory, journal),
+            mail=Mail(rights, control, journal, hostname=common.hostname),
+            rcpt=Rcpt(bus, connect, self._directory, control, journal),
             data=Data(
                 bus,
                 rights,
+                control,
                 spool,
                 store,
                 journal,
@@ -128,6 +135,10 @@ class Edge:
         """Put access rules in force."""
         self._access.take_config(config)
 
+    def take_control(self, config: ControlConfig) -> None:
+        """Put control rules and rates in force, for commands that come from now on."""
+        self._control.take(config)
+
     def _note_failed_login(self, session: Session) -> None:
         self.offences.note(session, Offence.AUTHENTICATION)
 
@@ -159,6 +170,7 @@ class Edge:
         for listener in self.listeners:
             listener.stop()
         await self.registry.drain()
+        await self._counts.close()
 
     def abort(self) -> None:
         """Cut off whoever is left."""

@@ -10,6 +10,7 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 
 from tripost_shared.contracts.events import Fact
+from tripost_shared.control.rates import NOUNS
 from tripost_shared.mail.client import ListenerKind
 
 _SESSIONS: Final = Counter("tripost_edge_sessions", "Sessions begun, by the listener's kind.", ["kind"])
@@ -30,6 +31,9 @@ _BANS_MADE: Final = Counter("tripost_edge_bans", "Bans that this worker has made
 
 OFFENCES: Final = ("authentication", "protocol", "unknown_recipients", "early_talkers")
 TURNED_AWAY: Final = ("sessions", "network", "ban")
+_RATE_REFUSALS: Final = Counter("tripost_edge_rate_refusals", "Refusals since a rate is reached, by kind.", ["kind"])
+_LIMIT_WARNINGS: Final = Counter("tripost_edge_limit_warnings", "Rates used up by four fifths, by kind.", ["kind"])
+
 REFUSING: Final = ("connect", "hello", "auth", "mail", "rcpt", "data")
 MEASURED: Final = ("auth", "mail", "rcpt", "data", "message", "spool")
 
@@ -55,4 +59,13 @@ bans_made: Final[Mapping[str, Counter]] = MappingProxyType(
     {offence: _BANS_MADE.labels(offence) for offence in OFFENCES}
 )
 refusals: Final[Mapping[str, Counter]] = MappingProxyType({stage: _REFUSALS.labels(stage) for stage in REFUSING})
+rate_refusals: Final[Mapping[str, Counter]] = MappingProxyType(
+    {kind: _RATE_REFUSALS.labels(noun) for kind, noun in NOUNS.items()}
+)
+limit_warnings: Final[Mapping[str, Counter]] = MappingProxyType(
+    {kind: _LIMIT_WARNINGS.labels(noun) for kind, noun in NOUNS.items()}
+)
+rates_counted_alone: Final = Counter(
+    "tripost_edge_rates_counted_alone", "Decisions by rates without the shared counters, which were away."
+)
 seconds: Final[Mapping[str, Histogram]] = MappingProxyType({stage: _SECONDS.labels(stage) for stage in MEASURED})

@@ -26,6 +26,7 @@ class Fact(StrEnum):
     DISCARDED = "discarded"  # accepted and dropped, by a verdict or by an operator
     HELD = "held"  # by an operator, a verdict, or since it cannot be worked on
     RELEASED = "released"
+    LIMIT_WARNED = "warned"  # four fifths of a rate are used up; once for a key and window, over all replicas
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):

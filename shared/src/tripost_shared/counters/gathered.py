@@ -42,13 +42,13 @@ class Taken:
     """What was added to all counts claimed: `granted`, which may be less than was wanted.
 
     `reached`: the claim that did not leave more, None: all was granted. `near`: those beyond FAR of their limit now.
-    `passed`: how many had passed in the window of `reached`, about.
+    `passed`: how many had passed in the window of `reached`, about; `near` tells it of its own, these included.
     """
 
     granted: int
     reached: Claim | None = None
     passed: int = 0
-    near: tuple[Claim, ...] = ()
+    near: tuple[tuple[Claim, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -101,7 +101,7 @@ class GatheredCounts:
         if granted < amount:
             self._add(claims, granted - amount)
         near = tuple(
-            claim
+            (claim, round(estimate - (amount - granted)))
             for claim, estimate in zip(claims, estimates, strict=True)
             if estimate - (amount - granted) >= FAR * claim.most
         )

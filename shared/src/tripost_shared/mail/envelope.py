@@ -7,12 +7,15 @@ class Recipient(msgspec.Struct, frozen=True, omit_defaults=True):
     """One recipient as the client gave it.
 
     `notify` holds RFC 3461 §4.1 keywords in upper case; empty means the default. `original` is ORCPT without its xtext
-    encoding ("rfc822;ann@dest.example"), or "".
+    encoding ("rfc822;ann@dest.example"), or "". `redirected_to`: where a rule sends it instead, "" for nowhere.
+    `held_because`: why it waits for an operator, in words; "" where it does not.
     """
 
     address: str
     notify: tuple[str, ...] = ()
     original: str = ""
+    redirected_to: str = ""
+    held_because: str = ""
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):

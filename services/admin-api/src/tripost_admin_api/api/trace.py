@@ -16,6 +16,7 @@ from tripost_shared.mail.identifier import session_of
 
 # Facts of one moment, as one leads to the other: edge before domains, an acceptance before what became of it.
 CAUSAL_ORDER: Final = (
+    Fact.LIMIT_WARNED,
     Fact.REFUSED,
     Fact.ACCEPTED,
     Fact.EXPANDED,

@@ -63,8 +63,8 @@ class Dispatcher:
 
         `direction` of a message whose recipients are as edge has taken them.
         """
-        resolved = await self._resolved([each.address for each in recipients], direction)
-        return plan([(each, resolved[each.address]) for each in recipients], settled)
+        resolved = await self._resolved([each.redirected_to or each.address for each in recipients], direction)
+        return plan([(each, resolved[each.redirected_to or each.address]) for each in recipients], settled)
 
     async def _resolved(self, addresses: Sequence[str], direction: Direction | None) -> dict[str, Resolution]:
         """Take no denial from memory: edge may have asked another replica, which a change had reached before us."""

@@ -4,7 +4,7 @@ It is bounded: SPOOL is trimmed up to the oldest message that is not acknowledge
 hop must not keep one for long. What cannot be done in time, or not at all, goes on in the deferred queue.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -25,6 +25,7 @@ from tripost_shared.clock import Clock
 from tripost_shared.content.port import ContentUnavailable
 from tripost_shared.contracts.filter import Action, Verdict
 from tripost_shared.contracts.spool import SpooledMessage
+from tripost_shared.mail.envelope import Recipient
 from tripost_shared.mail.failures import TransientFailure
 from tripost_shared.mail.reply import SmtpReply
 from tripost_shared.spool.port import EventLog
@@ -62,10 +63,14 @@ class FirstAttempt:
         """Attempt and settle; `settled` gets each recipient that must not be attempted again, whatever breaks then."""
         if may_be_repeated:
             settled |= await self._settled_before(message)
-        todo = await self._plan(message, settled)
-        for expansion, left_out in todo.expansions:
-            self._events.record(expanded_fact(message.id, expansion, left_out, self._clock.now()))
+        held = [recipient for recipient in message.envelope.recipients if recipient.held_because]
+        others = [recipient for recipient in message.envelope.recipients if not recipient.held_because]
+        todo = await self._plan_told(message, others, settled)
         verdict = message.verdict
+        if held:
+            settled |= await self._hold_by_rules(message, held, {*settled, *_addresses(todo)})
+            if not others:
+                return
         if verdict is not None and verdict.action not in DELIVERED_WITH:
             await self._holding.hold(message, waiting_of(todo), _held_by(verdict))
             log.info("message held", message_id=message.id, action=verdict.action.value, rule=verdict.rule)
@@ -89,10 +94,32 @@ class FirstAttempt:
             failed=len(found.failed),
         )
 
+    async def _plan_told(
+        self, message: SpooledMessage, recipients: Sequence[Recipient], settled: Collection[str]
+    ) -> Plan:
+        """Say what is to be done for some recipients, the expansions recorded."""
+        todo = await self._plan(message, recipients, settled)
+        for expansion, left_out in todo.expansions:
+            self._events.record(expanded_fact(message.id, expansion, left_out, self._clock.now()))
+        return todo
+
+    async def _hold_by_rules(
+        self, message: SpooledMessage, held: Sequence[Recipient], settled: Collection[str]
+    ) -> set[str]:
+        """Hold those that control rules want held; gives their addresses, and those that they lead to."""
+        done: set[str] = set()
+        for because in dict.fromkeys(recipient.held_because for recipient in held):
+            alike = [recipient for recipient in held if recipient.held_because == because]
+            todo = await self._plan_told(message, alike, {*settled, *done})
+            await self._holding.hold(message, waiting_of(todo), SmtpReply(451, "4.7.0", because))
+            log.info("message held", message_id=message.id, recipients=len(alike), because=because)
+            done |= {*_addresses(todo), *(recipient.address for recipient in alike)}
+        return done
+
     async def give_up(self, message: SpooledMessage, settled: Collection[str], error: Exception) -> None:
         """Hold what is not settled of a message that breaks us again and again; raises what breaks here too."""
         try:
-            waiting = waiting_of(await self._plan(message, settled))
+            waiting = waiting_of(await self._plan(message, message.envelope.recipients, settled))
         except Exception:  # what broke us may be the planning itself, and holding is the last resort
             log.exception("message cannot be planned, it is held as its envelope has it", message_id=message.id)
             waiting = [Waiting(each, "") for each in message.envelope.recipients if each.address not in settled]
@@ -101,8 +128,7 @@ class FirstAttempt:
             "message held for the administrator", message_id=message.id, recipients=len(waiting), because=repr(error)
         )
 
-    async def _plan(self, message: SpooledMessage, settled: Collection[str]) -> Plan:
-        recipients = message.envelope.recipients
+    async def _plan(self, message: SpooledMessage, recipients: Sequence[Recipient], settled: Collection[str]) -> Plan:
         return await until_done(
             lambda: self._dispatcher.plan(recipients, settled, message.direction),
             (TransientFailure,),
@@ -124,6 +150,10 @@ class FirstAttempt:
         return await until_done(
             lambda: self._contents.is_missing(message.content), (ContentUnavailable,), "look for content"
         )
+
+
+def _addresses(todo: Plan) -> set[str]:
+    return {waiting.recipient.address for waiting in waiting_of(todo)}
 
 
 def _held_by(verdict: Verdict) -> SmtpReply:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from tripost_domains.delivery.outcome import MAILBOX, Attempted, expanded, failed
 from tripost_domains.directory.model import (
     Expansion,
+    ExpansionKind,
     HopKind,
     MailboxDestination,
     NextHop,
@@ -48,13 +49,15 @@ def plan(resolved: Iterable[tuple[Recipient, Resolution]], settled: Collection[s
     for recipient, resolution in resolved:
         if recipient.address in settled:
             continue
+        if recipient.redirected_to:
+            made.expansions.append((_redirection(recipient), ""))
         if not resolution.destinations:
             made.refused.append(_refused(recipient, resolution))
             continue
         dead = "; ".join(f"{end.address} leads nowhere: {end.because}" for end in resolution.dead_ends)
         made.expansions.extend((expansion, dead) for expansion in resolution.expansions)
         notify = recipient.notify
-        if resolution.expansions:
+        if resolution.expansions or recipient.redirected_to:
             made.expanded.append(Attempted(recipient, recipient.address, "", expanded()))
             notify = notify_beyond_alias(notify)
         for destination in resolution.destinations:
@@ -91,6 +94,10 @@ def _add(made: Plan, target: Target, destination: MailboxDestination | RelayDest
         made.mailboxes.append((target, destination))
     else:
         made.relays.setdefault(destination.next_hop, []).append(target)
+
+
+def _redirection(recipient: Recipient) -> Expansion:
+    return Expansion(recipient.address, ExpansionKind.REDIRECT, (recipient.redirected_to,))
 
 
 def _refused(recipient: Recipient, resolution: Resolution) -> Attempted:

@@ -51,6 +51,7 @@ class ExpansionKind(StrEnum):
 
     ALIAS = "alias"
     CATCH_ALL = "catch-all"
+    REDIRECT = "redirect"  # by a control rule, when edge took the message
     POSTMASTER = "postmaster"  # what postmaster@ and abuse@ lead to when nobody has configured them
 
 

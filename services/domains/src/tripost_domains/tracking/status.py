@@ -24,7 +24,10 @@ class Seen(NamedTuple):
 
 
 def status_of(facts: Iterable[Seen]) -> Fact:
-    """Derive a message's status: one of STATES, or BOUNCED for FAILED once the sender was told, ACCEPTED, REFUSED."""
+    """Derive a message's status: one of STATES, or BOUNCED for FAILED once the sender was told, ACCEPTED, REFUSED.
+
+    LIMIT_WARNED where that is all: a transaction that came to no message.
+    """
     newest: dict[str, Seen] = {}
     others: set[Fact] = set()
     for seen in facts:
@@ -38,7 +41,12 @@ def status_of(facts: Iterable[Seen]) -> Fact:
     for state in STATES:
         if state in states:
             return Fact.BOUNCED if state is Fact.FAILED and Fact.BOUNCED in others else state
-    return Fact.REFUSED if others == {Fact.REFUSED} else Fact.ACCEPTED
+    if others and others <= {
+        Fact.REFUSED,
+        Fact.LIMIT_WARNED,
+    }:  # a warning settles nothing; alone, the transaction had no end
+        return Fact.REFUSED if Fact.REFUSED in others else Fact.LIMIT_WARNED
+    return Fact.ACCEPTED
 
 
 def _weight(seen: Seen) -> tuple[bool, float]:

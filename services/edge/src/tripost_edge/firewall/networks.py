@@ -51,14 +51,14 @@ class RelayAccess:
 
     def permits(self, address: str, *, announced_by_proxy: bool) -> bool:
         """Whether the client may; a client that a proxy announced is never on this machine, whatever it says."""
-        return self._networks.contain(address) and not (announced_by_proxy and _is_of_this_machine(address))
+        return self._networks.contain(address) and not (announced_by_proxy and is_of_this_machine(address))
 
     def counted_network(self, address: str, *, announced_by_proxy: bool) -> str:
         """Name the network whose sessions this client's counts among; "" for those of ours, which are not counted.
 
         They are this machine, trusted proxies, and whoever may relay: what sends for many is there.
         """
-        is_ours = not announced_by_proxy and (_is_of_this_machine(address) or self._is_proxy(address))
+        is_ours = not announced_by_proxy and (is_of_this_machine(address) or self._is_proxy(address))
         return "" if is_ours or self.permits(address, announced_by_proxy=announced_by_proxy) else network_of(address)
 
     def _is_proxy(self, address: str) -> bool:
@@ -66,7 +66,8 @@ class RelayAccess:
 
 
 @lru_cache(maxsize=4096)
-def _is_of_this_machine(address: str) -> bool:
+def is_of_this_machine(address: str) -> bool:
+    """Whether an address is one of the loopback, or none at all."""
     parsed = ip_address(address)
     return parsed.is_loopback or parsed.is_unspecified
 

@@ -75,6 +75,7 @@ AUTH_TRY_LATER: Final = SmtpReply(454, "4.7.0", "Temporary authentication failur
 SENDER_NOT_YOURS: Final = SmtpReply(553, "5.7.1", "Not allowed to send as this address")
 UNKNOWN_RECIPIENT: Final = SmtpReply(550, "5.1.1", "No such recipient here")
 RECIPIENT_DISABLED: Final = SmtpReply(550, "5.2.1", "Recipient takes no mail")
+REDIRECTED_NOWHERE: Final = SmtpReply(451, "4.3.5", "Recipient leads nowhere now, please try again later")
 RELAYING_DENIED: Final = SmtpReply(550, "5.7.1", "Relaying denied")
 TOO_MANY_RECIPIENTS: Final = SmtpReply(452, "4.5.3", "Too many recipients, send the others in another transaction")
 REFUSED_BY_POLICY: Final = SmtpReply(550, "5.7.1", "Refused by policy")  # a verdict that refuses without words

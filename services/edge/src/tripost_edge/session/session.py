@@ -1,6 +1,6 @@
 """What is known of a session and of the transaction at hand."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -36,6 +36,10 @@ class Transaction:
     refused_recipients: int = 0
     deferred_recipients: int = 0  # those of them that were judged, and may come again later
     last_refusal: SmtpReply | None = None
+    announced_octets: int = 0  # by SIZE (RFC 1870)
+    counted_by: set[str] = field(default_factory=set)  # rates that have counted the message
+    give_backs: list[Callable[[], None]] = field(default_factory=list)  # of what it has taken from limits
+    ruled: str = ""  # which rules have acted on it, in words for the trace
 
     def envelope(self) -> Envelope:
         """Give the envelope as it stands."""
@@ -47,6 +51,11 @@ class Transaction:
             envid=self.envid,
             ret=self.ret,
         )
+
+    def come_to_nothing(self) -> None:
+        """Give back what was taken from limits for a message that is not accepted."""
+        while self.give_backs:
+            self.give_backs.pop()()
 
     def keep_recipients(self, count: int) -> None:
         """Drop those that were accepted after so many."""

@@ -28,6 +28,7 @@ from tripost_edge.session import replies
 from tripost_edge.session.header_inspection import inspect_header
 from tripost_edge.session.received import received_field
 from tripost_edge.session.session import Session, Transaction
+from tripost_edge.stages.control import Control, RuledOut
 from tripost_edge.stages.journal import Journal, direction_of
 from tripost_edge.stages.reception import ContentLimits, Decoder, Reception
 from tripost_edge.stages.rights import Rights
@@ -52,6 +53,7 @@ class Data:
         self,
         bus: Bus,
         rights: Rights,
+        control: Control,
         spool: Spool,
         store: ContentStore,
         journal: Journal,
@@ -62,6 +64,7 @@ class Data:
     ) -> None:
         self._bus = bus
         self._rights = rights
+        self._control = control
         self._spool = spool
         self._store = store
         self._journal = journal
@@ -113,6 +116,7 @@ class Data:
             message.content = await reception.finish()
             transaction.eight_bit = reception.is_eight_bit
             message.subject = reception.subject
+            message.added = self._control.at_content(session, transaction, message.content.size_octets)
             reply = await self._take(message, is_client_there)
         except MailFailure as failure:
             # What the spool did not acknowledge may still be in it, and then needs its content.
@@ -126,6 +130,7 @@ class Data:
                 size_octets=reception.size_octets,
                 subject=reception.subject,
                 verdict=message.verdict,
+                rule=failure.rule if isinstance(failure, RuledOut) else "",
             )
         finally:
             await reception.abandon()
@@ -207,7 +212,7 @@ class Data:
             session.client,
             envelope,
             message.content,
-            received + verdict.header_fields,
+            received + verdict.header_fields + message.added,
             verdict,
             sender_is_doubtful=not session.client.is_trusted and _is_doubtful(transaction),
         )
@@ -246,6 +251,7 @@ class _Message:
     content: Content = NOTHING_YET
     subject: str = ""
     verdict: Verdict | None = None
+    added: bytes = b""  # header fields that rules want
 
 
 def _is_doubtful(transaction: Transaction) -> bool:

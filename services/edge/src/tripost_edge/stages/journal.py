@@ -87,6 +87,7 @@ class Journal:
             fact,
             stage="data",
             reply=str(reply),
+            detail=transaction.ruled,
             reverse_path=transaction.reverse_path,
             recipients=tuple(transaction.recipients),
             size_octets=size_octets,
@@ -113,9 +114,11 @@ class Journal:
         size_octets: int,
         subject: str = "",
         verdict: Verdict | None = None,
+        rule: str = "",
     ) -> SmtpReply:
         """Record a message that was refused after its content had come; gives the reply with its id."""
         transaction.add_findings(verdict.findings if verdict else ())
+        transaction.come_to_nothing()
         findings = tuple(transaction.findings)
         metrics.messages["deferred" if reply.is_transient else "refused"].inc()
         metrics.refusals["data"].inc()
@@ -129,7 +132,7 @@ class Journal:
             recipients=tuple(transaction.recipients),
             size_octets=size_octets,
             subject=subject,
-            **_judgement(verdict, findings),
+            **(_judgement(verdict, findings) | ({"rule": rule} if rule else {})),
         )
         log.info(
             "message refused",
@@ -147,6 +150,7 @@ class Journal:
         transaction = session.transaction
         if transaction is None:
             return
+        transaction.come_to_nothing()
         metrics.messages["abandoned"].inc()
         log.info(
             "transaction ended without a message",
@@ -157,6 +161,11 @@ class Journal:
             last_refusal=str(transaction.last_refusal or ""),
         )
         session.transaction = None
+
+    def limit_warned(self, session: Session, stage: str, detail: str) -> None:
+        """Record that most of a limit is used up."""
+        self._record(session, Fact.LIMIT_WARNED, stage=stage, detail=detail)
+        log.warning("a limit is nearly reached", detail=detail, **_facts(session))
 
     def _record(self, session: Session, fact: Fact, **facts: Any) -> None:
         session.facts += 1

@@ -6,6 +6,7 @@ from tripost_edge.session import replies
 from tripost_edge.session.command import PathArgument, parse_mail
 from tripost_edge.session.dsn_parameters import read_envid, read_ret
 from tripost_edge.session.session import Session
+from tripost_edge.stages.control import Control
 from tripost_edge.stages.journal import Journal
 from tripost_edge.stages.rights import Rights
 from tripost_shared.mail.address import MAX_PATH_OCTETS, InvalidAddress, parse_path
@@ -32,11 +33,13 @@ class Mail:
     def __init__(
         self,
         rights: Rights,
+        control: Control,
         journal: Journal,
         *,
         hostname: str,
     ) -> None:
         self._rights = rights
+        self._control = control
         self._journal = journal
         self._hostname = hostname
 
@@ -58,7 +61,15 @@ class Mail:
             return self._journal.refused(
                 session, "mail", failure.reply, because=failure.because, reverse_path=understood.reverse_path
             )
-        session.begin_transaction(**understood._asdict())
+        if self._control.is_idle:
+            session.begin_transaction(**understood._asdict())
+            return replies.SENDER_OK
+        announced = int(given.parameters.get("SIZE") or 0)
+        opening = await self._control.at_mail(session, understood.reverse_path, announced)
+        if opening.refusal is not None:
+            return opening.refusal
+        transaction = session.begin_transaction(**understood._asdict())
+        await self._control.opened(session, transaction, opening)
         return replies.SENDER_OK
 
     def _not_now(self, session: Session) -> SmtpReply | None:

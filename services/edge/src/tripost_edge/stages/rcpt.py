@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from tripost_edge.limits.directory_memory import DirectoryMemory
 from tripost_edge.ports import Bus, NoAnswer
 from tripost_edge.session import replies
@@ -16,6 +18,7 @@ from tripost_edge.session.command import parse_rcpt
 from tripost_edge.session.dsn_parameters import read_notify, read_orcpt
 from tripost_edge.session.session import Session, Transaction
 from tripost_edge.stages.connect import Connect
+from tripost_edge.stages.control import Control
 from tripost_edge.stages.journal import Journal
 from tripost_shared.contracts.domains import RESOLVE, RecipientKind, ResolveQuestion
 from tripost_shared.contracts.filter import RECIPIENTS, RecipientsQuestion, Verdict
@@ -36,12 +39,14 @@ class Rcpt:
         bus: Bus,
         connect: Connect,
         directory: DirectoryMemory,
+        control: Control,
         journal: Journal,
     ) -> None:
         self._bus = bus
         self._connect = connect
         self._directory = directory
         self._known = directory.recipients
+        self._control = control
         self._journal = journal
 
     async def take(self, session: Session, arguments: Sequence[str]) -> list[SmtpReply]:
@@ -66,14 +71,16 @@ class Rcpt:
             if isinstance(each, Recipient) and each.address not in transaction.recipients:
                 given.setdefault(each.address, each)
         new = list(given)
+        redirected: dict[str, str] = {}
         if has_room:
-            judged = await self._judge(session, transaction, new) if new else {}
+            judged, redirected = await self._ruled_and_judged(session, transaction, new)
         else:
             judged = dict.fromkeys(new, replies.TOO_MANY_RECIPIENTS.with_id(transaction.id))
         refused = {address: reply for address, reply in judged.items() if not reply.is_positive}
         for address in new:
             if address not in refused:
-                transaction.recipients[address] = given[address]
+                recipient, target = given[address], redirected.get(address)
+                transaction.recipients[address] = replace(recipient, redirected_to=target) if target else recipient
         if refused:
             transaction.refused_recipients += sum(
                 1 for each in batch if isinstance(each, Recipient) and each.address in refused
@@ -83,8 +90,31 @@ class Rcpt:
             each if isinstance(each, SmtpReply) else refused.get(each.address, replies.RECIPIENT_OK) for each in batch
         ]
 
-    async def _judge(self, session: Session, transaction: Transaction, new: list[str]) -> dict[str, SmtpReply]:
-        """Give a reply per recipient, the refusals recorded.
+    async def _ruled_and_judged(
+        self, session: Session, transaction: Transaction, new: list[str]
+    ) -> tuple[dict[str, SmtpReply], dict[str, str]]:
+        """Give a reply per recipient, and where rules send some of them instead."""
+        if not new:
+            return {}, {}
+        if self._control.is_idle:
+            return await self._judge(session, transaction, new), {}
+        said = self._control.at_rcpt(session, transaction, new)
+        judged = dict(said.refused)
+        others = [address for address in new if address not in judged and address not in said.redirected]
+        if others:
+            judged |= await self._judge(session, transaction, others)
+        if said.redirected:
+            targets = list(dict.fromkeys(said.redirected.values()))
+            of_targets = await self._judge(session, transaction, targets, are_targets=True)
+            judged |= {address: of_targets[target] for address, target in said.redirected.items()}
+        taken = [address for address in new if judged[address].is_positive]
+        judged |= await self._control.count_recipients(session, transaction, taken)
+        return judged, said.redirected
+
+    async def _judge(
+        self, session: Session, transaction: Transaction, new: list[str], *, are_targets: bool = False
+    ) -> dict[str, SmtpReply]:
+        """Give a reply per recipient, the refusals recorded. `are_targets`: an operator's rule sends mail there.
 
         A client that is refused learns nothing of the directory, and costs it nothing. So the filter is asked about it
         beforehand, unless the directory is not needed: then one question is about the client and its recipients.
@@ -93,7 +123,7 @@ class Rcpt:
         and_client = are_known and self._connect.join(session)
         refused = {} if and_client else await self._refusal_of_client(session, new)
         if not refused:
-            refused = await self._refusals_of_directory(session, new)
+            refused = await self._refusals_of_directory(session, new, are_targets=are_targets)
             asked = [address for address in new if address not in refused]
             if asked:
                 refused |= await self._refusals_of_filter(session, transaction, asked, and_client=and_client)
@@ -112,7 +142,9 @@ class Rcpt:
             session.transaction.add_findings(verdict.findings)
         return {}
 
-    async def _refusals_of_directory(self, session: Session, new: list[str]) -> dict[str, SmtpReply]:
+    async def _refusals_of_directory(
+        self, session: Session, new: list[str], *, are_targets: bool
+    ) -> dict[str, SmtpReply]:
         unknown = [address for address in new if self._known.get(address) is None]
         if not unknown:
             return {}
@@ -126,8 +158,9 @@ class Rcpt:
             return self._refused(session, unknown, TRY_LATER, "domains answered about other recipients")
         refused: dict[str, SmtpReply] = {}
         for address, kind in zip(unknown, map(_plain_kind, unknown, kinds), strict=True):
-            reply = _reply_to(kind, is_trusted=session.client.is_trusted)
+            reply = _reply_to(kind, is_trusted=are_targets or session.client.is_trusted)
             if reply is not None:
+                reply = replies.REDIRECTED_NOWHERE if are_targets else reply
                 refused |= self._refused(session, [address], reply, f"recipient is {kind.value}")
             elif kind in TAKEN_FROM_ANYONE:
                 self._known.put(address, kind, generation)
