@@ -14,12 +14,13 @@ from certificate_files import CertificateFiles
 from edge_process import EdgeProcess
 from edge_world import HOSTNAME, OtherTiers
 from servers import NatsServer, free_ports
+from spooled import see_that_it_is_clean
 from tripost_shared.bus import jetstream
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.contracts.domains import RecipientKind, ResolveAnswer, ResolveQuestion
 from tripost_shared.contracts.spool import SpooledMessage
-from tripost_shared.mail.header import is_printable, raw_fields
+from tripost_shared.mail.header import is_printable
 from tripost_shared.provision import provision
 from tripost_shared.settings import CommonSettings
 from tripost_shared.spool.bundle import opened
@@ -127,7 +128,7 @@ class ProbedEdge:
         """Give what was spooled since the last look; fails where it has what no message may have."""
         messages = self.surroundings.newly_spooled()
         for message in messages:
-            _see_that_it_is_clean(message)
+            see_that_it_is_clean(message)
         return messages
 
     def logged(self) -> list[dict[str, Any]]:
@@ -166,15 +167,3 @@ def _as_an_event(line: str) -> dict[str, Any]:
     assert event.keys() >= {"event", "level", "service", "timestamp"}, line
     assert event["service"] == "edge", line
     return dict(event)
-
-
-def _see_that_it_is_clean(message: SpooledMessage) -> None:
-    content = message.content.inline or b""
-    for octets in (content, message.header_fields):
-        assert octets.count(b"\r") == octets.count(b"\n") == octets.count(b"\r\n"), "a bare CR or LF is spooled"
-        assert b"\0" not in octets
-    assert not content or content.endswith(b"\r\n")
-    (ours,) = raw_fields(message.header_fields)
-    assert ours.startswith(b"Received:")
-    for address in (message.envelope.reverse_path, *(one.address for one in message.envelope.recipients)):
-        assert is_printable(address)

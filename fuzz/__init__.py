@@ -1,0 +1,1 @@
+"""Fuzzing of what reads the octets of strangers: see README.md beside this file."""
