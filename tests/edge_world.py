@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from dialog import Dialog
+from servers import free_port
 from tripost_edge.edge import Edge
-from tripost_edge.firewall.networks import Networks
-from tripost_edge.listeners.context import ListenerProfile
-from tripost_edge.listeners.sockets import bind
+from tripost_edge.listeners.tls import TlsContexts, TlsPolicy
 from tripost_edge.session.session import Session
 from tripost_edge.settings import EdgeSettings
+from tripost_edge.worker_sockets import open_sockets
 from tripost_shared.bans.memory import MemoryBans
 from tripost_shared.bus.memory import MemoryBus
 from tripost_shared.bus.port import Bus
@@ -44,6 +44,7 @@ from tripost_shared.contracts.filter import (
     RecipientsQuestion,
     Verdict,
 )
+from tripost_shared.contracts.listeners import ListenerConfig, ListenersConfig
 from tripost_shared.contracts.sasl import (
     MECHANISMS,
     SASL,
@@ -56,7 +57,7 @@ from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.counters.memory import MemoryCounters
 from tripost_shared.dns.table import TableResolver
 from tripost_shared.mail.client import Client, ListenerKind
-from tripost_shared.settings import CommonSettings, Listen
+from tripost_shared.settings import CommonSettings
 from tripost_shared.spool.memory import MemoryEventLog, MemorySpool
 
 HOSTNAME = "mx.tripost.example"
@@ -139,12 +140,25 @@ class OtherTiers:
         return self.message
 
 
+@dataclass
+class OneContext:
+    """TLS by one context, whatever listeners want."""
+
+    only: ssl.SSLContext
+
+    def context(self, _policy: TlsPolicy) -> ssl.SSLContext:
+        return self.only
+
+
+ANY_PORT = dict.fromkeys(("mx_listen", "submission_listen", "submissions_listen", "proxy_listener"), "127.0.0.1:0")
+
+
 class EdgeWorld:
     """One edge and what surrounds it. `ann@dest.example` is a mailbox of ours; `user@dest.example` may log in."""
 
     def __init__(
         self,
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | TlsContexts,
         *,
         clock: Clock | None = None,
         bans: MemoryBans | None = None,
@@ -172,11 +186,12 @@ class EdgeWorld:
             passwords={"user@dest.example": "secret"},
             grants={("user@dest.example", "user@dest.example")},
         )
-        self.settings = EdgeSettings(**{"auth_failure_delay_seconds": 0, "error_delay_seconds": 0, **settings})
+        at_once = {"auth_failure_delay_seconds": 0, "error_delay_seconds": 0}
+        self.settings = EdgeSettings(**{**ANY_PORT, "health_listen": None, **at_once, **settings})
         self.edge = Edge(
             CommonSettings(hostname=HOSTNAME),
             self.settings,
-            tls,
+            OneContext(tls) if isinstance(tls, ssl.SSLContext) else tls,
             bus=self.bus,
             spool=self.spool,
             store=self.store,
@@ -196,23 +211,23 @@ class EdgeWorld:
     async def start(self) -> "EdgeWorld":
         """Listen, on ports that the system chooses: `mx`, `submission`, `submissions`, `proxy`."""
         await self.serve()
-        for profile in (
-            ListenerProfile("mx", ListenerKind.MX),
-            ListenerProfile("submission", ListenerKind.SUBMISSION),
-            ListenerProfile("submissions", ListenerKind.SUBMISSION, implicit_tls=True),
-            ListenerProfile("proxy", ListenerKind.MX, proxies=Networks(self.settings.proxy_trusted_networks)),
-        ):
-            listener = self.edge.listen(profile, bind(Listen("127.0.0.1:0"), variable="TEST")[0])
-            self.addresses[profile.name] = listener.address
-        await self.edge.start()
+        await self.edge.start(open_sockets(self.settings)[0].listeners)
+        self.addresses = {listener.profile.name: listener.address for listener in self.edge.listeners}
         return self
+
+    async def configure(self, *listeners: ListenerConfig) -> None:
+        """Have these listeners configured and no others, and wait until they are open, or cannot be."""
+        self.edge.take_listeners(ListenersConfig(listeners=listeners))
+        async with asyncio.timeout(5):
+            while not self.edge.are_listeners_settled:  # noqa: ASYNC110 (nothing tells when)
+                await asyncio.sleep(0.001)
 
     async def listen_for_proxies(self, name: str, kind: ListenerKind) -> tuple[str, int]:
         """Open one more listener, of clients that a proxy announces; gives its address."""
-        profile = ListenerProfile(name, kind, proxies=Networks(self.settings.proxy_trusted_networks))
-        listener = self.edge.listen(profile, bind(Listen("127.0.0.1:0"), variable="TEST")[0])
-        await listener.start()
-        return listener.address
+        address = ("127.0.0.1", free_port())
+        proxies = tuple(self.settings.proxy_trusted_networks)
+        await self.configure(ListenerConfig(name, address="{}:{}".format(*address), kind=kind, proxies=proxies))
+        return address
 
     async def stop(self) -> None:
         """End all sessions."""

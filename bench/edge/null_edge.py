@@ -4,17 +4,15 @@ Everything is as in production (the runner, uvloop, logs, settings, listeners, s
 and a directory that agree at once, and a spool and a content store that forget.
 """
 
-import ssl
 from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
 
 from tripost_edge.edge import Edge
-from tripost_edge.listeners.context import ListenerProfile
+from tripost_edge.listeners.certificates import Certificates
 from tripost_edge.listeners.descriptors import room_for_sessions
-from tripost_edge.listeners.sockets import bind
-from tripost_edge.listeners.tls import server_context
+from tripost_edge.listeners.sockets import BoundBefore, bind
 from tripost_edge.settings import EdgeSettings
 from tripost_shared.bans.memory import MemoryBans
 from tripost_shared.clock import SystemClock
@@ -26,7 +24,6 @@ from tripost_shared.contracts.spool import SpooledMessage
 from tripost_shared.contracts.subject import Subject
 from tripost_shared.counters.memory import MemoryCounters
 from tripost_shared.dns.table import TableResolver
-from tripost_shared.mail.client import ListenerKind
 from tripost_shared.mail.content import Content
 from tripost_shared.runner import run
 from tripost_shared.settings import CommonSettings, Listen, SettingsError
@@ -114,24 +111,28 @@ class NullEdgeService:
         self._common = common
         self._settings = EdgeSettings()
         self._edge: Edge | None = None
-        self._tls: ssl.SSLContext | None = None
+        self._certificates: Certificates | None = None
 
     def bind(self) -> None:
         """Load TLS, open the listener."""
-        self._tls = server_context(*self._settings.tls_files(self._common))
+        files = self._settings.tls_files(self._common)
+        self._certificates = Certificates(*files, self._common.home / "none", SystemClock())
         self._settings.sessions_limit = room_for_sessions(self._settings.sessions_limit)
-        if self._settings.mx_listen is None:
+        address = self._settings.mx_listen
+        if address is None:
             raise SettingsError("TRIPOST_EDGE_MX_LISTEN: the benchmark needs an address")
-        self._bound = bind(Listen(self._settings.mx_listen), variable="TRIPOST_EDGE_MX_LISTEN")[0]
+        self._settings.submission_listen = self._settings.submissions_listen = self._settings.proxy_listener = None
+        bound = bind(Listen(address), variable="TRIPOST_EDGE_MX_LISTEN")[0]
+        self._sockets = BoundBefore([("mx", address, bound)])
 
     async def start(self) -> None:
         """Take clients."""
-        if self._tls is None:
+        if self._certificates is None:
             raise RuntimeError("start before bind")
         self._edge = edge = Edge(
             self._common,
             self._settings,
-            self._tls,
+            self._certificates,
             bus=NullBus(),
             spool=NullSpool(),
             store=NullContentStore(),
@@ -141,8 +142,7 @@ class NullEdgeService:
             counters=MemoryCounters(SystemClock()),
             clock=SystemClock(),
         )
-        edge.listen(ListenerProfile("mx", ListenerKind.MX), self._bound)
-        await edge.start()
+        await edge.start(self._sockets)
 
     async def drain(self) -> None:
         """Let transactions at hand end."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 PR_GET_PDEATHSIG: Final = 2
+PR_SET_KEEPCAPS: Final = 8
 PR_SET_TIMERSLACK: Final = 29
 
 _function = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
@@ -22,6 +23,14 @@ def parent_death_signal() -> int:
 def set_parent_death_signal(number: int) -> None:
     """Have the kernel send this process a signal when its parent ends, until its user changes. Raises OSError."""
     _call(PR_SET_PDEATHSIG, ctypes.c_ulong(number))
+
+
+def set_keep_capabilities(*, wanted: bool) -> None:
+    """Let what a process may as root outlast that it becomes another user, as far as it is then permitted.
+
+    Raises OSError.
+    """
+    _call(PR_SET_KEEPCAPS, ctypes.c_ulong(wanted))
 
 
 def set_timer_slack(slack: timedelta) -> None:

@@ -4,10 +4,11 @@ import os
 import pwd
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from tripost_shared.capabilities import keeping_only
 from tripost_shared.prctl import parent_death_signal, set_parent_death_signal
 from tripost_shared.settings import SettingsError
 
@@ -53,10 +54,15 @@ class RunUser:
             die_with_parent(os.getppid(), dies_by)
 
 
-def give_up_root(user: str) -> None:
-    """Become `user` for good; does nothing when not root. Raises SettingsError."""
+def give_up_root(user: str, *, keeping: int | None = None) -> None:
+    """Become `user` for good, of root's powers at most with the capability `keeping`; does nothing when not root.
+
+    Raises SettingsError.
+    """
     if os.geteuid() == 0:
-        RunUser.named(user).become()
+        become = RunUser.named(user).become
+        with nullcontext() if keeping is None else keeping_only(keeping):
+            become()
 
 
 def act_as(user: RunUser) -> None:

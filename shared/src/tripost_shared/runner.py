@@ -48,15 +48,18 @@ class Service(Protocol):
         ...
 
 
-def run(name: str, build: Callable[[CommonSettings], Service]) -> None:
-    """Run a service until SIGTERM or SIGINT; exits the process with the codes above."""
+def run(name: str, build: Callable[[CommonSettings], Service], *, keeping: int | None = None) -> None:
+    """Run a service until SIGTERM or SIGINT; exits the process with the codes above.
+
+    `keeping`: the capability that it keeps when it gives root up.
+    """
     try:
         settings = CommonSettings()
         logs.set_up(name, settings.log_level, settings.log_format)
         service = build(settings)
         _say_doubts(settings)
         service.bind()
-        privileges.give_up_root(settings.run_user)
+        privileges.give_up_root(settings.run_user, keeping=keeping)
         uvloop.run(_live(service))
     except ValidationError as error:
         _refuse(name, explain(error))

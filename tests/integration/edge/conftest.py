@@ -12,11 +12,11 @@ from dialog import Dialog
 from edge_process import EdgeProcess
 from edge_world import HOSTNAME, EdgeWorld, OtherTiers
 from servers import NatsServer
-from tripost_edge.listeners.tls import server_context
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.contracts.domains import RecipientKind
 from tripost_shared.provision import provision
+from tripost_shared.server_tls import server_context
 from tripost_shared.settings import CommonSettings
 
 
@@ -38,7 +38,7 @@ def tls_files(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def server_tls(tls_files: tuple[Path, Path]) -> ssl.SSLContext:
-    return server_context(*tls_files)
+    return server_context(*tls_files, "TRIPOST_EDGE_")
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,6 @@
 """Edge, joined: sockets, workers, and the adapters below stages and listeners."""
 
 import asyncio
-import socket
-import ssl
 from collections.abc import Iterator
 from itertools import chain
 
@@ -10,8 +8,9 @@ import structlog
 
 from tripost_edge.defence.told_hits import ToldHits
 from tripost_edge.edge import Edge
+from tripost_edge.listeners.certificates import Certificates
 from tripost_edge.listeners.descriptors import room_for_sessions
-from tripost_edge.listeners.tls import server_context
+from tripost_edge.listeners.tls import TlsContexts
 from tripost_edge.prefork import Workers
 from tripost_edge.settings import EdgeSettings
 from tripost_edge.worker_beats import WorkerBeats
@@ -21,7 +20,7 @@ from tripost_shared import privileges
 from tripost_shared.bans.kv import KvBans
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
-from tripost_shared.certificate_renewal import Renewal
+from tripost_shared.capabilities import CAP_NET_BIND_SERVICE
 from tripost_shared.clock import SystemClock
 from tripost_shared.config.kv import KvConfigSource
 from tripost_shared.config.port import Watched
@@ -36,6 +35,7 @@ from tripost_shared.contracts.config import (
     FilterConfig,
 )
 from tripost_shared.contracts.control import CONTROL_KEY, ControlConfig
+from tripost_shared.contracts.listeners import LISTENERS_KEY, ListenersConfig
 from tripost_shared.counters.jetstream import JetStreamCounters
 from tripost_shared.counters.jetstream_totals import JetStreamTotals
 from tripost_shared.dns.resolver import CachingResolver
@@ -66,8 +66,7 @@ class EdgeService:
         self._told_hits: ToldHits | None = None
         self._telling_hits: asyncio.Task[None] | None = None
         self._sockets: WorkerSockets | None = None
-        self._tls: ssl.SSLContext | None = None
-        self._renewal: Renewal | None = None
+        self._certificates: Certificates | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._health: HealthServer | None = None
         self._link: NatsLink | None = None
@@ -79,13 +78,12 @@ class EdgeService:
 
     def bind(self) -> None:
         """Load TLS, open all sockets; with several workers fork them here, root already given up."""
-        files = self._settings.tls_files(self._common)
-        self._tls = server_context(*files)
-        self._renewal = Renewal(self._tls, *files, server_context)
+        folder = self._settings.certificates or self._common.home / "tls" / "names"
+        self._certificates = Certificates(*self._settings.tls_files(self._common), folder, SystemClock())
         self._settings.sessions_limit = room_for_sessions(self._settings.sessions_limit)
         sockets = open_sockets(self._settings)
         if len(sockets) > 1:
-            privileges.give_up_root(self._common.run_user)
+            privileges.give_up_root(self._common.run_user, keeping=CAP_NET_BIND_SERVICE)
             self._worker = Workers(sockets, self._deaths, self._beats).fork_all()
         self._sockets = sockets[self._worker]
         if self._sockets.health is not None:
@@ -93,11 +91,11 @@ class EdgeService:
 
     async def start(self) -> None:
         """Connect to NATS, wait for streams and configuration, then take clients."""
-        if self._tls is None or self._renewal is None or self._sockets is None:
+        if self._certificates is None or self._sockets is None:
             raise RuntimeError("start before bind")
         if self._settings.workers > 1:
             self._beating = asyncio.create_task(self._beats.beat(self._worker))
-        self._renewing = asyncio.create_task(self._renewal.follow())
+        self._renewing = asyncio.create_task(self._certificates.follow())
         if self._health is not None:
             await self._health.start()
         self._link = link = await NatsLink.connect(self._common, "edge")
@@ -107,11 +105,9 @@ class EdgeService:
         self._config = KvConfigSource(link)
         self._resolver = CachingResolver(self._dns_servers, SystemClock())
         await self._resolver.start()
-        edge = self._build_edge(self._tls, link, self._bus, self._events, self._resolver)
+        edge = self._build_edge(self._certificates, link, self._bus, self._events, self._resolver)
         config = await self._follow_configuration(edge, self._config)
-        for profile, bound in self._sockets.listeners:
-            edge.listen(profile, bound)
-        await edge.start()
+        await edge.start(self._sockets.listeners)
         self._edge = edge
         self._told_hits = ToldHits(edge.hits, JetStreamTotals(link))
         self._telling_hits = asyncio.create_task(self._told_hits.run())
@@ -124,16 +120,16 @@ class EdgeService:
             lambda: config.current.revision,
             troubles=lambda: chain(edge.troubles(), self._deaths.troubles(), self._troubles_of_what_is_followed()),
         )
-        for listener in edge.listeners:
-            log.info("listening", listener=listener.profile.name, address="{}:{}".format(*listener.address))
 
     def _troubles_of_what_is_followed(self) -> Iterator[str]:
-        for followed in (self._config, self._renewal, self._resolver):
+        for followed in (self._config, self._resolver):
             if followed is not None and followed.trouble:
                 yield followed.trouble
+        if self._certificates is not None:
+            yield from self._certificates.troubles()
 
     def _build_edge(
-        self, tls: ssl.SSLContext, link: NatsLink, bus: NatsBus, events: JetStreamEventLog, resolver: CachingResolver
+        self, tls: TlsContexts, link: NatsLink, bus: NatsBus, events: JetStreamEventLog, resolver: CachingResolver
     ) -> Edge:
         return Edge(
             self._common,
@@ -147,7 +143,7 @@ class EdgeService:
             resolver=resolver,
             counters=JetStreamCounters(link, SystemClock()),
             clock=SystemClock(),
-            node=socket.gethostname(),
+            node=self._settings.node,
         )
 
     async def _follow_configuration(self, edge: Edge, source: KvConfigSource) -> Watched[EdgeConfig]:
@@ -158,6 +154,9 @@ class EdgeService:
         access = await source.watch_known(ACCESS_KEY, AccessConfig)
         edge.take_access(access.current)
         access.on_change(edge.take_access)
+        listeners = await source.watch_known(LISTENERS_KEY, ListenersConfig)
+        edge.take_listeners(listeners.current)
+        listeners.on_change(edge.take_listeners)
         policy = await source.watch_known(FILTER_KEY, FilterConfig)
         edge.take_policy(policy.current)
         policy.on_change(edge.take_policy)
@@ -203,4 +202,4 @@ class EdgeService:
 
 def main() -> None:
     """Run the service."""
-    run("edge", EdgeService)
+    run("edge", EdgeService, keeping=CAP_NET_BIND_SERVICE)

@@ -4,8 +4,6 @@ It is the same with real adapters (app.py) and with fakes (tests).
 """
 
 import asyncio
-import socket
-import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -22,7 +20,11 @@ from tripost_edge.limits.rule_hits import RuleHits
 from tripost_edge.limits.told_refusals import ToldRefusals
 from tripost_edge.listeners.context import Context, ListenerProfile, Stages
 from tripost_edge.listeners.listener import Listener
+from tripost_edge.listeners.open_listeners import OpenListeners
 from tripost_edge.listeners.registry import Registry
+from tripost_edge.listeners.sockets import BoundBefore
+from tripost_edge.listeners.tls import TlsContexts
+from tripost_edge.listeners.wanted import wanted_listeners
 from tripost_edge.ports import Bus, Clock, ContentStore, Counters, EventLog, HeardBans, Resolver, Spool
 from tripost_edge.session.session import Session
 from tripost_edge.settings import EdgeSettings
@@ -39,8 +41,9 @@ from tripost_edge.stages.rights import Rights
 from tripost_shared.contracts.access import AccessConfig
 from tripost_shared.contracts.config import DirectoryChange, EdgeConfig, FilterConfig
 from tripost_shared.contracts.control import ControlConfig
+from tripost_shared.contracts.listeners import ListenersConfig
 from tripost_shared.counters.gathered import GatheredCounts
-from tripost_shared.edge_limits import EdgeLimits
+from tripost_shared.edge_limits import EdgeLimits, SessionLimits
 from tripost_shared.settings import CommonSettings
 
 log = structlog.get_logger()
@@ -53,7 +56,7 @@ class Edge:
         self,
         common: CommonSettings,
         settings: EdgeSettings,
-        tls: ssl.SSLContext,
+        tls: TlsContexts,
         *,
         bus: Bus,
         spool: Spool,
@@ -65,6 +68,7 @@ class Edge:
         clock: Clock,
         node: str = "",
     ) -> None:
+        self._settings = settings
         self._own_limits = limits = settings.replaced_by()
         self._limits = limits
         self._directory = DirectoryMemory(clock, settings.directory_memory_seconds)
@@ -105,14 +109,18 @@ class Edge:
         self.context = Context(
             common.hostname, stages, journal, tls, self.registry, self._relay, self.bans, self.offences, clock
         )
-        self.listeners: list[Listener] = []
+        self._listeners = OpenListeners(self.context, self._with_limits, share=settings.workers > 1)
+        self.take_listeners(ListenersConfig())
 
-    def listen(self, profile: ListenerProfile, bound: socket.socket) -> Listener:
-        """Add a listener; it takes clients once started."""
-        listener = Listener(replace(profile, limits=self._limits), bound, self.context)
-        self.listeners.append(listener)
-        self._relay.trust_proxies(each.profile.proxies for each in self.listeners if each.profile.proxies is not None)
-        return listener
+    @property
+    def listeners(self) -> list[Listener]:
+        """Those that are open."""
+        return list(self._listeners)
+
+    @property
+    def are_listeners_settled(self) -> bool:
+        """Whether those that were taken last are open, or cannot be."""
+        return self._listeners.is_settled
 
     def take_config(self, config: EdgeConfig) -> None:
         """Put a configuration in force: limits at once, the rest for transactions that begin from now on."""
@@ -128,8 +136,17 @@ class Edge:
         self.registry.set_limits(limits.sessions_limit, limits.sessions_per_network)
         self._told.limit = limits.refusals_told_per_network
         self._login_failures.set_limit(limits.auth_failures_per_network, limits.auth_failures_memory_seconds)
-        for listener in self.listeners:
-            listener.in_force.current = replace(listener.profile, limits=limits)
+        self._listeners.refresh()
+
+    def _with_limits(self, profile: ListenerProfile) -> ListenerProfile:
+        own = {name: value for name, value in profile.own_limits.items() if name in SessionLimits.model_fields}
+        return replace(profile, limits=self._limits.replaced_by(own))
+
+    def take_listeners(self, config: ListenersConfig) -> None:
+        """Have these listeners open, with the built-in ones: profiles at once, addresses soon."""
+        wanted = wanted_listeners(self._settings, config)
+        self._relay.trust_proxies(one.profile.proxies for one in wanted.values() if one.profile.proxies is not None)
+        self._listeners.take(wanted)
 
     def take_access(self, config: AccessConfig) -> None:
         """Put access rules in force."""
@@ -155,20 +172,16 @@ class Edge:
         """Say what somebody should look at."""
         if self.bans.trouble:
             yield self.bans.trouble
-        for listener in self.listeners:
-            if listener.trouble:
-                yield f"{listener.profile.name}: {listener.trouble}"
+        yield from self._listeners.troubles()
 
-    async def start(self) -> None:
-        """Take clients on all listeners, once bans are known."""
+    async def start(self, sockets: BoundBefore) -> None:
+        """Take clients on all listeners, once bans are known; `sockets` are bound already."""
         await self.bans.start()
-        for listener in self.listeners:
-            await listener.start()
+        await self._listeners.start(sockets)
 
     async def drain(self) -> None:
         """Take no more clients; end sessions as soon as they have no transaction open."""
-        for listener in self.listeners:
-            listener.stop()
+        self._listeners.stop()
         await self.registry.drain()
         await self._counts.close()
 
@@ -176,6 +189,5 @@ class Edge:
         """Cut off whoever is left."""
         self.bans.stop()
         self.offences.stop()
-        for listener in self.listeners:
-            listener.stop()
+        self._listeners.stop()
         self.registry.abort()

@@ -3,6 +3,7 @@
 Sizes in octets, times in seconds.
 """
 
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,10 @@ class EdgeSettings(EdgeLimits, BaseSettings):
         description="Address of /healthz, /readyz and /metrics; empty for none. The n-th further worker's port is 10·n "
         "higher.",
     )
+    node: str = Field(
+        default_factory=socket.gethostname,
+        description="This replica's name, by which a listener's `nodes` choose it. No two replicas have the same.",
+    )
     workers: int = Field(1, ge=1, le=256, description="Number of worker processes that share the listeners.")
     certificate: Path | None = Field(
         None,
@@ -54,6 +59,12 @@ class EdgeSettings(EdgeLimits, BaseSettings):
         None,
         description="File with the certificate's private key (PEM), without a pass phrase. Default: "
         "`$TRIPOST_HOME/tls/edge.key`.",
+    )
+    certificates: Path | None = Field(
+        None,
+        description="Folder of further certificates, each served to clients that ask for one of its names (SNI): "
+        "`<any>.crt` with `<any>.key`, or both in one `<any>.pem`. Default: `$TRIPOST_HOME/tls/names`. What is added, "
+        "changed or removed there counts within a minute.",
     )
     inline_octets: int = Field(
         128 << 10, ge=0, le=4 << 20, description="Larger messages go to the content store while they arrive. Octets."

@@ -4,11 +4,9 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
-from tripost_edge.firewall.networks import Networks
-from tripost_edge.listeners.context import ListenerProfile
-from tripost_edge.listeners.sockets import bind
+from tripost_edge.listeners.sockets import BoundBefore, bind
+from tripost_edge.listeners.wanted import addresses_of_settings
 from tripost_edge.settings import EdgeSettings
-from tripost_shared.mail.client import ListenerKind
 from tripost_shared.settings import Listen
 from tripost_shared.sockets import listening_socket
 from tripost_shared.workers import health_of_worker
@@ -20,13 +18,12 @@ HEALTH_LISTEN: Final = "TRIPOST_EDGE_HEALTH_LISTEN"
 class WorkerSockets:
     """What one worker listens on. `health` is None where that is off."""
 
-    listeners: tuple[tuple[ListenerProfile, socket.socket], ...]
+    listeners: BoundBefore
     health: socket.socket | None
 
     def close(self) -> None:
         """Close all, in this process."""
-        for _, bound in self.listeners:
-            bound.close()
+        self.listeners.close()
         if self.health is not None:
             self.health.close()
 
@@ -39,11 +36,12 @@ def open_sockets(settings: EdgeSettings) -> list[WorkerSockets]:
     """
     count = settings.workers
     bound = [
-        (profile, bind(listen, variable=variable, copies=count)) for profile, listen, variable in _profiles(settings)
+        (name, listen, bind(listen, variable=variable, copies=count))
+        for name, (listen, variable) in addresses_of_settings(settings).items()
     ]
     return [
         WorkerSockets(
-            tuple((profile, copies[number]) for profile, copies in bound),
+            BoundBefore((name, listen, copies[number]) for name, listen, copies in bound),
             _health_socket(settings.health_listen, number, share=count > 1),
         )
         for number in range(count)
@@ -54,22 +52,3 @@ def _health_socket(first: Listen | None, number: int, *, share: bool) -> socket.
     if first is None:
         return None
     return listening_socket(health_of_worker(first, number, HEALTH_LISTEN), HEALTH_LISTEN, share=share)
-
-
-def _profiles(settings: EdgeSettings) -> list[tuple[ListenerProfile, Listen, str]]:
-    """Give each listener that is switched on, with its address and the setting that it comes from."""
-    wanted = (
-        (ListenerProfile("mx", ListenerKind.MX), settings.mx_listen, "MX_LISTEN"),
-        (ListenerProfile("submission", ListenerKind.SUBMISSION), settings.submission_listen, "SUBMISSION_LISTEN"),
-        (
-            ListenerProfile("submissions", ListenerKind.SUBMISSION, implicit_tls=True),
-            settings.submissions_listen,
-            "SUBMISSIONS_LISTEN",
-        ),
-        (
-            ListenerProfile("proxy", ListenerKind.MX, proxies=Networks(settings.proxy_trusted_networks)),
-            settings.proxy_listener,
-            "PROXY_LISTENER",
-        ),
-    )
-    return [(profile, listen, f"TRIPOST_EDGE_{variable}") for profile, listen, variable in wanted if listen is not None]

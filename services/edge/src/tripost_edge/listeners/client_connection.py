@@ -6,18 +6,19 @@ from typing import Final
 
 import structlog
 
-from tripost_edge.firewall.foreign_protocols import is_tls
-from tripost_edge.firewall.networks import plain_address
+from tripost_edge.firewall.foreign_protocols import PROXY_SIGN_OCTETS, is_proxy_header, is_tls
+from tripost_edge.firewall.networks import is_of_this_machine, plain_address
 from tripost_edge.firewall.offences import Offence
 from tripost_edge.limits.pace import Patience
 from tripost_edge.listeners.context import Context, ProfileInForce
 from tripost_edge.listeners.proxy_protocol import Announcement, MalformedHeader, read_header
 from tripost_edge.listeners.wire import SessionOver, Wire
-from tripost_shared.mail.client import Client
+from tripost_shared.mail.client import Client, ListenerKind
 
 log = structlog.get_logger()
 
 MAX_PROXY_HEADER_OCTETS: Final = 4096
+NOT_TRUSTED: Final = "proxy is not a trusted one"
 
 
 class ClientConnection(Wire):
@@ -28,6 +29,7 @@ class ClientConnection(Wire):
         self._profile = profile = listener.current  # what does not change while the session goes on
         super().__init__(loop, Patience.of(profile.limits))
         self._context = context
+        self._announced: Announcement | None = None  # by a proxy; known already where that came before TLS
         self._is_unannounced = False  # a proxy is there, but names no client
         self._is_proxy_itself = False  # since it is the proxy that wants to know how we are
 
@@ -40,7 +42,7 @@ class ClientConnection(Wire):
         address, port = self._peer()
         is_behind_proxy = self._profile.proxies is not None
         if is_behind_proxy:
-            announced = await self._announced_by(address)
+            announced = self._announced or await self._announced_by(address)
             self._is_unannounced = not announced.address
             self._is_proxy_itself = announced.is_of_proxy
             if announced.address:
@@ -63,19 +65,30 @@ class ClientConnection(Wire):
         return self._context.relay.counted_network(client.address, announced_by_proxy=True)
 
     def may_relay(self, address: str) -> bool:
-        """Whether the client may relay without a login, by the configuration in force now."""
-        return not self._is_unannounced and self._context.relay.permits(
-            address, announced_by_proxy=self._profile.proxies is not None
-        )
+        """Whether the client may relay without a login, by the configuration in force now.
 
-    async def expect_no_tls(self, client: Client) -> None:
-        """Wait for the first octets; raises SessionOver when they are a TLS handshake, which is not expected here."""
+        On an internal listener this machine itself may, too.
+        """
+        if self._is_unannounced:
+            return False
+        relay, announced = self._context.relay, self._profile.proxies is not None
+        if self._profile.kind is ListenerKind.INTERNAL and not announced and is_of_this_machine(address):
+            return True
+        return relay.permits(address, announced_by_proxy=announced)
+
+    async def expect_smtp(self, client: Client) -> None:
+        """Wait for the first octets; raises SessionOver when they are a TLS handshake, or a proxy's header.
+
+        Neither is expected here: a header of somebody who is no proxy of ours would be believed by nobody.
+        """
         self._pace.wait_for_command(self.loop.time())
         while not len(self._inbox):
             await self.more()
         self._pace.stop_waiting()
         if is_tls(self._inbox.peek(1)):
             raise self.cut_off(client.address, "client speaks TLS on a plain port", Offence.PROTOCOL)
+        if is_proxy_header(self._inbox.peek(PROXY_SIGN_OCTETS)):
+            raise self.cut_off(client.address, "client sends a PROXY header, where no proxy is", Offence.PROTOCOL)
 
     async def start_tls(self) -> None:
         """Do the TLS handshake; raises SessionOver when it fails, or when octets came before it."""
@@ -85,7 +98,7 @@ class ClientConnection(Wire):
             connection = await self.loop.start_tls(
                 self._connection,
                 self,
-                self._context.tls,
+                self._context.tls.context(self._profile.tls_policy),
                 server_side=True,
                 ssl_handshake_timeout=self._profile.limits.tls_handshake_seconds,
             )
@@ -112,7 +125,7 @@ class ClientConnection(Wire):
     async def _announced_by(self, proxy: str) -> Announcement:
         """Read the PROXY header that the proxy must send first, in time."""
         if self._profile.proxies is None or not self._profile.proxies.contain(proxy):
-            raise self.cut_off(proxy, "proxy is not a trusted one")
+            raise self.cut_off(proxy, NOT_TRUSTED)
         try:
             async with asyncio.timeout(self._profile.limits.proxy_header_seconds):
                 while (announced := read_header(self._inbox.peek(MAX_PROXY_HEADER_OCTETS))) is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tripost_edge.listeners.context import Context, ProfileInForce
+from tripost_edge.listeners.proxy_protocol import Announcement
 from tripost_edge.listeners.registry import Dismissable
 from tripost_edge.listeners.session_life import SessionLife
 from tripost_edge.listeners.wire import SessionOver
@@ -42,8 +43,9 @@ class ContentTransfer(SessionLife):
         listener: ProfileInForce,
         *,
         instead_of: Dismissable | None = None,
+        announced: Announcement | None = None,
     ) -> None:
-        super().__init__(loop, context, listener, instead_of=instead_of)
+        super().__init__(loop, context, listener, instead_of=instead_of, announced=announced)
         self._stages = context.stages
         self._chunks: _Chunks | None = None
 

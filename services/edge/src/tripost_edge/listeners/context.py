@@ -1,12 +1,13 @@
 """What all sessions of a worker share."""
 
-import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tripost_edge.defence.bans import BansInForce
 from tripost_edge.defence.offences import Offences
 from tripost_edge.firewall.networks import Networks, RelayAccess, plain_address
 from tripost_edge.listeners.registry import Place, Registry
+from tripost_edge.listeners.tls import TlsContexts, TlsPolicy
 from tripost_edge.ports import Clock
 from tripost_edge.stages.access import Access
 from tripost_edge.stages.auth import Auth
@@ -16,6 +17,7 @@ from tripost_edge.stages.hello import Hello
 from tripost_edge.stages.journal import Journal
 from tripost_edge.stages.mail import Mail
 from tripost_edge.stages.rcpt import Rcpt
+from tripost_shared.contracts.listeners import TlsMode
 from tripost_shared.edge_limits import EdgeLimits
 from tripost_shared.mail.client import ListenerKind
 
@@ -37,14 +39,23 @@ class Stages:
 class ListenerProfile:
     """What a listener is for, and what holds for its clients.
 
-    With `proxies` its clients are announced by the PROXY protocol from these networks.
+    With `proxies` its clients are announced by the PROXY protocol from these networks. `mechanisms` of SASL: empty for
+    the default ones. `own_limits` are in `limits` already.
     """
 
     name: str
     kind: ListenerKind
-    implicit_tls: bool = False
+    tls: TlsMode = TlsMode.STARTTLS
+    tls_policy: TlsPolicy = field(default_factory=TlsPolicy)
     proxies: Networks | None = None
+    mechanisms: tuple[str, ...] = ()
+    own_limits: Mapping[str, int | float] = field(default_factory=dict)
     limits: EdgeLimits = field(default_factory=EdgeLimits)
+
+    @property
+    def is_tls_first(self) -> bool:
+        """Whether TLS begins with the first octet."""
+        return self.tls is TlsMode.IMPLICIT
 
 
 class ProfileInForce:
@@ -61,7 +72,7 @@ class Context:
     hostname: str
     stages: Stages
     journal: Journal
-    tls: ssl.SSLContext
+    tls: TlsContexts
     registry: Registry
     relay: RelayAccess
     bans: BansInForce

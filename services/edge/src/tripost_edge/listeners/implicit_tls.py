@@ -1,7 +1,8 @@
 """TLS from the first octet (RFC 8314 §3.3): its clients count from their connection on.
 
 A server of asyncio tells of a client only once the handshake is done. Until then nothing would count it, and clients
-that connect and are silent would take the descriptors of all listeners. So clients are accepted here.
+that connect and are silent would take the descriptors of all listeners. So clients are accepted here. A proxy says who
+its client is before TLS.
 """
 
 import asyncio
@@ -11,7 +12,10 @@ from typing import Final
 import structlog
 
 from tripost_edge.firewall.networks import plain_address
-from tripost_edge.listeners.context import Context, ProfileInForce
+from tripost_edge.listeners.client_connection import NOT_TRUSTED
+from tripost_edge.listeners.context import Context, ListenerProfile, ProfileInForce
+from tripost_edge.listeners.proxy_protocol import Announcement, MalformedHeader
+from tripost_edge.listeners.proxy_socket import read_header_of
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_edge.listeners.sockets import BACKLOG
 from tripost_shared.mail.client import Client
@@ -24,8 +28,9 @@ PAUSE_SECONDS: Final = 1.0  # after a client could not be accepted: no descripto
 class Handshake:
     """A client of whom we know nothing but its connection; the registry sees it as a session."""
 
-    def __init__(self, connection: socket.socket, listener: ProfileInForce, context: Context) -> None:
+    def __init__(self, connection: socket.socket, address: str, listener: ProfileInForce, context: Context) -> None:
         self._connection = connection
+        self._address = address
         self._listener = listener
         self._context = context
         self._task: asyncio.Task[None] | None = None
@@ -48,15 +53,33 @@ class Handshake:
     async def _run(self) -> None:
         self._has_begun = True
         loop = asyncio.get_running_loop()
+        profile = self._listener.current
+        try:
+            announced = await self._announced(profile) if profile.proxies is not None else None
+        except asyncio.CancelledError:
+            self._connection.close()
+            raise
+        except (MalformedHeader, OSError) as error:  # TimeoutError is one
+            self._connection.close()
+            because = str(error) or "no PROXY header in time"
+            log.info("client cut off", client=self._address, listener=profile.name, because=because)
+            return
         try:
             await loop.connect_accepted_socket(
-                lambda: SmtpSession(loop, self._context, self._listener, instead_of=self),
+                lambda: SmtpSession(loop, self._context, self._listener, instead_of=self, announced=announced),
                 self._connection,
-                ssl=self._context.tls,
-                ssl_handshake_timeout=self._listener.current.limits.tls_handshake_seconds,
+                ssl=self._context.tls.context(profile.tls_policy),
+                ssl_handshake_timeout=profile.limits.tls_handshake_seconds,
             )
         except OSError as error:
-            log.debug("TLS handshake failed", listener=self._listener.current.name, because=str(error))
+            log.debug("TLS handshake failed", listener=profile.name, because=str(error))
+
+    async def _announced(self, profile: ListenerProfile) -> Announcement:
+        """Take the PROXY header off the connection, and no octet more. Raises MalformedHeader, OSError."""
+        if profile.proxies is None or not profile.proxies.contain(plain_address(self._address)):
+            raise MalformedHeader(NOT_TRUSTED)
+        async with asyncio.timeout(profile.limits.proxy_header_seconds):
+            return await read_header_of(self._connection)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         """Give the place back, whatever became of the handshake; a task that is cancelled early runs no line of it."""
@@ -116,7 +139,7 @@ class ImplicitTlsServer:
             log.error("client not accepted", listener=self._listener.current.name, because=str(error), **facts)
 
     def _meet(self, connection: socket.socket, address: str) -> None:
-        handshake = Handshake(connection, self._listener, self._context)
+        handshake = Handshake(connection, address, self._listener, self._context)
         is_admitted = False
         try:
             place = self._context.place_of(self._listener.current, address)

@@ -11,11 +11,12 @@ from tripost_shared.settings import SettingsError
 
 
 class Listener:
-    """Accepts clients on a bound socket."""
+    """Accepts clients on a bound socket. Who accepts them has a copy of it, and may be replaced by another."""
 
-    def __init__(self, profile: ListenerProfile, bound: socket.socket, context: Context) -> None:
-        self.in_force = ProfileInForce(profile)
+    def __init__(self, in_force: ProfileInForce, bound: socket.socket, context: Context) -> None:
+        self.in_force = in_force
         self._bound = bound
+        self._address = bound.getsockname()[:2]
         self._context = context
         self._server: asyncio.Server | ImplicitTlsServer | None = None
 
@@ -27,7 +28,7 @@ class Listener:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
-        host, port = self._bound.getsockname()[:2]
+        host, port = self._address
         return host, port
 
     @property
@@ -42,17 +43,35 @@ class Listener:
         except OSError as error:
             raise SettingsError(f"{self.profile.name}: {self.address}: {error.strerror}") from error
 
-    async def _serve(self) -> asyncio.Server | ImplicitTlsServer:
-        if self.profile.implicit_tls:
-            server = ImplicitTlsServer(self.in_force, self._bound, self._context)
-            server.start()
-            return server
-        loop = asyncio.get_running_loop()
-        return await loop.create_server(
-            lambda: SmtpSession(loop, self._context, self.in_force), sock=self._bound, backlog=BACKLOG
-        )
+    async def serve_anew(self) -> None:
+        """Have clients accepted as the profile now wants it, if they are not. Raises SettingsError."""
+        former = self._server
+        if isinstance(former, ImplicitTlsServer) is not self.profile.is_tls_first:
+            await self.start()
+            if former is not None:
+                former.close()
 
-    def stop(self) -> None:
-        """Take no more clients; sessions go on."""
+    async def _serve(self) -> asyncio.Server | ImplicitTlsServer:
+        copy = self._bound.dup()
+        try:
+            if self.profile.is_tls_first:
+                server = ImplicitTlsServer(self.in_force, copy, self._context)
+                server.start()
+                return server
+            loop = asyncio.get_running_loop()
+            return await loop.create_server(
+                lambda: SmtpSession(loop, self._context, self.in_force), sock=copy, backlog=BACKLOG
+            )
+        except OSError:
+            copy.close()
+            raise
+
+    def release(self) -> socket.socket:
+        """Take no more clients; sessions go on. Gives the socket back."""
         if self._server is not None:
             self._server.close()
+        return self._bound
+
+    def stop(self) -> None:
+        """Take no more clients, and close the socket; sessions go on."""
+        self.release().close()

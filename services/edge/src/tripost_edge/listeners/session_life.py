@@ -8,6 +8,7 @@ import structlog
 from tripost_edge.firewall.offences import ENDED_FOR
 from tripost_edge.listeners.client_connection import ClientConnection
 from tripost_edge.listeners.context import Context, ProfileInForce
+from tripost_edge.listeners.proxy_protocol import Announcement
 from tripost_edge.listeners.registry import Dismissable
 from tripost_edge.listeners.wire import SessionOver
 from tripost_edge.session import replies
@@ -23,7 +24,8 @@ _IDLE: Final = frozenset({Phase.CONNECTED, Phase.GREETED})
 class SessionLife(ClientConnection):
     """A session from admission to end. Subclasses say in `converse` what happens between.
 
-    `instead_of` is what the registry has counted in the session's place until the connection was made.
+    `instead_of` is what the registry has counted in the session's place until the connection was made; `announced` what
+    a proxy has said before TLS.
     """
 
     def __init__(
@@ -33,8 +35,10 @@ class SessionLife(ClientConnection):
         listener: ProfileInForce,
         *,
         instead_of: Dismissable | None = None,
+        announced: Announcement | None = None,
     ) -> None:
         super().__init__(loop, context, listener)
+        self._announced = announced
         self._instead_of = instead_of
         self._is_dismissed = False
         self._has_ended = False

@@ -20,6 +20,8 @@ from tripost_edge.session.phase import NEXT_PHASE, Event, Phase, refusal
 from tripost_edge.session.pipelining import take_recipients
 from tripost_edge.session.session import Session
 from tripost_edge.session.tally import PROTOCOL_ERRORS
+from tripost_shared.contracts.listeners import TlsMode
+from tripost_shared.mail.client import ListenerKind
 from tripost_shared.mail.failures import PermanentFailure
 from tripost_shared.mail.identifier import new_session_id
 from tripost_shared.mail.reply import TRY_LATER, SmtpReply
@@ -46,7 +48,11 @@ class SmtpSession(ContentTransfer):
     async def converse(self) -> None:
         """Greet the client and obey its commands. Raises SessionOver."""
         self._state = Session(
-            new_session_id(self._context.clock.now()), await self.identify(), limits=self._profile.limits
+            new_session_id(self._context.clock.now()),
+            await self.identify(),
+            limits=self._profile.limits,
+            offers_tls=self._profile.tls is not TlsMode.NONE,
+            mechanisms=self._profile.mechanisms,
         )
         self._state.client_is_proxy = self._is_proxy_itself
         self.find_place(self._state.client)
@@ -54,17 +60,25 @@ class SmtpSession(ContentTransfer):
         self._end_if(self._context.bans.refusal(self._state))
         metrics.sessions_begun[self._profile.kind].inc()
         log.debug("session begun", session=self._state.id, client=self._state.client.address)
+        if not self._is_proxy_itself:
+            self._expect_one_of_ours()
         self._stages.connect.begin(self._state)
         self._end_if_dismissed()
         self.say(replies.greeting(self._context.hostname))
         if not self._state.client.tls:
-            await self.expect_no_tls(self._state.client)
+            await self.expect_smtp(self._state.client)
         while self._state.phase is not Phase.CLOSED:
             self._end_if_dismissed()
             await self._take_command()
             await self._hold_back()
         if self.tarpit_seconds:
             await self.flush()
+
+    def _expect_one_of_ours(self) -> None:
+        """Raise SessionOver on an internal listener for a client that may not relay."""
+        if self._profile.kind is ListenerKind.INTERNAL and not self._state.client.relay_permitted:
+            reply = self._context.journal.refused(self._state, "connect", replies.NOT_FOR_YOU)
+            raise SessionOver(reply, because="client is in no relay network")
 
     def _end_if_dismissed(self) -> None:
         """Raise SessionOver where the session was dismissed while it did not wait for its client."""
@@ -174,8 +188,8 @@ class SmtpSession(ContentTransfer):
 
     async def smtp_STARTTLS(self, arg: str | None) -> None:
         """STARTTLS: everything said so far is forgotten (RFC 3207 §4.2); nothing may already follow it."""
-        if self._state.client.tls:
-            self._refuse(replies.TLS_IN_USE)
+        if self._state.client.tls or not self._state.offers_tls:
+            self._refuse(replies.TLS_IN_USE if self._state.client.tls else replies.NOT_IMPLEMENTED)
             return
         if len(self._inbox):
             raise SessionOver(replies.PIPELINED_STARTTLS, because="octets follow STARTTLS in plain text")
@@ -197,6 +211,7 @@ class SmtpSession(ContentTransfer):
         if self.may_relay(state.client.address) is not state.client.relay_permitted:
             state.learn(relay_permitted=not state.client.relay_permitted)
             state.judgement = None
+        self._expect_one_of_ours()
         refusal = self._heeded(await self._stages.access.mail(state))
         if refusal is not None:
             self._refuse(refusal)

@@ -72,6 +72,7 @@ AUTH_NOT_NOW: Final = SmtpReply(454, "4.7.0", "Too many failed authentications f
 AUTH_TRY_LATER: Final = SmtpReply(454, "4.7.0", "Temporary authentication failure")
 
 # Policy
+NOT_FOR_YOU: Final = SmtpReply(554, "5.7.1", "This service is for machines of ours only")
 SENDER_NOT_YOURS: Final = SmtpReply(553, "5.7.1", "Not allowed to send as this address")
 UNKNOWN_RECIPIENT: Final = SmtpReply(550, "5.1.1", "No such recipient here")
 RECIPIENT_DISABLED: Final = SmtpReply(550, "5.2.1", "Recipient takes no mail")

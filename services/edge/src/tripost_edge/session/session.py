@@ -95,13 +95,15 @@ class Session:
 
     `judgement` is the filter's verdict on the connection, or the wait for it; of `judged_at` (seconds of the monotonic
     clock: when it was asked for, or came with another answer), by the policy's revision `judged_by`. `will_ask` is set
-    while that question is held back. `limits` are those of this moment. `mechanisms` of SASL are those of the listener;
-    empty for the default ones; `offered_mechanisms` what EHLO has offered.
+    while that question is held back. `limits` are those of this moment. `offers_tls`: STARTTLS may be said.
+    `mechanisms` of SASL are those of the listener; empty for the default ones; `offered_mechanisms` what EHLO has
+    offered.
     """
 
     id: str
     client: Client
     limits: SessionLimits = field(default_factory=SessionLimits)
+    offers_tls: bool = True
     mechanisms: tuple[str, ...] = ()
     offered_mechanisms: tuple[str, ...] = ()
     phase: Phase = Phase.CONNECTED

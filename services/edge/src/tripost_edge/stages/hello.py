@@ -24,7 +24,8 @@ class Hello:
         if not (taken := _taken(name)):
             return replies.BAD_HELLO
         session.learn(helo=taken, esmtp=True)
-        key = (bool(session.client.tls), session.offered_mechanisms, session.limits.size_limit_octets)
+        offers_tls = session.offers_tls and not session.client.tls
+        key = (offers_tls, session.offered_mechanisms, session.limits.size_limit_octets)
         if key not in self._offers:
             self._offers[key] = SmtpReply(250, "", "\n".join([self._hostname, *self._extensions(*key)]))
         return self._offers[key]
@@ -36,10 +37,10 @@ class Hello:
         session.learn(helo=taken, esmtp=False)
         return SmtpReply(250, "", self._hostname)
 
-    def _extensions(self, has_tls: bool, mechanisms: tuple[str, ...], size_limit_octets: int) -> list[str]:
+    def _extensions(self, offers_tls: bool, mechanisms: tuple[str, ...], size_limit_octets: int) -> list[str]:
         offers = ["PIPELINING", f"SIZE {size_limit_octets}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
         offers += ["DSN", "CHUNKING"]
-        if not has_tls:
+        if offers_tls:
             offers.append("STARTTLS")
         if mechanisms:
             offers.append("AUTH " + " ".join(mechanisms))
