@@ -4,6 +4,7 @@ With --check it only says whether both are up to date.
 """
 
 import math
+import socket
 import sys
 import types
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from tripost_domains.settings import DomainsSettings
 from tripost_edge.settings import EdgeSettings
 from tripost_embedded.settings import ClusterSettings
 from tripost_filter.settings import FilterSettings
+from tripost_shared.edge_limits import EdgeLimits, SessionLimits
 from tripost_shared.hostname import machine_name
 from tripost_shared.settings import CommonSettings, DatabaseSettings, Listen
 
@@ -43,6 +45,10 @@ Settings are environment variables that a service reads at its start. What an ad
 runs (domains, routes, policies) is configuration and is not here: see the [command line](reference/cli.md) and the
 [API](reference/api.md). A service that finds a setting it cannot use says so in one line and exits with code 2. A
 variable `TRIPOST_…` that is none of these counts for nothing, and is told in a warning with the one that was meant.
+
+Edge's limits are both. Where "Live" stands, the setting is the default of that edge, and what the configuration has
+under that name replaces it in all of them at once, in sessions that are open too; what a listener has replaces that in
+its own sessions.
 
 Written by `scripts/settings_page.py` from the settings classes; `make docs` writes it anew.
 """
@@ -90,9 +96,23 @@ def _table(classes: tuple[type[BaseSettings], ...]) -> str:
     rows = [ROW.format("setting", "what", "default", "accepted"), ROW.format("---", "---", "---", "---")]
     for kind in classes:
         for name, field in kind.model_fields.items():
-            cells = (f"`{_variable(kind, name)}`", _cell(field.description or ""), _default(field), _accepted(field))
+            cells = (
+                f"`{_variable(kind, name)}`",
+                _cell(_description(kind, name, field)),
+                _default(field),
+                _accepted(field),
+            )
             rows.append(ROW.format(*cells))
     return "\n".join(rows) + "\n"
+
+
+def _description(kind: type[BaseSettings], name: str, field: FieldInfo) -> str:
+    """Give what a setting is, and by which name something replaces it while the cluster runs."""
+    live = ""
+    if issubclass(kind, EdgeLimits) and name in EdgeLimits.model_fields:
+        place = " or for one listener" if name in SessionLimits.model_fields else ""
+        live = f" Live: `{name}`, for all listeners{place}."
+    return (field.description or "") + live
 
 
 def _cell(text: str) -> str:
@@ -102,6 +122,8 @@ def _cell(text: str) -> str:
 def _default(field: FieldInfo) -> str:
     if field.default_factory is machine_name:
         return "the machine's own name"
+    if field.default_factory is socket.gethostname:
+        return "the machine's host name"
     value = field.get_default(call_default_factory=True, validated_data={})
     if isinstance(value, SecretStr):
         value = value.get_secret_value()

@@ -14,6 +14,7 @@ from tripost_edge.listeners import implicit_tls
 from tripost_edge.listeners.context import ListenerProfile, ProfileInForce
 from tripost_edge.listeners.implicit_tls import Handshake
 from tripost_edge.listeners.registry import Place
+from tripost_shared.contracts.listeners import TlsMode
 from tripost_shared.mail.client import ListenerKind
 
 Start = Callable[..., Awaitable[EdgeWorld]]
@@ -114,9 +115,9 @@ async def test_a_client_that_cannot_be_taken_does_not_make_the_listener_deaf(
 
 
 async def test_a_handshake_that_ends_before_its_first_step_gives_its_place_back(world: EdgeWorld) -> None:
-    profile = ListenerProfile("submissions", ListenerKind.SUBMISSION, implicit_tls=True)
+    profile = ListenerProfile("submissions", ListenerKind.SUBMISSION, tls=TlsMode.IMPLICIT)
     client, connection = socket.socketpair()
-    handshake = Handshake(connection, ProfileInForce(profile), world.edge.context)
+    handshake = Handshake(connection, "127.0.0.1", ProfileInForce(profile), world.edge.context)
     assert world.edge.registry.admit(handshake, Place(ListenerKind.SUBMISSION)) is None
     handshake.begin()
     handshake.abort()

@@ -9,8 +9,9 @@ import trustme
 from certificate_files import CertificateFiles, serial_number
 from edge_world import HOSTNAME, EdgeWorld
 from tripost_edge.app import EdgeService
-from tripost_edge.listeners.tls import server_context
-from tripost_shared.certificate_renewal import STAYS, Renewal
+from tripost_edge.listeners.certificates import Certificates
+from tripost_shared.certificate_renewal import STAYS
+from tripost_shared.clock import SystemClock
 from tripost_shared.settings import CommonSettings
 
 
@@ -30,13 +31,12 @@ async def test_a_renewed_pair_is_served_to_clients_that_come_then(
     files: CertificateFiles, client_tls: ssl.SSLContext
 ) -> None:
     first = files.write()
-    context = server_context(*files.paths)
-    renewal = Renewal(context, *files.paths, server_context)
-    world = await EdgeWorld(context).start()
+    certificates = Certificates(*files.paths, files.key.with_name("names"), SystemClock())
+    world = await EdgeWorld(certificates).start()
     assert await served(world, client_tls) == first
     second = files.write(trustme.KeyType.RSA)
     assert await served(world, client_tls) == first
-    renewal.look()
+    certificates.look()
     assert await served(world, client_tls) == second
     await world.stop()
 
@@ -54,8 +54,8 @@ async def test_a_pair_that_cannot_be_loaded_is_a_trouble_of_edge(
     service.bind()
     assert list(service._troubles_of_what_is_followed()) == []
     files.key.write_text("half of a ke")
-    assert service._renewal is not None
-    service._renewal.look()
+    assert service._certificates is not None
+    service._certificates.look()
     [trouble] = service._troubles_of_what_is_followed()
     assert trouble.startswith(f"{STAYS} (TRIPOST_EDGE_CERTIFICATE, TRIPOST_EDGE_KEY: ")
     await service.stop()

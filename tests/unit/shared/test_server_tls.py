@@ -8,15 +8,21 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from tripost_admin_api.adapters.https_server import tls_context
-from tripost_edge.listeners.tls import server_context
+from tripost_edge.listeners.certificates import Certificates
+from tripost_edge.listeners.tls import TlsPolicy
 from tripost_shared.certificates import make_self_signed
+from tripost_shared.clock import SystemClock
 from tripost_shared.settings import SettingsError
 
 Load = Callable[[Path, Path], ssl.SSLContext]
 
 
+def edges_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    return Certificates(certificate, key, certificate.parent / "names", SystemClock()).context(TlsPolicy())
+
+
 @pytest.fixture(
-    params=[pytest.param((server_context, "EDGE"), id="edge"), pytest.param((tls_context, "ADMIN"), id="admin-api")]
+    params=[pytest.param((edges_context, "EDGE"), id="edge"), pytest.param((tls_context, "ADMIN"), id="admin-api")]
 )
 def service(request: pytest.FixtureRequest) -> tuple[Load, str]:
     """How a service loads them, and what its settings are called after."""

@@ -51,7 +51,6 @@ class _Followed:
                 log.warning(STAYS, because=self.trouble)
             return False
         self._state, self.trouble = state, ""
-        log.info("TLS certificate loaded", certificate=str(self.certificate), names=self.pair.names)
         return True
 
     def _state_now(self) -> _State | None:
@@ -113,14 +112,14 @@ class Certificates:
     def look(self) -> None:
         """Put in force what has changed."""
         if self._closed.isdisjoint((self._default.certificate, self._default.key)):
-            self._default.look()
+            _look_at(self._default)
         listed = self._listed()
         if listed is not None:
             for gone in self._named.keys() - listed.keys():
                 del self._named[gone]
                 log.info("TLS certificate removed", certificate=str(gone))
             for certificate, key in listed.items():
-                self._named.setdefault(certificate, _Followed(certificate, key)).look()
+                _look_at(self._named.setdefault(certificate, _Followed(certificate, key)))
         self._by_name = self._names_in_force()
 
     def troubles(self) -> Iterator[str]:
@@ -158,3 +157,8 @@ class Certificates:
         if pair is None:
             raise RuntimeError("no default certificate")  # it was read at first, and is never dropped
         return pair
+
+
+def _look_at(followed: _Followed) -> None:
+    if followed.look() and followed.pair is not None:
+        log.info("TLS certificate loaded", certificate=str(followed.certificate), names=followed.pair.names)

@@ -38,16 +38,15 @@ class KeyPair:
     @classmethod
     def read(cls, certificate: Path, key: Path) -> "KeyPair":
         """Read the files; both may be one. Raises UnusablePair."""
-        chain, private = _octets(certificate), _octets(key)
         try:
+            chain, private = certificate.read_bytes(), key.read_bytes()
             leaf = x509.load_pem_x509_certificate(chain)
             pair = cls(_names(leaf), leaf.not_valid_after_utc, chain, private)
             pair.context(TlsPolicy())
         except _HasPassPhraseError as error:
             raise UnusablePair(f"{key} has a pass phrase; give the key without one", of_key=True) from error
         except (ValueError, OSError) as error:  # ssl.SSLError is an OSError
-            reason = (error.reason if isinstance(error, ssl.SSLError) else "not a certificate in PEM form") or error
-            raise UnusablePair(f"{certificate} and {key} cannot be used: {reason}") from error
+            raise UnusablePair(f"{certificate} and {key} cannot be used: {_reason(error)}") from error
         return pair
 
     def context(self, policy: TlsPolicy) -> ssl.SSLContext:
@@ -61,11 +60,12 @@ class KeyPair:
         return self.contexts[policy]
 
 
-def _octets(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UnusablePair(f"{path}: {error.strerror}") from error
+def _reason(error: ValueError | OSError) -> object:
+    if isinstance(error, ssl.SSLError):
+        return error.reason or error
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
+    return "no certificate in PEM form"
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ class OpenListeners:
         self._closed_because: dict[str, str] = {}
         self._told: dict[str, str] = {}  # of these, what the log has said
         self._changed = asyncio.Event()
+        self.is_settled = False  # what was taken last is open, or cannot be
         self._following: asyncio.Task[None] | None = None
 
     def __iter__(self) -> Iterator[Listener]:
@@ -70,6 +71,7 @@ class OpenListeners:
     def take(self, wanted: Mapping[str, Wanted]) -> None:
         """Have these open, and no others. Profiles are in force at once; addresses follow soon, once started."""
         self._wanted = wanted
+        self.is_settled = False
         self.refresh()
         self._changed.set()
 
@@ -107,6 +109,7 @@ class OpenListeners:
             self._changed.clear()
             try:
                 await self._bring_about()
+                self.is_settled = not self._changed.is_set()
             except Exception:  # an entrance: later changes must be taken
                 log.exception("listeners could not be changed")
                 await asyncio.sleep(TRY_AGAIN_SECONDS)
