@@ -15,6 +15,7 @@ from tripost_edge.listeners.context import ListenerProfile, ProfileInForce
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_edge.listeners.wire import PAUSE_ABOVE_OCTETS, SessionOver
 from tripost_shared.contracts.domains import RecipientKind
+from tripost_shared.contracts.listeners import TlsMode
 from tripost_shared.edge_limits import EdgeLimits
 from tripost_shared.mail.client import ListenerKind
 
@@ -22,7 +23,7 @@ MOST_TURNS: Final = 20_000  # of the event loop, for one session
 LIMITS: Final = EdgeLimits(error_delay_seconds=0, auth_failure_delay_seconds=0)
 PROFILES: Final = (
     ListenerProfile("mx", ListenerKind.MX, limits=LIMITS),
-    ListenerProfile("submissions", ListenerKind.SUBMISSION, implicit_tls=True, limits=LIMITS),
+    ListenerProfile("submissions", ListenerKind.SUBMISSION, tls=TlsMode.IMPLICIT, limits=LIMITS),
     ListenerProfile("proxy", ListenerKind.MX, proxies=Networks(["192.0.2.0/24"]), limits=LIMITS),
 )
 
@@ -55,7 +56,7 @@ class Sessions:
     async def _run(self, profile: ListenerProfile, pieces: list[bytes]) -> None:
         world = self._world
         session = _Session(asyncio.get_running_loop(), world.edge.context, ProfileInForce(profile))
-        connection = _Connection(session, is_encrypted=profile.implicit_tls)
+        connection = _Connection(session, is_encrypted=profile.is_tls_first)
         session.connection_made(connection)
         for piece in [*pieces, None]:
             await connection.until_it_reads()

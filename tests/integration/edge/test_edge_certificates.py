@@ -12,12 +12,11 @@ from structlog.testing import capture_logs
 
 from certificate_files import CertificateFiles, serial_number
 from dialog import Dialog
-from edge_process import until
 from edge_world import HOSTNAME, EdgeWorld
 from tripost_edge.listeners.certificates import Certificates
 from tripost_shared.certificate_renewal import STAYS
 from tripost_shared.clock import FrozenClock, SystemClock
-from tripost_shared.contracts.listeners import ListenerConfig, ListenersConfig, TlsMinimum, TlsMode
+from tripost_shared.contracts.listeners import ListenerConfig, TlsMinimum, TlsMode
 
 IMPLICIT = ListenerConfig("submissions", tls=TlsMode.IMPLICIT)
 
@@ -145,7 +144,7 @@ async def test_what_is_older_than_the_floor_is_refused_and_sessions_of_before_go
     async with await Dialog.open(address, tls=old, implicit_tls=True) as before:
         await before("S: 220 *")
         floor = ListenerConfig("submissions", tls=TlsMode.IMPLICIT, tls_minimum=TlsMinimum.TLS_1_3)
-        await shown_configured(shown, floor)
+        await shown.world.configure(floor)
         with refused_for("UNSUPPORTED_PROTOCOL"):
             await shown.client(maximum_version=ssl.TLSVersion.TLSv1_2)
         assert (await shown.client()).version() == "TLSv1.3"
@@ -156,13 +155,13 @@ async def test_ciphers_are_those_of_the_listener_whichever_certificate_is_shown(
     shown.named("a", "one.example").write()
     shown.certificates.look()
     only = "ECDHE-ECDSA-CHACHA20-POLY1305"
-    await shown_configured(shown, ListenerConfig("submissions", tls=TlsMode.IMPLICIT, ciphers=(only, "NO-SUCH")))
+    await shown.world.configure(ListenerConfig("submissions", tls=TlsMode.IMPLICIT, ciphers=(only, "NO-SUCH")))
     for name in (HOSTNAME, "one.example"):
         tls = await shown.client(name, maximum_version=ssl.TLSVersion.TLSv1_2)
         cipher = tls.cipher()
         assert cipher is not None
         assert cipher[0] == only
-    await shown_configured(shown, IMPLICIT)
+    await shown.world.configure(IMPLICIT)
     weak = ssl.create_default_context()
     weak.check_hostname, weak.verify_mode, weak.maximum_version = False, ssl.CERT_NONE, ssl.TLSVersion.TLSv1_2
     weak.set_ciphers("ECDHE-ECDSA-AES256-SHA384")
@@ -177,8 +176,3 @@ def refused_for(reason: str) -> Iterator[None]:
         yield
     (failed,) = (line["because"] for line in logs if line["event"] == "TLS handshake failed")
     assert reason in failed
-
-
-async def shown_configured(shown: Shown, listener: ListenerConfig) -> None:
-    shown.world.edge.take_listeners(ListenersConfig(listeners=(listener,)))
-    await until(lambda: shown.world.edge._listeners.is_settled)

@@ -14,7 +14,7 @@ from edge_world import EdgeWorld
 from servers import free_port, free_ports
 from tripost_edge.listeners import open_listeners
 from tripost_shared.contracts.config import EdgeConfig
-from tripost_shared.contracts.listeners import ListenerConfig, ListenersConfig, TlsMode
+from tripost_shared.contracts.listeners import ListenerConfig, TlsMode
 from tripost_shared.mail.client import ListenerKind
 
 UP_TO_RCPT = "S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<a@b.example>\nS: 250 *\nC: RCPT TO:<{}>\nS: {}"
@@ -22,12 +22,6 @@ UP_TO_RCPT = "S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<a@b.example>\nS: 250 
 
 def at(port: int) -> str:
     return f"127.0.0.1:{port}"
-
-
-async def configured(world: EdgeWorld, *listeners: ListenerConfig) -> None:
-    """Have these and no others configured, and wait until that is so or cannot be."""
-    world.edge.take_listeners(ListenersConfig(listeners=listeners))
-    await until(lambda: world.edge._listeners.is_settled)
 
 
 async def opened(port: int, **options: object) -> Dialog:
@@ -45,10 +39,10 @@ async def is_refused(port: int) -> bool:
 async def test_a_listener_is_added_and_removed_and_its_session_goes_on(world: EdgeWorld) -> None:
     port = free_port()
     assert await is_refused(port)
-    await configured(world, ListenerConfig("extra", address=at(port), limits={"size_limit_octets": 70_000}))
+    await world.configure(ListenerConfig("extra", address=at(port), limits={"size_limit_octets": 70_000}))
     async with await opened(port) as client:
         await client("S: 220 *\nC: EHLO c\nS: 250-mx*\nS: 250-PIPELINING\nS: 250-SIZE 70000\nS: 250 *")
-        await configured(world)
+        await world.configure()
         assert await is_refused(port)
         await client(
             "C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<ann@dest.example>\nS: 250 *\nC: DATA\nS: 354 *\nC: x\nC: ."
@@ -61,10 +55,10 @@ async def test_a_listener_is_added_and_removed_and_its_session_goes_on(world: Ed
 
 async def test_one_that_moves_serves_at_its_new_address_and_holds_open_sessions_to_new_limits(world: EdgeWorld) -> None:
     first, second = free_ports(2)
-    await configured(world, ListenerConfig("extra", address=at(first)))
+    await world.configure(ListenerConfig("extra", address=at(first)))
     async with await opened(first) as client:
         await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<> SIZE=100000\nS: 250 *\nC: RSET\nS: 250 *")
-        await configured(world, ListenerConfig("extra", address=at(second), limits={"size_limit_octets": 70_000}))
+        await world.configure(ListenerConfig("extra", address=at(second), limits={"size_limit_octets": 70_000}))
         assert await is_refused(first)
         assert not await is_refused(second)
         await client("C: MAIL FROM:<> SIZE=100000\nS: 552 5.3.4 *")
@@ -75,13 +69,13 @@ async def test_a_built_in_one_is_closed_changed_and_opened_again_where_its_setti
 ) -> None:
     port, elsewhere = free_ports(2)
     world = await running(mx_listen=at(port))
-    await configured(world, ListenerConfig("mx", enabled=False))
+    await world.configure(ListenerConfig("mx", enabled=False))
     assert await is_refused(port)
-    await configured(world, ListenerConfig("mx", address=at(elsewhere)), ListenerConfig("other", address=at(port)))
+    await world.configure(ListenerConfig("mx", address=at(elsewhere)), ListenerConfig("other", address=at(port)))
     for number in (port, elsewhere):
         async with await opened(number) as client:
             await client("S: 220 *")
-    await configured(world)
+    await world.configure()
     assert await is_refused(elsewhere)
     async with await opened(port) as client:
         await client("S: 220 *")
@@ -90,10 +84,10 @@ async def test_a_built_in_one_is_closed_changed_and_opened_again_where_its_setti
 
 async def test_two_change_places_and_a_new_one_takes_a_removed_ones(world: EdgeWorld) -> None:
     first, second = free_ports(2)
-    await configured(world, ListenerConfig("a", address=at(first)), ListenerConfig("b", address=at(second)))
-    await configured(world, ListenerConfig("a", address=at(second)), ListenerConfig("b", address=at(first)))
+    await world.configure(ListenerConfig("a", address=at(first)), ListenerConfig("b", address=at(second)))
+    await world.configure(ListenerConfig("a", address=at(second)), ListenerConfig("b", address=at(first)))
     assert places(world, ("a", "b")) == {"a": second, "b": first}
-    await configured(world, ListenerConfig("c", address=at(second)), ListenerConfig("b", address=at(first)))
+    await world.configure(ListenerConfig("c", address=at(second)), ListenerConfig("b", address=at(first)))
     assert places(world, ("a", "b", "c")) == {"b": first, "c": second}
     assert list(world.edge.troubles()) == []
 
@@ -109,7 +103,7 @@ async def test_an_address_that_is_taken_is_a_trouble_told_once_until_it_is_free(
     monkeypatch.setattr(open_listeners, "TRY_AGAIN_SECONDS", 0.01)
     with capture_logs() as logs, socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        await configured(world, ListenerConfig("extra", address=at(port)))
+        await world.configure(ListenerConfig("extra", address=at(port)))
         assert list(world.edge.troubles()) == [
             f"extra: cannot be opened: {at(port)}: already in use by another process; "
             "set another address or port here, or end that process"
@@ -124,8 +118,7 @@ async def test_an_address_that_is_taken_is_a_trouble_told_once_until_it_is_free(
 async def test_a_node_opens_only_what_is_for_it(running: Callable[..., Awaitable[EdgeWorld]]) -> None:
     world = await running(node="edge-1")
     mine, theirs = free_ports(2)
-    await configured(
-        world,
+    await world.configure(
         ListenerConfig("mine", address=at(mine), nodes=("edge-0", "edge-1")),
         ListenerConfig("theirs", address=at(theirs), nodes=("edge-2",)),
         ListenerConfig("broken", address="nowhere"),
@@ -136,7 +129,7 @@ async def test_a_node_opens_only_what_is_for_it(running: Callable[..., Awaitable
 
 async def test_without_tls_it_is_not_offered(world: EdgeWorld) -> None:
     port = free_port()
-    await configured(world, ListenerConfig("plain", address=at(port), tls=TlsMode.NONE))
+    await world.configure(ListenerConfig("plain", address=at(port), tls=TlsMode.NONE))
     async with await opened(port) as client:
         assert "STARTTLS" not in await client("S: 220 *\nC: EHLO c\nS: 250 *")
         await client("C: STARTTLS\nS: 502 5.5.1 *\nC: NOOP\nS: 250 *")
@@ -144,14 +137,14 @@ async def test_without_tls_it_is_not_offered(world: EdgeWorld) -> None:
 
 async def test_tls_first_holds_for_those_who_come_then(world: EdgeWorld, client_tls: ssl.SSLContext) -> None:
     port = free_port()
-    await configured(world, ListenerConfig("extra", address=at(port)))
+    await world.configure(ListenerConfig("extra", address=at(port)))
     async with await opened(port) as before:
         await before("S: 220 *")
-        await configured(world, ListenerConfig("extra", address=at(port), tls=TlsMode.IMPLICIT))
+        await world.configure(ListenerConfig("extra", address=at(port), tls=TlsMode.IMPLICIT))
         async with await opened(port, tls=client_tls, implicit_tls=True) as client:
             await client("S: 220 *\nC: EHLO c\nS: 250 *")
         await before("C: EHLO c\nS: 250 *")
-        await configured(world, ListenerConfig("extra", address=at(port)))
+        await world.configure(ListenerConfig("extra", address=at(port)))
         async with await opened(port) as after:
             await after("S: 220 *")
 
@@ -179,7 +172,7 @@ async def test_a_proxy_says_who_its_client_is_before_tls_and_others_are_cut_off(
 ) -> None:
     port = free_port()
     proxied = ListenerConfig("tls", address=at(port), tls=TlsMode.IMPLICIT, proxies=("127.0.0.1/32",))
-    await configured(world, proxied)
+    await world.configure(proxied)
     async with await opened(port, tls=client_tls) as client:
         for part in (b"PROXY TCP4 192.0.", b"2.7 192.0.2.1 4000 465\r\n"):
             client.send(part)
@@ -206,8 +199,7 @@ async def test_a_proxy_says_who_its_client_is_before_tls_and_others_are_cut_off(
 async def test_an_internal_listener_serves_relay_networks_and_this_machine_alone(world: EdgeWorld) -> None:
     port, behind_proxy = free_ports(2)
     internal = ListenerConfig("own", address=at(port), kind=ListenerKind.INTERNAL)
-    await configured(
-        world,
+    await world.configure(
         internal,
         ListenerConfig("ours", address=at(behind_proxy), kind=ListenerKind.INTERNAL, proxies=("127.0.0.1/32",)),
     )
