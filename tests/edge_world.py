@@ -17,6 +17,7 @@ from tripost_edge.settings import EdgeSettings
 from tripost_edge.worker_sockets import open_sockets
 from tripost_shared.bans.memory import MemoryBans
 from tripost_shared.bus.memory import MemoryBus
+from tripost_shared.bus.memory_telling import MemoryTelling
 from tripost_shared.bus.port import Bus
 from tripost_shared.clock import Clock, FrozenClock, SystemClock
 from tripost_shared.content.memory import MemoryContentStore
@@ -163,12 +164,14 @@ class EdgeWorld:
         clock: Clock | None = None,
         bans: MemoryBans | None = None,
         counters: MemoryCounters | None = None,
+        telling: MemoryTelling | None = None,
         **settings: Any,
     ) -> None:
         clock = clock or SystemClock()
         self.bus = MemoryBus()
         self.bans = bans or MemoryBans(clock)
         self.counters = counters or MemoryCounters(clock)
+        self.telling = telling or MemoryTelling()
         self.spool = MemorySpool()
         self.store = MemoryContentStore()
         self.log = MemoryEventLog()
@@ -199,6 +202,7 @@ class EdgeWorld:
             bans=self.bans,
             resolver=self.names,
             counters=self.counters,
+            telling=self.telling,
             clock=clock,
         )
         self.addresses: dict[str, tuple[str, int]] = {}

@@ -15,6 +15,7 @@ from tripost_edge.listeners.descriptors import room_for_sessions
 from tripost_edge.listeners.sockets import BoundBefore, bind
 from tripost_edge.settings import EdgeSettings
 from tripost_shared.bans.memory import MemoryBans
+from tripost_shared.bus.memory_telling import MemoryTelling
 from tripost_shared.clock import SystemClock
 from tripost_shared.content.memory import MemoryContentStore
 from tripost_shared.contracts.domains import RESOLVE, RecipientKind, ResolveAnswer
@@ -139,6 +140,7 @@ class NullEdgeService:
             events=NullEventLog(),
             bans=MemoryBans(SystemClock()),
             resolver=TableResolver(),
+            telling=MemoryTelling(),
             counters=MemoryCounters(SystemClock()),
             clock=SystemClock(),
         )

@@ -75,17 +75,32 @@ class EdgeLimits(SessionLimits):
         description="Sessions of one worker at a time, TLS handshakes included; others get 421. Those of one kind of "
         "listener (MX, submission) may be three quarters of them, so neither shuts the other out.",
     )
+    sessions_of_all_edges: int = Field(
+        0, ge=0, description="Sessions of all workers of all edges together at a time; others get 421. 0 for no limit."
+    )
     sessions_per_network: int = Field(
         50,
         ge=0,
-        description="Sessions of one client network (IPv4 address, IPv6 /64) in one worker at a time; others get 421. "
-        "Loopback, and networks that may relay, are not counted; 0 for no limit.",
+        description="Sessions of one client network (IPv4 address, IPv6 /64) at a time, in all workers of all edges; "
+        "others get 421. Loopback, trusted proxies, and networks that may relay, are not counted; 0 for no limit.",
+    )
+    sessions_per_wide_network: int = Field(
+        200, ge=0, description="The same of one wider network (IPv4 /24, IPv6 /48). 0 for no limit."
+    )
+    connections_per_minute_of_network: int = Field(
+        600,
+        ge=0,
+        description="Connections that one client network (IPv4 address, IPv6 /64) may begin in a minute, with all "
+        "edges; others get 421. Who is not counted by `sessions_per_network` is not here either; 0 for no limit.",
+    )
+    connections_per_minute_of_wide_network: int = Field(
+        2400, ge=0, description="The same of one wider network (IPv4 /24, IPv6 /48). 0 for no limit."
     )
     auth_failures_per_network: int = Field(
         10,
         ge=0,
         description="Different failed authentications of one client network (IPv4 address, IPv6 /64) in all sessions "
-        "of a worker, after which it is refused by 454 for a while; 0 for no limit.",
+        "of all edges, after which it is refused by 454 for a while; 0 for no limit.",
     )
     auth_failures_memory_seconds: float = Field(
         600, gt=0, description="How long the failed authentications of a network are remembered, from its first on."

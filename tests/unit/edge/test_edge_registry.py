@@ -4,15 +4,27 @@ import asyncio
 
 import pytest
 
+from tripost_edge.defence.session_counts import SessionCounts
 from tripost_edge.firewall.networks import Networks, RelayAccess
+from tripost_edge.limits.crowd import Crowd
 from tripost_edge.listeners.registry import Place, Registry
 from tripost_edge.session import replies
+from tripost_shared.bus.memory_telling import MemoryTelling
+from tripost_shared.clock import FrozenClock
+from tripost_shared.edge_limits import EdgeLimits
 from tripost_shared.mail.client import ListenerKind
 
 MX = Place(ListenerKind.MX)
 SUBMISSION = Place(ListenerKind.SUBMISSION)
 NEAR = Place(ListenerKind.MX, "192.0.2.7")
 FAR = Place(ListenerKind.MX, "198.51.100.7")
+
+
+def a_registry(limit: int, per_network: int) -> Registry:
+    """A registry that is alone."""
+    clock = FrozenClock()
+    crowd = Crowd(clock, EdgeLimits(sessions_per_network=per_network))
+    return Registry(limit, SessionCounts(crowd, MemoryTelling(), clock))
 
 
 class Quiet:
@@ -35,14 +47,14 @@ def admitted(registry: Registry, place: Place, count: int) -> list[Quiet]:
 
 
 async def test_one_kind_of_listener_never_shuts_the_other_out() -> None:
-    registry = Registry(limit=8, per_network=0)
+    registry = a_registry(limit=8, per_network=0)
     assert len(admitted(registry, MX, 20)) == 6
     assert len(admitted(registry, SUBMISSION, 20)) == 2
     assert registry.admit(Quiet(), SUBMISSION) == replies.TOO_MANY_SESSIONS
 
 
 async def test_a_network_has_so_many_sessions_and_gets_places_back() -> None:
-    registry = Registry(limit=100, per_network=3)
+    registry = a_registry(limit=100, per_network=3)
     sessions = admitted(registry, NEAR, 5)
     assert len(sessions) == 3
     assert registry.admit(Quiet(), NEAR) == replies.TOO_MANY_OF_NETWORK
@@ -53,14 +65,14 @@ async def test_a_network_has_so_many_sessions_and_gets_places_back() -> None:
 
 
 async def test_a_session_takes_over_the_place_of_its_handshake() -> None:
-    registry = Registry(limit=1, per_network=1)
+    registry = a_registry(limit=1, per_network=1)
     registry.admit(handshake := Quiet(), NEAR)
     assert registry.admit(Quiet(), NEAR, instead_of=handshake) is None
     assert len(registry) == 1
 
 
 async def test_a_session_is_counted_to_the_network_that_a_proxy_announces() -> None:
-    registry = Registry(limit=100, per_network=2)
+    registry = a_registry(limit=100, per_network=2)
     sessions = admitted(registry, MX, 3)
     assert [registry.locate(session, "192.0.2.7") for session in sessions] == [None, None, replies.TOO_MANY_OF_NETWORK]
     assert registry.admit(Quiet(), NEAR) == replies.TOO_MANY_OF_NETWORK
@@ -82,7 +94,7 @@ async def test_sessions_that_linger_count_and_make_room_when_it_is_wanted(
     limit: int, per_network: int, lingering: list[Place], newcomer: Place
 ) -> None:
     """The one that has lingered for longest goes first; when all converse, nobody makes room."""
-    registry = Registry(limit, per_network)
+    registry = a_registry(limit, per_network)
     sessions = [session for place in lingering for session in admitted(registry, place, 1)]
     assert registry.admit(Quiet(), newcomer) is not None
     for session in sessions:
@@ -94,7 +106,7 @@ async def test_sessions_that_linger_count_and_make_room_when_it_is_wanted(
 
 
 async def test_a_network_that_a_proxy_announces_makes_room_too() -> None:
-    registry = Registry(limit=100, per_network=1)
+    registry = a_registry(limit=100, per_network=1)
     registry.admit(first := Quiet(), MX)
     registry.locate(first, "192.0.2.7")
     registry.linger(first)
@@ -105,7 +117,7 @@ async def test_a_network_that_a_proxy_announces_makes_room_too() -> None:
 
 
 async def test_nobody_waits_for_the_sessions_that_linger() -> None:
-    registry = Registry(limit=100, per_network=0)
+    registry = a_registry(limit=100, per_network=0)
     registry.admit(lingers := Quiet(), NEAR)
     registry.admit(converses := Quiet(), NEAR)
     registry.linger(lingers)
@@ -120,7 +132,7 @@ async def test_nobody_waits_for_the_sessions_that_linger() -> None:
 
 async def test_who_comes_while_all_are_dismissed_is_turned_away() -> None:
     """A TLS handshake may end just then."""
-    registry = Registry(limit=100, per_network=0)
+    registry = a_registry(limit=100, per_network=0)
     registry.admit(handshake := Quiet(), NEAR)
     draining = asyncio.ensure_future(registry.drain())
     await asyncio.sleep(0)

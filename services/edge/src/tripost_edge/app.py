@@ -21,6 +21,7 @@ from tripost_shared.bans.kv import KvBans
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.capabilities import CAP_NET_BIND_SERVICE
+from tripost_shared.bus.telling import NatsTelling
 from tripost_shared.clock import SystemClock
 from tripost_shared.config.kv import KvConfigSource
 from tripost_shared.config.port import Watched
@@ -141,6 +142,7 @@ class EdgeService:
             events=events,
             bans=KvBans(link, SystemClock()),
             resolver=resolver,
+            telling=NatsTelling(link),
             counters=JetStreamCounters(link, SystemClock()),
             clock=SystemClock(),
             node=self._settings.node,

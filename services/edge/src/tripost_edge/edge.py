@@ -12,8 +12,10 @@ import structlog
 from tripost_edge import metrics
 from tripost_edge.defence.bans import BansInForce
 from tripost_edge.defence.offences import Offences
+from tripost_edge.defence.session_counts import SessionCounts
 from tripost_edge.firewall.networks import Networks, RelayAccess
 from tripost_edge.firewall.offences import Offence
+from tripost_edge.limits.crowd import Crowd
 from tripost_edge.limits.directory_memory import DirectoryMemory
 from tripost_edge.limits.login_failures import LoginFailures
 from tripost_edge.limits.rule_hits import RuleHits
@@ -25,7 +27,7 @@ from tripost_edge.listeners.registry import Registry
 from tripost_edge.listeners.sockets import BoundBefore
 from tripost_edge.listeners.tls import TlsContexts
 from tripost_edge.listeners.wanted import wanted_listeners
-from tripost_edge.ports import Bus, Clock, ContentStore, Counters, EventLog, HeardBans, Resolver, Spool
+from tripost_edge.ports import Bus, Clock, ContentStore, Counters, EventLog, HeardBans, Resolver, Spool, Telling
 from tripost_edge.session.session import Session
 from tripost_edge.settings import EdgeSettings
 from tripost_edge.stages.access import Access
@@ -44,6 +46,7 @@ from tripost_shared.contracts.control import ControlConfig
 from tripost_shared.contracts.listeners import ListenersConfig
 from tripost_shared.counters.gathered import GatheredCounts
 from tripost_shared.edge_limits import EdgeLimits, SessionLimits
+from tripost_shared.contracts.edges import FAILED_LOGINS_SUBJECT, FailedLogin
 from tripost_shared.settings import CommonSettings
 
 log = structlog.get_logger()
@@ -65,6 +68,7 @@ class Edge:
         bans: HeardBans,
         resolver: Resolver,
         counters: Counters,
+        telling: Telling,
         clock: Clock,
         node: str = "",
     ) -> None:
@@ -72,14 +76,22 @@ class Edge:
         self._own_limits = limits = settings.replaced_by()
         self._limits = limits
         self._directory = DirectoryMemory(clock, settings.directory_memory_seconds)
-        self.registry = Registry(limits.sessions_limit, limits.sessions_per_network)
+        self._crowd = Crowd(clock, limits)
+        self.counts = SessionCounts(self._crowd, telling, clock)
+        self.registry = Registry(limits.sessions_limit, self.counts)
         self._relay = RelayAccess()
         self.bans = BansInForce(bans, self._relay, clock)
         self.offences = Offences(counters, self.bans, clock, node)
         self._told = ToldRefusals(clock, limits.refusals_told_per_network)
+        self._telling = telling
         self._login_failures = LoginFailures(
-            clock, asyncio.Event, limit=limits.auth_failures_per_network, seconds=limits.auth_failures_memory_seconds
+            clock,
+            asyncio.Event,
+            limit=limits.auth_failures_per_network,
+            seconds=limits.auth_failures_memory_seconds,
+            tell=self._tell_failed_login,
         )
+        telling.hear(FAILED_LOGINS_SUBJECT, FailedLogin, self._hear_failed_login)
         journal = Journal(events, clock, self._told)
         self.hits = RuleHits()
         self._access = Access(resolver, journal, self.hits, clock)
@@ -133,7 +145,8 @@ class Edge:
 
     def _take_limits(self, limits: EdgeLimits) -> None:
         self._limits = limits
-        self.registry.set_limits(limits.sessions_limit, limits.sessions_per_network)
+        self.registry.set_limit(limits.sessions_limit)
+        self._crowd.limits = limits
         self._told.limit = limits.refusals_told_per_network
         self._login_failures.set_limit(limits.auth_failures_per_network, limits.auth_failures_memory_seconds)
         self._listeners.refresh()
@@ -156,6 +169,13 @@ class Edge:
         """Put control rules and rates in force, for commands that come from now on."""
         self._control.take(config)
 
+    def _tell_failed_login(self, network: str, mark: int) -> None:
+        self._telling.tell(FAILED_LOGINS_SUBJECT, FailedLogin(self.counts.worker, network, mark))
+
+    def _hear_failed_login(self, told: FailedLogin) -> None:
+        if told.worker != self.counts.worker:
+            self._login_failures.hear(told.network, told.mark)
+
     def _note_failed_login(self, session: Session) -> None:
         self.offences.note(session, Offence.AUTHENTICATION)
 
@@ -177,6 +197,7 @@ class Edge:
     async def start(self, sockets: BoundBefore) -> None:
         """Take clients on all listeners, once bans are known; `sockets` are bound already."""
         await self.bans.start()
+        self.counts.start()
         await self._listeners.start(sockets)
 
     async def drain(self) -> None:
@@ -188,6 +209,7 @@ class Edge:
     def abort(self) -> None:
         """Cut off whoever is left."""
         self.bans.stop()
+        self.counts.stop()
         self.offences.stop()
         self._listeners.stop()
         self.registry.abort()

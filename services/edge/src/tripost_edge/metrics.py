@@ -30,10 +30,10 @@ _TURNED_AWAY: Final = Counter(
 _BANS_MADE: Final = Counter("tripost_edge_bans", "Bans that this worker has made, by what for.", ["offence"])
 
 OFFENCES: Final = ("authentication", "protocol", "unknown_recipients", "early_talkers")
-TURNED_AWAY: Final = ("sessions", "network", "ban")
 _RATE_REFUSALS: Final = Counter("tripost_edge_rate_refusals", "Refusals since a rate is reached, by kind.", ["kind"])
 _LIMIT_WARNINGS: Final = Counter("tripost_edge_limit_warnings", "Rates used up by four fifths, by kind.", ["kind"])
 
+TURNED_AWAY: Final = ("sessions", "network", "rate", "ban")
 REFUSING: Final = ("connect", "hello", "auth", "mail", "rcpt", "data")
 MEASURED: Final = ("auth", "mail", "rcpt", "data", "message", "spool")
 

@@ -2,6 +2,7 @@
 
 from tripost_shared.bans.port import BansUnavailable, HeardBans
 from tripost_shared.bus.port import Bus, NoAnswer, QuestionTooLarge
+from tripost_shared.bus.telling import Telling
 from tripost_shared.clock import Clock
 from tripost_shared.content.port import ContentStore, ContentUnavailable, ContentWriter, aborted_on_failure
 from tripost_shared.counters.port import Counters, CountersUnavailable
@@ -27,6 +28,7 @@ __all__ = [
     "Spool",
     "SpoolFull",
     "SpoolUnavailable",
+    "Telling",
     "Totals",
     "aborted_on_failure",
 ]

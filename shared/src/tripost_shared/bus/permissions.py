@@ -11,6 +11,7 @@ from typing import Final
 
 from tripost_shared.contracts.bans import BANS_BUCKET
 from tripost_shared.contracts.config import CONFIG_BUCKET
+from tripost_shared.contracts.edges import EDGES_SUBJECTS
 from tripost_shared.contracts.events import EVENTS_SUBJECT
 from tripost_shared.contracts.nodes import NODES_SUBJECT
 from tripost_shared.contracts.spool import MOST_PARTITIONS, SPOOL_SUBJECT
@@ -61,8 +62,19 @@ def permissions() -> Mapping[str, Permissions]:
     bans = (*_read(_BANS_STREAM), _BANS_KEYS)
     return {
         "edge": Permissions(
-            publish=(_FILTER, _DOMAINS, _SPOOL, *_common("edge"), *store, _COUNTS, _TOTALS, *counts, *bans),
-            subscribe=_hear("edge", _BANS_KEYS),
+            publish=(
+                _FILTER,
+                _DOMAINS,
+                _SPOOL,
+                *_common("edge"),
+                *store,
+                _COUNTS,
+                _TOTALS,
+                *counts,
+                *bans,
+                EDGES_SUBJECTS,
+            ),
+            subscribe=_hear("edge", _BANS_KEYS, EDGES_SUBJECTS),
         ),
         "filter": Permissions(
             publish=(*_common("filter"), *_read(_CONTENT_STREAM), *_read(_GREYLIST_STREAM), _GREYLIST_KEYS),

@@ -1,18 +1,23 @@
 """The sessions of a worker that are open now: their bounds, and how they end when the service drains.
 
+How many there are of a client's network is counted over all edges (`limits.crowd`).
+
 A session counts until its connection is closed, since so long it has a descriptor. One that has ended may linger: its
 client has yet to take the last reply and to close. Those are cut off where their places are wanted.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Protocol
 
 import structlog
 
 from tripost_edge import metrics
+from tripost_edge.defence.session_counts import SessionCounts
+from tripost_edge.limits.crowd import ALL, Crowded, Standing
 from tripost_edge.session import replies
 from tripost_shared.mail.client import ListenerKind
 from tripost_shared.mail.reply import SmtpReply
@@ -43,18 +48,42 @@ class Place:
     network: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """What a session is counted as, and as the how many-th it came."""
+
+    place: Place
+    standings: tuple[Standing, ...]
+
+
+_REFUSALS: Final[Mapping[Crowded, SmtpReply]] = MappingProxyType(
+    {
+        Crowded.ALL: replies.TOO_MANY_IN_ALL,
+        Crowded.NETWORK: replies.TOO_MANY_OF_NETWORK,
+        Crowded.WIDE_NETWORK: replies.TOO_MANY_OF_WIDE_NETWORK,
+        Crowded.RATE: replies.TOO_OFTEN,
+    }
+)
+_COUNTED_AS: Final[Mapping[Crowded, str]] = MappingProxyType(
+    {
+        Crowded.ALL: "sessions",
+        Crowded.NETWORK: "network",
+        Crowded.WIDE_NETWORK: "network",
+        Crowded.RATE: "rate",
+    }
+)
+
+
 class Registry:
-    """Knows all open sessions; takes no more than `limit`, and of one client network no more than `per_network`.
+    """Knows all open sessions of this worker; takes no more than `limit`, and no more than `counts` let in anywhere."""
 
-    A `per_network` of 0 is no limit.
-    """
-
-    def __init__(self, limit: int, per_network: int) -> None:
-        self.set_limits(limit, per_network)
-        self._open: dict[Dismissable, Place] = {}
+    def __init__(self, limit: int, counts: SessionCounts) -> None:
+        self.set_limit(limit)
+        self._counts = counts
+        self._crowd = counts.crowd
+        self._open: dict[Dismissable, _Seat] = {}
         self._lingering: dict[Dismissable, Place] = {}  # those of the open ones that have ended, oldest first
         self._kinds: Counter[ListenerKind] = Counter()
-        self._networks: Counter[str] = Counter()
         self._turned_away = 0  # since it was last said
         self._said_at = -SAY_AGAIN_SECONDS
         self._all_have_ended = asyncio.Event()
@@ -64,11 +93,10 @@ class Registry:
     def __len__(self) -> int:
         return len(self._open)
 
-    def set_limits(self, limit: int, per_network: int) -> None:
-        """Put other limits in force; nobody who is in is cut off for that."""
+    def set_limit(self, limit: int) -> None:
+        """Put another limit in force; nobody who is in is cut off for that."""
         self._limit = limit
         self._limit_of_kind = max(1, limit - int(limit * (1 - KIND_SHARE)))
-        self._per_network = per_network
 
     def admit(self, session: Dismissable, place: Place, *, instead_of: Dismissable | None = None) -> SmtpReply | None:
         """Take a session in, in the place of what was counted before it.
@@ -76,12 +104,17 @@ class Registry:
         Gives the refusal when there are too many, or when all are dismissed: nobody would dismiss this one.
         """
         if instead_of is not None:
-            self._forget(instead_of)
+            seat = self._open.pop(instead_of, None)
+            if seat is not None and not self.is_draining:
+                self._open[session] = seat
+                return None
+            self._give_up(seat)
         refusal = self._refusal(place)
         if refusal is None:
-            self._open[session] = place
+            standings = tuple(self._crowd.enter(network) for network in (ALL, place.network) if network)
+            self._open[session] = _Seat(place, standings)
             self._kinds[place.kind] += 1
-            self._count(place.network)
+            self._counts.changed()
             self._all_have_ended.clear()
         metrics.sessions_open.set(len(self._open))
         return refusal
@@ -91,18 +124,35 @@ class Registry:
 
         A refused one stays counted as before, until it leaves.
         """
-        place = self._open.get(session)
-        if place is None or not self._has_room_for(network):
-            return self._turn_away(replies.TOO_MANY_OF_NETWORK, network)
-        self._open[session] = Place(place.kind, network)
-        self._count(network)
-        return None
+        seat = self._open.get(session)
+        if seat is None:
+            return self._turn_away(replies.TOO_MANY_OF_NETWORK, network, "network")
+        refusal = self._crowded(network)
+        if refusal is None:
+            place = Place(seat.place.kind, network)
+            self._open[session] = _Seat(place, (*seat.standings, self._crowd.enter(network)))
+            self._counts.changed()
+        return refusal
+
+    async def confirm(self, session: Dismissable) -> SmtpReply | None:
+        """Ask the other workers, where one more makes the difference; gives the refusal when it is one too many."""
+        seat = self._open.get(session)
+        if seat is None or not any(self._crowd.is_near(standing) for standing in seat.standings):
+            return None
+        crowded = await self._counts.crowded(seat.standings)
+        if crowded is None or self._open.get(session) is not seat:
+            return None
+        for standing in seat.standings:
+            self._crowd.withdraw(standing.network)
+        self._stand_down(seat)
+        self._open[session] = _Seat(Place(seat.place.kind), ())  # it still has a descriptor
+        return self._turn_away(_REFUSALS[crowded], seat.place.network, _COUNTED_AS[crowded])
 
     def linger(self, session: Dismissable) -> None:
         """Note that a session has ended and waits for its client to close; it leaves when it has."""
-        place = self._open.get(session)
-        if place is not None:
-            self._lingering[session] = place
+        seat = self._open.get(session)
+        if seat is not None:
+            self._lingering[session] = seat.place
             self._look_for_the_end()
 
     def leave(self, session: Dismissable) -> None:
@@ -129,17 +179,23 @@ class Registry:
     def _refusal(self, place: Place) -> SmtpReply | None:
         if self.is_draining:
             return replies.SHUTTING_DOWN
-        if not self._has_room_for(place.network):
-            return self._turn_away(replies.TOO_MANY_OF_NETWORK, place.network)
+        crowded = self._crowded(ALL) or (self._crowded(place.network) if place.network else None)
+        if crowded is not None:
+            return crowded
         kind = place.kind
         has_room = self._kinds[kind] < self._limit_of_kind or self._cut_off_one(lambda other: other.kind is kind)
         if not has_room or (len(self._open) >= self._limit and not self._cut_off_one(lambda _: True)):
-            return self._turn_away(replies.TOO_MANY_SESSIONS, place.network)
+            return self._turn_away(replies.TOO_MANY_SESSIONS, place.network, "sessions")
         return None
 
-    def _has_room_for(self, network: str) -> bool:
-        is_full = bool(network) and 0 < self._per_network <= self._networks[network]
-        return not is_full or self._cut_off_one(lambda other: other.network == network)
+    def _crowded(self, network: str) -> SmtpReply | None:
+        """Give the refusal where one more of the network is too many, also once those that linger were cut off."""
+        crowded = self._crowd.crowded(network)
+        if crowded is None:
+            return None
+        if crowded is not Crowded.RATE and self._cut_off_one(lambda other: network in {ALL, other.network}):
+            crowded = self._crowd.crowded(network)
+        return None if crowded is None else self._turn_away(_REFUSALS[crowded], network, _COUNTED_AS[crowded])
 
     def _cut_off_one(self, is_wanted: Callable[[Place], bool]) -> bool:
         """Give a place back whose session lingers, the one that has for longest; says whether there is one."""
@@ -154,24 +210,24 @@ class Registry:
         if len(self._open) == len(self._lingering):
             self._all_have_ended.set()
 
-    def _count(self, network: str) -> None:
-        if network:
-            self._networks[network] += 1
-
     def _forget(self, session: Dismissable) -> None:
-        place = self._open.pop(session, None)
-        if place is None:
-            return
         self._lingering.pop(session, None)
-        self._kinds[place.kind] -= 1
-        if place.network:
-            self._networks[place.network] -= 1
-            if not self._networks[place.network]:
-                del self._networks[place.network]
+        self._give_up(self._open.pop(session, None))
 
-    def _turn_away(self, reply: SmtpReply, network: str) -> SmtpReply:
+    def _give_up(self, seat: _Seat | None) -> None:
+        if seat is not None:
+            self._kinds[seat.place.kind] -= 1
+            self._stand_down(seat)
+
+    def _stand_down(self, seat: _Seat) -> None:
+        for standing in seat.standings:
+            self._crowd.leave(standing.network)
+        if seat.standings:
+            self._counts.changed()
+
+    def _turn_away(self, reply: SmtpReply, network: str, reason: str) -> SmtpReply:
         """Count a client that is turned away; said now and then only, since it may be an attack."""
-        metrics.turned_away["sessions" if reply is replies.TOO_MANY_SESSIONS else "network"].inc()
+        metrics.turned_away[reason].inc()
         self._turned_away += 1
         now = asyncio.get_running_loop().time()
         if now - self._said_at >= SAY_AGAIN_SECONDS:

@@ -68,12 +68,15 @@ class SessionLife(ClientConnection):
         if self._has_ended:
             self._context.registry.leave(self)
 
-    def find_place(self, client: Client) -> None:
-        """Count a client that a proxy has announced; raises SessionOver when its network has too many sessions."""
+    async def find_place(self, client: Client) -> None:
+        """Count a client that a proxy has announced; raises SessionOver when there are too many, here or elsewhere."""
+        registry = self._context.registry
         network = self.announced_network(client)
-        refusal = self._context.registry.locate(self, network) if network else None
+        refusal = registry.locate(self, network) if network else None
+        if refusal is None:
+            refusal = await registry.confirm(self)
         if refusal is not None:
-            raise SessionOver(refusal, because=f"too many sessions of {network}")
+            raise SessionOver(refusal, because=refusal.text)
 
     def dismiss(self) -> None:
         """End with 421 as soon as no transaction is open (the service shuts down)."""

@@ -55,7 +55,7 @@ class SmtpSession(ContentTransfer):
             mechanisms=self._profile.mechanisms,
         )
         self._state.client_is_proxy = self._is_proxy_itself
-        self.find_place(self._state.client)
+        await self.find_place(self._state.client)
         self._end_with(self._heeded(await self._stages.access.meet(self._state)))
         self._end_if(self._context.bans.refusal(self._state))
         metrics.sessions_begun[self._profile.kind].inc()

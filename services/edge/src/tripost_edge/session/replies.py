@@ -23,6 +23,11 @@ TOO_SLOW: Final = SmtpReply(421, "4.4.2", "Content arrives too slowly, closing")
 SESSION_TOO_LONG: Final = SmtpReply(421, "4.4.2", "Session lasts too long, closing")
 TOO_MANY_SESSIONS: Final = SmtpReply(421, "4.3.2", "Too many connections, please try again later")
 TOO_MANY_OF_NETWORK: Final = SmtpReply(421, "4.7.0", "Too many connections from your network, please try again later")
+TOO_MANY_OF_WIDE_NETWORK: Final = SmtpReply(
+    421, "4.7.0", "Too many connections from networks near yours, try again later"
+)
+TOO_OFTEN: Final = SmtpReply(421, "4.7.0", "You connect too often, please try again later")
+TOO_MANY_IN_ALL: Final = SmtpReply(421, "4.3.2", "Too many connections in all, please try again later")
 SHUTTING_DOWN: Final = SmtpReply(421, "4.3.2", "Service is shutting down, please try again later")
 TOO_MANY_ERRORS: Final = SmtpReply(421, "4.7.0", "Too many errors, closing")
 TOO_MANY_UNKNOWN_RECIPIENTS: Final = SmtpReply(421, "4.7.0", "Too many unknown recipients, closing")
