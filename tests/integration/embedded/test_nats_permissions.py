@@ -22,12 +22,14 @@ from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.bus.permissions import SERVICES, permissions
 from tripost_shared.bus.port import NoAnswer
+from tripost_shared.bus.telling import NatsTelling
 from tripost_shared.clock import SystemClock
 from tripost_shared.config.kv import KvConfigSource
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.contracts.bans import Ban
 from tripost_shared.contracts.config import FILTER_KEY, FilterConfig, PolicyMode
 from tripost_shared.contracts.domains import RESOLVE, RecipientKind, ResolveAnswer, ResolveQuestion
+from tripost_shared.contracts.edges import SESSIONS_SUBJECT, SessionsTold
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.contracts.filter import CONNECTION, Action, ConnectionQuestion, Verdict
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
@@ -286,3 +288,14 @@ async def test_bans_are_written_by_edge_and_admin_api_heard_by_edge_and_nothing_
     for service in ("filter", "domains"):
         with pytest.raises(BansUnavailable):
             await KvBans(links[service], SystemClock()).put(ban, AT + WAIT)
+
+
+async def test_edges_alone_tell_each_other(links: Links) -> None:
+    heard: list[SessionsTold] = []
+    NatsTelling(links["edge"]).hear(SESSIONS_SUBJECT, SessionsTold, heard.append)
+    await links["edge"].flush()
+    for service in SERVICES:
+        NatsTelling(links[service]).tell(SESSIONS_SUBJECT, SessionsTold(service, 1, {}))
+        await links[service].flush()
+    await links["edge"].flush()
+    assert [told.worker for told in heard] == ["edge"]

@@ -20,8 +20,8 @@ from tripost_shared import privileges
 from tripost_shared.bans.kv import KvBans
 from tripost_shared.bus.nats_bus import NatsBus
 from tripost_shared.bus.nats_link import NatsLink
-from tripost_shared.capabilities import CAP_NET_BIND_SERVICE
 from tripost_shared.bus.telling import NatsTelling
+from tripost_shared.capabilities import CAP_NET_BIND_SERVICE
 from tripost_shared.clock import SystemClock
 from tripost_shared.config.kv import KvConfigSource
 from tripost_shared.config.port import Watched

@@ -43,10 +43,10 @@ from tripost_edge.stages.rights import Rights
 from tripost_shared.contracts.access import AccessConfig
 from tripost_shared.contracts.config import DirectoryChange, EdgeConfig, FilterConfig
 from tripost_shared.contracts.control import ControlConfig
+from tripost_shared.contracts.edges import FAILED_LOGINS_SUBJECT, FailedLogin
 from tripost_shared.contracts.listeners import ListenersConfig
 from tripost_shared.counters.gathered import GatheredCounts
 from tripost_shared.edge_limits import EdgeLimits, SessionLimits
-from tripost_shared.contracts.edges import FAILED_LOGINS_SUBJECT, FailedLogin
 from tripost_shared.settings import CommonSettings
 
 log = structlog.get_logger()
