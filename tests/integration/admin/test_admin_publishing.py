@@ -22,6 +22,7 @@ from tripost_shared.contracts.config import (
     FilterConfig,
     PolicyMode,
 )
+from tripost_shared.contracts.control import CONTROL_KEY, ControlConfig
 
 V1 = "/api/v1"
 
@@ -57,6 +58,9 @@ async def test_a_change_is_in_force_when_it_is_answered(publishing: Api) -> None
     assert edge.current.relay_networks == ("192.0.2.0/24",)
     await publishing.add("domains", name="local.test")
     assert directory.current.revision == 3
+    await publishing.add("control/rules", name="none", action="deny")
+    control = await publishing.cluster.watch(CONTROL_KEY, ControlConfig)
+    assert (control.current.revision, [rule.name for rule in control.current.rules]) == (4, ["none"])
     assert (policy.current.revision, edge.current.revision) == (1, 2)
 
 

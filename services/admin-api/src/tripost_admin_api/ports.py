@@ -10,6 +10,7 @@ from tripost_shared.config.port import ConfigPublisher, Snapshot, Watched
 from tripost_shared.contracts.bans import Ban
 from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.nodes import NodeStatus
+from tripost_shared.counters.port import Count, Tally
 
 
 class ClusterUnavailable(Exception):
@@ -78,6 +79,14 @@ class Cluster(ConfigPublisher, Protocol):
 
     async def put_ban(self, ban: Ban, keep_until: datetime) -> None:
         """Write a network's ban, which edge heeds at once. Raises ClusterUnavailable."""
+        ...
+
+    async def counts(self, counts: Sequence[Count]) -> list[int]:
+        """Give totals of the shared counters. Raises ClusterUnavailable."""
+        ...
+
+    async def tallies(self, kind: str) -> list[Tally]:
+        """List a kind's counts. Raises ClusterUnavailable."""
         ...
 
     async def delete_content(self, name: str, committed_by: datetime) -> None:

@@ -16,6 +16,8 @@ from tripost_shared.content.port import ContentUnavailable
 from tripost_shared.contracts.bans import Ban
 from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
+from tripost_shared.counters.memory import MemoryCounters
+from tripost_shared.counters.port import Count, Tally
 from tripost_shared.provision import DEFAULT_SIZES
 from tripost_shared.spool.memory import MemoryEventLog, MemorySpool
 
@@ -33,6 +35,7 @@ class MemoryCluster:
         self.content = MemoryContentStore(clock)
         self.events = MemoryEventLog()
         self.banned = MemoryBans(clock or SystemClock())
+        self.counters = MemoryCounters(clock or SystemClock())
         self.messages = MemorySpool()
         self.put_revisions: list[tuple[str, int]] = []  # in the order published
 
@@ -96,6 +99,16 @@ class MemoryCluster:
         """Write a ban."""
         self._require_connected()
         await self.banned.put(ban, keep_until)
+
+    async def counts(self, counts: Sequence[Count]) -> list[int]:
+        """Give totals."""
+        self._require_connected()
+        return await self.counters.read_all(counts)
+
+    async def tallies(self, kind: str) -> list[Tally]:
+        """List a kind's counts."""
+        self._require_connected()
+        return await self.counters.tallies(kind)
 
     async def delete_content(self, name: str, committed_by: datetime) -> None:
         """Remove an object."""

@@ -27,6 +27,8 @@ from tripost_shared.content.writer import STREAM as CONTENT_STREAM
 from tripost_shared.contracts.bans import Ban
 from tripost_shared.contracts.events import EVENTS_SUBJECT, Event, EventBatch
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
+from tripost_shared.counters.jetstream import JetStreamCounters
+from tripost_shared.counters.port import Count, CountersUnavailable, Tally
 from tripost_shared.kv.jetstream import is_deleted
 from tripost_shared.provision import provision
 from tripost_shared.settings import CommonSettings, SettingsError
@@ -194,6 +196,22 @@ class NatsCluster:
         try:
             return await work(KvBans(self._link, SystemClock()))
         except BansUnavailable as error:
+            raise ClusterUnavailable(str(error)) from error
+
+    async def counts(self, counts: Sequence[Count]) -> list[int]:
+        """Give totals."""
+        return await self._of_counters(lambda counters: counters.read_all(counts))
+
+    async def tallies(self, kind: str) -> list[Tally]:
+        """List a kind's counts."""
+        return await self._of_counters(lambda counters: counters.tallies(kind))
+
+    async def _of_counters(self, work: Callable[[JetStreamCounters], Awaitable[Result]]) -> Result:
+        if self._link is None:
+            raise ClusterUnavailable(self._why_away())
+        try:
+            return await work(JetStreamCounters(self._link, SystemClock()))
+        except CountersUnavailable as error:
             raise ClusterUnavailable(str(error)) from error
 
     async def delete_content(self, name: str, committed_by: datetime) -> None:

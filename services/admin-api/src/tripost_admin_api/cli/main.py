@@ -20,11 +20,13 @@ from tripost_admin_api.cli.demo import demo
 from tripost_admin_api.cli.directory import alias, domain, grant, mailbox
 from tripost_admin_api.cli.examples import show_examples
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
+from tripost_admin_api.cli.limits import limit
 from tripost_admin_api.cli.messages import message
 from tripost_admin_api.cli.output import note
 from tripost_admin_api.cli.policy import policy
 from tripost_admin_api.cli.queue import queue
 from tripost_admin_api.cli.routing import relay_network, route
+from tripost_admin_api.cli.rules import rule
 from tripost_admin_api.cli.status import status
 
 EPILOG = (
@@ -53,6 +55,8 @@ for name, group in (
     ("message", message),
     ("policy", policy),
     ("relay-network", relay_network),
+    ("rule", rule),
+    ("limit", limit),
     ("ban", ban),
     ("token", token),
     ("admin", admin),

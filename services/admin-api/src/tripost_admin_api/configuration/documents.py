@@ -17,12 +17,19 @@ from tripost_shared.contracts.config import (
     EdgeConfig,
     FilterConfig,
 )
+from tripost_shared.contracts.control import CONTROL_KEY, ControlConfig
 from tripost_shared.database.models import ConfigDocument
 
-Document = EdgeConfig | FilterConfig | DirectoryChange | AccessConfig
+Document = EdgeConfig | FilterConfig | DirectoryChange | AccessConfig | ControlConfig
 
 KINDS: Final[Mapping[str, type[Document]]] = MappingProxyType(
-    {EDGE_KEY: EdgeConfig, FILTER_KEY: FilterConfig, DIRECTORY_KEY: DirectoryChange, ACCESS_KEY: AccessConfig}
+    {
+        EDGE_KEY: EdgeConfig,
+        FILTER_KEY: FilterConfig,
+        DIRECTORY_KEY: DirectoryChange,
+        ACCESS_KEY: AccessConfig,
+        CONTROL_KEY: ControlConfig,
+    }
 )
 
 
@@ -45,6 +52,11 @@ async def read_edge(session: AsyncSession) -> EdgeConfig:
 async def read_access(session: AsyncSession) -> AccessConfig:
     """Give the access rules."""
     return msgspec.convert(await _body(session, ACCESS_KEY), AccessConfig)
+
+
+async def read_control(session: AsyncSession) -> ControlConfig:
+    """Give the control rules and rates."""
+    return msgspec.convert(await _body(session, CONTROL_KEY), ControlConfig)
 
 
 async def write(session: AsyncSession, key: str, document: Document, revision: int) -> None:
