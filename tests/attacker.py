@@ -4,6 +4,7 @@ import select
 import socket
 import ssl
 import struct
+from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
@@ -31,13 +32,11 @@ class Attacker:
 
     def say(self, *pieces: bytes) -> None:
         """Send octets, each piece in a packet of its own. Those that the server does not take any more are lost."""
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):
             for number, piece in enumerate(pieces):
                 if number:
                     select.select([self.socket], [], [], APART_SECONDS)
                 self.socket.sendall(piece)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
 
     def reply(self) -> str:
         """Give the last line of the next reply, without CRLF; "" when the server has closed."""
@@ -63,8 +62,9 @@ class Attacker:
         self.socket = context.wrap_socket(self.socket, server_hostname="mx.tripost.example")
 
     def half_close(self) -> None:
-        """Send no more, and go on to listen."""
-        self.socket.shutdown(socket.SHUT_WR)
+        """Send no more, and go on to listen; the server may have closed already."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         """Break the connection off as a crash would (RST)."""
