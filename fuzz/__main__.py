@@ -11,6 +11,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SESSION: Final = "session"
+PACKAGES: Final = ("tripost_edge", "tripost_shared", "tripost_domains", "tripost_filter", "fuzz")
 LONG: Final = frozenset({SESSION, "header", "line"})
 
 
@@ -22,7 +23,9 @@ def main() -> None:
         _give_up("atheris is not installed: see fuzz/README.md")
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
     atheris.enabled_hooks.add("RegEx")
-    with atheris.instrument_imports(include=["tripost_edge", "tripost_shared", "tripost_domains", "fuzz"]):
+    with atheris.instrument_imports(
+        include=["tripost_edge", "tripost_shared", "tripost_domains", "tripost_filter", "fuzz"]
+    ):
         targets = dict(importlib.import_module("fuzz.targets").TARGETS)
         targets[SESSION] = importlib.import_module("fuzz.whole_session").Sessions().run
     match sys.argv[1:]:

@@ -19,6 +19,8 @@ from tripost_edge.session.header_inspection import count_fields, inspect_header
 from tripost_edge.session.inbox import EndlessLine, Inbox, LineTooLong
 from tripost_edge.session.received import received_field
 from tripost_edge.stages.sasl import Exchange, Login, Plain, decoded
+from tripost_filter.authentication_results import authentication_results
+from tripost_shared.contracts.filter import Finding
 from tripost_shared.mail.address import MAX_DOMAIN_OCTETS, InvalidAddress, parse_path
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.envelope import Envelope, Recipient
@@ -31,6 +33,11 @@ LINE_OCTETS: Final = 2048
 HOSTNAME: Final = "mx.tripost.example"
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_ONE_RESULT: Final = re.compile(
+    rb"Authentication-Results:\s+mx\.tripost\.example;\s+spf=permerror(?:\s+reason=Q)?"
+    rb"\s+smtp\.(?:helo|mailfrom)=(?:Q|[A-Za-z0-9._+@-]+)"
+)
 _FORGED: Final = re.compile(rb"(?im)^(?:return-path|x-spam-(?:flag|status)|(?:resent-)?bcc)(?:[ \t]|\r\n[ \t])*:")
 
 
@@ -174,10 +181,21 @@ def received(octets: bytes) -> None:
     assert field.endswith(b"\r\n")
 
 
+def results(octets: bytes) -> None:
+    """Authentication-Results says one thing, however its client calls itself and its reverse-path."""
+    helo, _, reverse_path = octets.decode("utf-8", "surrogateescape").partition("\0")
+    finding = Finding("spf", "permerror", because=helo, evidence={"identity": "mailfrom" if reverse_path else "helo"})
+    field = authentication_results(HOSTNAME, Client("192.0.2.7", helo=helo), reverse_path, [finding])
+    assert is_clean(field)
+    (only,) = raw_fields(field)
+    unfolded = _QUOTED.sub(b"Q", only.replace(b"\r\n", b""))
+    assert _ONE_RESULT.fullmatch(unfolded), unfolded
+
+
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = MappingProxyType(
     {
         target.__name__: target
-        for target in (line, command, parameters, address, proxy, chunks, content, sasl, header, received)
+        for target in (line, command, parameters, address, proxy, chunks, content, sasl, header, received, results)
     }
 )
 _READERS: Final = (

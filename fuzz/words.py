@@ -79,6 +79,7 @@ WORDS: Final[Mapping[str, tuple[bytes, ...]]] = MappingProxyType(
         "sasl": (
             b"AHVzZXIAc2VjcmV0",
             b"dXNlcg==",
+            b"dXNlcgB4",
             b"=",
             b"*",
             b"n,,n=a,r=b",
@@ -107,6 +108,20 @@ WORDS: Final[Mapping[str, tuple[bytes, ...]]] = MappingProxyType(
             "\u2028".encode(),
         ),
         "received": (
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b"Bcc: x",
+            b"(",
+            b")",
+            b"\0",
+            b"\\",
+            b'"',
+            "\u2028".encode(),
+            "\u0085".encode(),
+            b"x" * 90,
+        ),
+        "results": (
             b"\r\n",
             b"\n",
             b"\r",
@@ -179,7 +194,13 @@ SEEDS: Final[Mapping[str, tuple[bytes, ...]]] = MappingProxyType(
             b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24" + b"\x20\x01" * 18,
             b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\3abc",
         ),
-        "sasl": (b"AHVzZXIAc2VjcmV0", b"dXNlcg==\xfec2VjcmV0", b"n,a=b,n=a,r=b,m=x", b"c=biws,r=b,p=YQ=="),
+        "sasl": (
+            b"AHVzZXIAc2VjcmV0",
+            b"dXNlcg==\xfec2VjcmV0",
+            b"dXNlcgB4\xfec2VjcmV0",
+            b"n,a=b,n=a,r=b,m=x",
+            b"c=biws,r=b,p=YQ==",
+        ),
         "header": (
             b"Authentication-Results: mx.tripost.example; dkim=pass\r\nSubject: =?utf-8?q?=0D=0A?=\r\n x\r\n",
             b"From: a@b.example\r\nReturn-Path: <>\r\nResent-Bcc:\r\n x\r\n",

@@ -5,20 +5,21 @@ from collections.abc import Iterator
 import pytest
 from fuzz.targets import CUT, TARGETS
 from fuzz.whole_session import Sessions
-from fuzz.words import WORDS
+from fuzz.words import SEEDS, WORDS
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 
 def octets_for(target: str) -> st.SearchStrategy[bytes]:
-    """Make up octets of its words and of others, cut here and there."""
-    piece = st.one_of(st.sampled_from([*WORDS[target], CUT]), st.binary(max_size=8))
-    return st.lists(piece, max_size=24).map(b"".join)
+    """Make up octets of its words and a few others, cut here and there, or after each octet."""
+    word = st.sampled_from([*WORDS[target], *SEEDS.get(target, ()), CUT])
+    several = st.lists(word | word | word | st.binary(max_size=4), max_size=24).map(b"".join)
+    return several | several.map(lambda octets: CUT.join(octets[at : at + 1] for at in range(min(len(octets), 500))))
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_parser_keeps_its_word(name: str) -> None:
-    @settings(max_examples=150, deadline=1000, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=200, deadline=1000, suppress_health_check=[HealthCheck.too_slow])
     @given(octets_for(name))
     @example(b"")
     def fuzz(octets: bytes) -> None:
@@ -37,7 +38,7 @@ def sessions() -> Iterator[Sessions]:
 def test_a_session_takes_anything(sessions: Sessions) -> None:
     """In time, and with memory that is bounded; nothing breaks, and what is spooled is clean."""
 
-    @settings(max_examples=400, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
     @given(st.binary(min_size=1, max_size=1), octets_for("session"))
     @example(b"\0", b"EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<ann@dest.example>\r\nDATA\r\nx\r\n.\r\n")
     @example(b"\1", b"EHLO c\r\nAUTH PLAIN AHVzZXJAZGVzdC5leGFtcGxlAHNlY3JldA==\r\nMAIL FROM:<user@dest.example>\r\n")
