@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help setup run test check pages-check fmt docs bench bench-edge lock clean
+.PHONY: help setup run test check pages-check fmt docs kerberos bench bench-edge lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 13
@@ -36,6 +36,10 @@ docs: setup ## Write the pages that are made from the code anew
 fmt: setup ## Format the code and mend what the linter can
 	@.venv/bin/ruff check --fix --quiet || true
 	@.venv/bin/ruff format --quiet
+
+kerberos: setup ## Add the extra for logins by Kerberos to .venv; needs a compiler, libkrb5-dev and python3-dev
+	@.venv/bin/python -m pip install -qq --require-hashes --only-binary :all: -r requirements/gssapi-build.txt
+	@.venv/bin/python -m pip install -qq --require-hashes --no-build-isolation -r requirements/gssapi.txt
 
 bench: setup ## Measure the running product against Postfix in alternating rounds
 	@$(PYTHON) -m bench

@@ -1,10 +1,13 @@
 """Settings of domains."""
 
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from tripost_domains.adapters.gssapi_acceptor import GssapiAcceptor
 from tripost_domains.app import DomainsService
 from tripost_domains.settings import DomainsSettings
 from tripost_shared.settings import CommonSettings, SettingsError, explain
@@ -48,3 +51,34 @@ def test_a_tracking_that_forgets_messages_before_the_queue_is_done_with_them_is_
 def test_a_tracking_of_a_day_more_than_the_queues_life_time_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIPOST_DOMAINS_TRACKING_DAYS", "6")
     assert DomainsSettings().tracked_for(timedelta(days=5)) == timedelta(days=6)
+
+
+def test_kerberos_is_a_keytab_and_the_domains_of_realms(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert DomainsSettings().kerberos() is None
+    monkeypatch.setenv("TRIPOST_DOMAINS_GSSAPI_KEYTAB", "/etc/smtp.keytab")
+    monkeypatch.setenv("TRIPOST_DOMAINS_GSSAPI_REALMS", "DEST.EXAMPLE=Dest.example, SECOND=b\u00fccher.example")
+    realms = {"DEST.EXAMPLE": "dest.example", "SECOND": "xn--bcher-kva.example"}
+    assert DomainsSettings().kerberos() == (Path("/etc/smtp.keytab"), realms)
+
+
+@pytest.mark.parametrize("realms", ["DEST.EXAMPLE", "=dest.example", "DEST.EXAMPLE=a b"])
+def test_realms_that_are_none_are_named_with_their_setting(monkeypatch: pytest.MonkeyPatch, realms: str) -> None:
+    monkeypatch.setenv("TRIPOST_DOMAINS_GSSAPI_REALMS", realms)
+    with pytest.raises(ValidationError) as raised:
+        DomainsSettings()
+    assert explain(raised.value).startswith("TRIPOST_DOMAINS_GSSAPI_REALMS: accepted is REALM=domain")
+
+
+@pytest.mark.parametrize(("name", "value"), [("KEYTAB", "/etc/smtp.keytab"), ("REALMS", "DEST.EXAMPLE=dest.example")])
+def test_a_keytab_without_realms_or_the_other_way_round_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"TRIPOST_DOMAINS_GSSAPI_{name}", value)
+    with pytest.raises(SettingsError, match="go together"):
+        DomainsSettings().kerberos()
+
+
+def test_without_the_extra_a_keytab_is_refused_and_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gssapi", None)
+    with pytest.raises(SettingsError, match=r"needs the extra tripost-domains\[gssapi\]"):
+        GssapiAcceptor(Path("/etc/smtp.keytab"))

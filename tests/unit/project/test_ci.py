@@ -5,6 +5,8 @@ import os
 import re
 from pathlib import Path
 
+from needs import MODULE
+
 ROOT = Path(__file__).resolve().parents[3]
 CI = ROOT / ".ci" / "run"
 
@@ -22,8 +24,15 @@ def needed_programs() -> set[str]:
 
 
 def test_it_installs_every_program_that_a_test_needs() -> None:
-    installed = set(re.findall(r"\[([a-z-]+)\]=", CI.read_text()))
-    assert needed_programs() <= installed
+    installed = set(re.findall(r"\[([a-z0-9.-]+)\]=", CI.read_text()))
+    needed = needed_programs()
+    assert {name for name in needed if not name.startswith(MODULE)} <= installed
+
+
+def test_it_installs_the_optional_extra_that_tests_need() -> None:
+    assert {name for name in needed_programs() if name.startswith(MODULE)} == {f"{MODULE}gssapi"}
+    assert "make kerberos\n" in CI.read_text()
+    assert "requirements/gssapi.txt" in (ROOT / "Makefile").read_text()
 
 
 def test_it_runs_the_checks_and_the_readmes_test_command() -> None:

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tripost_domains.adapters.argon2_passwords import Argon2Passwords
+from tripost_domains.adapters.gssapi_acceptor import GssapiAcceptor
 from tripost_domains.adapters.sql_directory import SqlDirectoryRecords
 from tripost_domains.adapters.sql_tracking import SqlTracking
 from tripost_domains.delivery.service import DeliveryService
@@ -20,7 +21,9 @@ from tripost_domains.directory.senders import Senders
 from tripost_domains.directory.service import Directory
 from tripost_domains.queue.owner import take_owner_in_time
 from tripost_domains.queue.repository import QueueRepository
+from tripost_domains.sasl.answerer import Answerer
 from tripost_domains.sasl.cram_md5 import CramMd5
+from tripost_domains.sasl.kerberos import Kerberos
 from tripost_domains.sasl.questions import SaslQuestions
 from tripost_domains.sasl.scram import Scram
 from tripost_domains.sasl.stored import StoredSecrets
@@ -71,6 +74,7 @@ class DomainsService:
         self._url = ""
         self._key: LoginKey | None = None
         self._stored: StoredSecrets | None = None
+        self._kerberos: tuple[GssapiAcceptor, Mapping[str, str]] | None = None
         self._engine: AsyncEngine | None = None
         self._bus: NatsBus | None = None
         self._reader: JetStreamSpoolReader | None = None
@@ -93,6 +97,10 @@ class DomainsService:
         database = DatabaseSettings()
         self._url = database.url(self._common.home)
         self._key = login_key(database)
+        kerberos = self._settings.kerberos()
+        if kerberos is not None:
+            keytab, realms = kerberos
+            self._kerberos = (GssapiAcceptor(keytab), realms)
         self._engine = open_engine(self._url)
         if self._health is not None:
             self._health.bind()
@@ -179,12 +187,18 @@ class DomainsService:
 
     def _sasl(self, logins: Logins) -> SaslQuestions:
         """Join the mechanisms that work here: those that need a secret of their own need the key, too."""
+        answerers: dict[Mechanism, Answerer] = {}
         if self._key is None:
             log.info("SCRAM and CRAM-MD5 are off", because="TRIPOST_DATABASE_KEY_FILE is not set")
-            return SaslQuestions(logins, {})
-        self._stored = stored = StoredSecrets(self._key)
-        scram = {mechanism: Scram(mechanism, logins, stored) for mechanism in HASHES}
-        return SaslQuestions(logins, {**scram, Mechanism.CRAM_MD5: CramMd5(logins, stored, self._common.hostname)})
+        else:
+            self._stored = stored = StoredSecrets(self._key)
+            answerers |= {mechanism: Scram(mechanism, logins, stored) for mechanism in HASHES}
+            answerers[Mechanism.CRAM_MD5] = CramMd5(logins, stored, self._common.hostname)
+        if self._kerberos is None:
+            return SaslQuestions(logins, answerers)
+        acceptor, realms = self._kerberos
+        kerberos = Kerberos(acceptor, realms, logins, self._clock)
+        return SaslQuestions(logins, {**answerers, Mechanism.GSSAPI: kerberos}, kerberos.instance)
 
     async def _start_delivery(
         self, link: NatsLink, engine: AsyncEngine, directory: Directory, history: TrackedHistory

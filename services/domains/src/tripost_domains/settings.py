@@ -2,14 +2,15 @@
 
 import math
 from datetime import timedelta
-from typing import Final
+from pathlib import Path
+from typing import Annotated, Final
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tripost_domains.directory.authentication import MemoryLimits
 from tripost_domains.directory.cache import CacheLimits
-from tripost_shared.mail.address import Address, InvalidAddress
+from tripost_shared.mail.address import Address, InvalidAddress, normalise_domain
 from tripost_shared.settings import Listen, SettingsError
 
 AFTER_THE_QUEUE: Final = timedelta(days=1)  # for the last attempt, its DSN, and what a crash gives once more
@@ -47,6 +48,16 @@ class DomainsSettings(BaseSettings):
     login_memory_seconds: float = Field(
         90, ge=0, le=600, description="Time for which a successful login is remembered, unless the mailbox is changed."
     )
+    gssapi_keytab: Path | None = Field(
+        None,
+        description="Keytab with the keys of `smtp/<host name>`, for logins by Kerberos (GSSAPI); needs the extra "
+        "`tripost-domains[gssapi]`. Empty: off.",
+    )
+    gssapi_realms: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Whose mailboxes the users of a Kerberos realm are: `REALM=domain`, comma-separated. "
+        "`user@REALM` is the login `user@domain`.",
+    )
     tracking_days: float = Field(
         30,
         gt=0,
@@ -60,6 +71,24 @@ class DomainsSettings(BaseSettings):
     @classmethod
     def _none_if_empty(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("gssapi_keytab", mode="before")
+    @classmethod
+    def _no_path_if_empty(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("gssapi_realms", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("gssapi_realms")
+    @classmethod
+    def _are_realms(cls, value: list[str]) -> list[str]:
+        try:
+            return ["=".join(_realm(pair)) for pair in value]
+        except InvalidAddress as error:
+            raise ValueError(f"accepted is REALM=domain, comma-separated: {error}") from error
 
     @field_validator("postmaster")
     @classmethod
@@ -81,6 +110,16 @@ class DomainsSettings(BaseSettings):
         """Give how long successful logins are remembered."""
         return MemoryLimits(remember_for=timedelta(seconds=self.login_memory_seconds))
 
+    def kerberos(self) -> tuple[Path, dict[str, str]] | None:
+        """Give keytab and realms; None when Kerberos is off. Raises SettingsError when one of the two is missing."""
+        if self.gssapi_keytab is None and not self.gssapi_realms:
+            return None
+        if self.gssapi_keytab is None or not self.gssapi_realms:
+            raise SettingsError(
+                "TRIPOST_DOMAINS_GSSAPI_KEYTAB and TRIPOST_DOMAINS_GSSAPI_REALMS go together; one of them is not set"
+            )
+        return self.gssapi_keytab, dict(map(_realm, self.gssapi_realms))
+
     def tracked_for(self, queue_lifetime: timedelta) -> timedelta:
         """Give how long messages are tracked; raises SettingsError if that ends before the queue is done with them."""
         needed = queue_lifetime + AFTER_THE_QUEUE
@@ -92,3 +131,11 @@ class DomainsSettings(BaseSettings):
             f"they are queued, and after a crash be delivered twice; accepted is {accepted:.15g} or more with "
             f"TRIPOST_DOMAINS_QUEUE_LIFETIME_SECONDS at {queue_lifetime.total_seconds():.15g}"
         )
+
+
+def _realm(pair: str) -> tuple[str, str]:
+    """Read `REALM=domain`; raises InvalidAddress."""
+    realm, _, domain = pair.partition("=")
+    if not realm.strip():
+        raise InvalidAddress("no realm")
+    return realm.strip(), normalise_domain(domain.strip())

@@ -28,6 +28,7 @@ from tripost_shared.contracts.sasl import (
     MechanismsQuestion,
     SaslAnswer,
     SaslQuestion,
+    sasl_of,
 )
 
 LOGIN_OVER: Final = MaySendAnswer(allowed=False, login_stands=False)
@@ -55,6 +56,8 @@ class DirectoryQuestions:
         await bus.serve(RESOLVE, self.resolve)
         await bus.serve(AUTHENTICATE, self.authenticate)
         await bus.serve(SASL, self.take_step)
+        if self._sasl.instance:
+            await bus.serve(sasl_of(self._sasl.instance), self.take_step)
         await bus.serve(MECHANISMS, self.mechanisms)
         await bus.serve(MAY_SEND, self.may_send)
 

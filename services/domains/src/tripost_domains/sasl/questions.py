@@ -21,9 +21,11 @@ BY_PASSWORD: Final = frozenset({Mechanism.PLAIN, Mechanism.LOGIN})  # whose ques
 class SaslQuestions:
     """Hands each step to its mechanism; what is not in `answerers` does not work here."""
 
-    def __init__(self, logins: Logins, answerers: Mapping[Mechanism, Answerer]) -> None:
+    def __init__(self, logins: Logins, answerers: Mapping[Mechanism, Answerer], instance: str = "") -> None:
+        """`instance`: the name by which exchanges that have begun here come back; "" when none does."""
         self._logins = logins
         self._answerers = answerers
+        self.instance = instance
 
     async def answer(self, question: SaslQuestion) -> SaslAnswer:
         """Say what comes next in an exchange; raises TransientFailure."""
