@@ -11,6 +11,7 @@ import msgspec
 from dialog import Dialog
 from servers import free_port
 from tripost_edge.edge import Edge
+from tripost_edge.limits.load import MemoryUse
 from tripost_edge.listeners.tls import TlsContexts, TlsPolicy
 from tripost_edge.session.session import Session
 from tripost_edge.settings import EdgeSettings
@@ -165,6 +166,7 @@ class EdgeWorld:
         bans: MemoryBans | None = None,
         counters: MemoryCounters | None = None,
         telling: MemoryTelling | None = None,
+        memory_in_use: Callable[[], MemoryUse] = MemoryUse,
         **settings: Any,
     ) -> None:
         clock = clock or SystemClock()
@@ -189,7 +191,7 @@ class EdgeWorld:
             passwords={"user@dest.example": "secret"},
             grants={("user@dest.example", "user@dest.example")},
         )
-        at_once = {"auth_failure_delay_seconds": 0, "error_delay_seconds": 0}
+        at_once = {"auth_failure_delay_seconds": 0, "error_delay_seconds": 0, "shed_lag_seconds": 0}
         self.settings = EdgeSettings(**{**ANY_PORT, "health_listen": None, **at_once, **settings})
         self.edge = Edge(
             CommonSettings(hostname=HOSTNAME),
@@ -203,6 +205,7 @@ class EdgeWorld:
             resolver=self.names,
             counters=self.counters,
             telling=self.telling,
+            memory_in_use=memory_in_use,
             clock=clock,
         )
         self.addresses: dict[str, tuple[str, int]] = {}

@@ -96,6 +96,23 @@ class EdgeLimits(SessionLimits):
     connections_per_minute_of_wide_network: int = Field(
         2400, ge=0, description="The same of one wider network (IPv4 /24, IPv6 /48). 0 for no limit."
     )
+    shed_lag_seconds: float = Field(
+        1.0,
+        ge=0,
+        le=60,
+        description="A worker whose event loop lets 1 of 20 events wait so long turns new clients away by 421, until "
+        "it is half of that; sessions that are open go on. Seconds; 0 for never.",
+    )
+    shed_memory_percent: int = Field(
+        90,
+        ge=0,
+        le=100,
+        description="The same where so much is in use of the memory that the control group (the container) grants, "
+        "until it is 5 points less. 0 for never.",
+    )
+    worker_memory_octets: int = Field(
+        0, ge=0, description="The same where one worker uses so much memory, until it is 5 % less. Octets; 0 for never."
+    )
     auth_failures_per_network: int = Field(
         10,
         ge=0,

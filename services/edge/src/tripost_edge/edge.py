@@ -4,19 +4,22 @@ It is the same with real adapters (app.py) and with fakes (tests).
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import structlog
 
 from tripost_edge import metrics
 from tripost_edge.defence.bans import BansInForce
+from tripost_edge.defence.load_watch import LoadWatch
+from tripost_edge.defence.memory import Memory
 from tripost_edge.defence.offences import Offences
 from tripost_edge.defence.session_counts import SessionCounts
 from tripost_edge.firewall.networks import Networks, RelayAccess
 from tripost_edge.firewall.offences import Offence
 from tripost_edge.limits.crowd import Crowd
 from tripost_edge.limits.directory_memory import DirectoryMemory
+from tripost_edge.limits.load import MemoryUse
 from tripost_edge.limits.login_failures import LoginFailures
 from tripost_edge.limits.rule_hits import RuleHits
 from tripost_edge.limits.told_refusals import ToldRefusals
@@ -71,6 +74,7 @@ class Edge:
         telling: Telling,
         clock: Clock,
         node: str = "",
+        memory_in_use: Callable[[], MemoryUse] | None = None,
     ) -> None:
         self._settings = settings
         self._own_limits = limits = settings.replaced_by()
@@ -78,7 +82,8 @@ class Edge:
         self._directory = DirectoryMemory(clock, settings.directory_memory_seconds)
         self._crowd = Crowd(clock, limits)
         self.counts = SessionCounts(self._crowd, telling, clock)
-        self.registry = Registry(limits.sessions_limit, self.counts)
+        self.load = LoadWatch(limits, memory_in_use or Memory().use)
+        self.registry = Registry(limits.sessions_limit, self.counts, lambda: self.load.is_overloaded)
         self._relay = RelayAccess()
         self.bans = BansInForce(bans, self._relay, clock)
         self.offences = Offences(counters, self.bans, clock, node)
@@ -147,6 +152,7 @@ class Edge:
         self._limits = limits
         self.registry.set_limit(limits.sessions_limit)
         self._crowd.limits = limits
+        self.load.limits = limits
         self._told.limit = limits.refusals_told_per_network
         self._login_failures.set_limit(limits.auth_failures_per_network, limits.auth_failures_memory_seconds)
         self._listeners.refresh()
@@ -190,14 +196,14 @@ class Edge:
 
     def troubles(self) -> Iterator[str]:
         """Say what somebody should look at."""
-        if self.bans.trouble:
-            yield self.bans.trouble
+        yield from (trouble for trouble in (self.load.trouble, self.bans.trouble) if trouble)
         yield from self._listeners.troubles()
 
     async def start(self, sockets: BoundBefore) -> None:
         """Take clients on all listeners, once bans are known; `sockets` are bound already."""
         await self.bans.start()
         self.counts.start()
+        self.load.start()
         await self._listeners.start(sockets)
 
     async def drain(self) -> None:
@@ -210,6 +216,7 @@ class Edge:
         """Cut off whoever is left."""
         self.bans.stop()
         self.counts.stop()
+        self.load.stop()
         self.offences.stop()
         self._listeners.stop()
         self.registry.abort()

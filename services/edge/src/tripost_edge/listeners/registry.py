@@ -77,8 +77,9 @@ _COUNTED_AS: Final[Mapping[Crowded, str]] = MappingProxyType(
 class Registry:
     """Knows all open sessions of this worker; takes no more than `limit`, and no more than `counts` let in anywhere."""
 
-    def __init__(self, limit: int, counts: SessionCounts) -> None:
+    def __init__(self, limit: int, counts: SessionCounts, is_overloaded: Callable[[], bool] = lambda: False) -> None:
         self.set_limit(limit)
+        self._is_overloaded = is_overloaded
         self._counts = counts
         self._crowd = counts.crowd
         self._open: dict[Dismissable, _Seat] = {}
@@ -179,6 +180,8 @@ class Registry:
     def _refusal(self, place: Place) -> SmtpReply | None:
         if self.is_draining:
             return replies.SHUTTING_DOWN
+        if self._is_overloaded():
+            return self._turn_away(replies.OVERLOADED, place.network, "load")
         crowded = self._crowded(ALL) or (self._crowded(place.network) if place.network else None)
         if crowded is not None:
             return crowded

@@ -28,6 +28,7 @@ TOO_MANY_OF_WIDE_NETWORK: Final = SmtpReply(
 )
 TOO_OFTEN: Final = SmtpReply(421, "4.7.0", "You connect too often, please try again later")
 TOO_MANY_IN_ALL: Final = SmtpReply(421, "4.3.2", "Too many connections in all, please try again later")
+OVERLOADED: Final = SmtpReply(421, "4.3.2", "Service is overloaded, please try again later")
 SHUTTING_DOWN: Final = SmtpReply(421, "4.3.2", "Service is shutting down, please try again later")
 TOO_MANY_ERRORS: Final = SmtpReply(421, "4.7.0", "Too many errors, closing")
 TOO_MANY_UNKNOWN_RECIPIENTS: Final = SmtpReply(421, "4.7.0", "Too many unknown recipients, closing")
