@@ -2,7 +2,9 @@
 
 import asyncio
 import ssl
+import struct
 from collections.abc import Awaitable, Callable
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from edge_process import until
 from edge_world import EdgeWorld
 from tripost_shared.contracts.domains import RecipientKind
+from tripost_shared.contracts.events import Fact
 from tripost_shared.edge_limits import SessionLimits
 
 Start = Callable[..., Awaitable[EdgeWorld]]
@@ -109,6 +112,15 @@ async def test_a_limit_is_met(running: Start, settings: dict[str, Any], script: 
     assert world.spooled == []
 
 
+async def test_the_trace_names_the_hosts_of_a_loop(running: Start) -> None:
+    world = await running(received_limit=10)
+    around = "C: Received: from b.example by A.example (x) with ESMTP;\nC: Received: from a.example by b.example;\n"
+    async with await world.dialog() as client:
+        await client(f"{GREETED}{UP_TO_DATA}{6 * around}C: .\nS: 554 5.4.6 *")
+    (refused,) = world.facts(Fact.REFUSED)
+    assert refused.detail == "12 Received fields, taken several times by a.example 6, b.example 6"
+
+
 @pytest.mark.parametrize(
     ("listener", "settings"),
     [
@@ -159,6 +171,17 @@ async def test_a_client_that_is_held_back_is_told_when_the_service_stops(running
         async with asyncio.timeout(5):
             await world.edge.drain()
         await client(f"S: 500 *\nS: 421 4.3.2 *\n{END}")
+
+
+async def test_a_client_that_breaks_off_while_it_is_held_back_gives_its_place_back(running: Start) -> None:
+    world = await running(errors_before_delay=0, error_delay_seconds=30)
+    async with await world.greeted() as client:
+        client.send(b"X\r\n")
+        sessions = world.edge.registry._open
+        await until(lambda: any(session._pause for session in sessions))  # type: ignore[attr-defined]
+        client.writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        client.writer.transport.abort()
+        await world.until_sessions(0)
 
 
 async def test_failed_authentications_end_the_session_and_are_held_back(

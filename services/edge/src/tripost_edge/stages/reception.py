@@ -8,6 +8,7 @@ from tripost_edge.ports import ContentStore, ContentUnavailable, ContentWriter
 from tripost_edge.session import replies
 from tripost_edge.session.content_decoder import ContentDecoder, Fault
 from tripost_edge.session.header_inspection import Inspection, count_fields
+from tripost_edge.session.loop import hosts_in_loop
 from tripost_shared.mail.content import Content
 from tripost_shared.mail.failures import MailFailure, PermanentFailure, TransientFailure
 
@@ -161,6 +162,8 @@ class Reception:
         self.subject = inspection.subject
         if inspection.received_fields > self._limits.received_fields:
             because = f"{inspection.received_fields} Received fields"
+            if hosts := hosts_in_loop(header):
+                because += f", taken several times by {hosts}"
             await self._fail(PermanentFailure(replies.LOOP, because=because))
             return
         if inspection.removed:
