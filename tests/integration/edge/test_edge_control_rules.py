@@ -161,7 +161,7 @@ async def test_a_redirection_that_leads_nowhere_is_put_off(world: EdgeWorld, dia
 async def test_a_field_is_added_below_ours(world: EdgeWorld, dialog: Dialog) -> None:
     control(
         world,
-        rule("add-header", "mark", header_name="X-Class", header_value="bulk mail", recipients=("ann@dest.example",)),
+        rule("add-header", "mark", header_name="X-Class", header_value="bulk   mail", recipients=("ann@dest.example",)),
         rule("hold", "wait"),
     )
     await dialog("C: MAIL FROM:<>\nC: RCPT TO:<bob@dest.example>\nC: RCPT TO:<ann@dest.example>\nS: 250 *\nS: 250 *")
@@ -185,3 +185,4 @@ async def test_a_change_of_rules_meets_open_sessions(
 async def test_a_rule_that_cannot_be_read_refuses_nobody(world: EdgeWorld, dialog: Dialog) -> None:
     control(world, rule("deny", networks=("nonsense",)))
     await dialog("C: MAIL FROM:<>\nS: 250 *")
+    assert list(world.edge.troubles()) == ["control rules left out, which cannot be read: the-rule"]

@@ -4,6 +4,8 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tripost_shared.clock import FrozenClock
@@ -141,3 +143,30 @@ async def test_while_the_counters_are_away_a_replica_counts_by_itself_and_tells_
     ]
     await counts.close()
     assert await shared.read_all([wanted.count]) == [10]
+
+
+MOVES = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 5), st.booleans()), min_size=50, max_size=300)
+
+
+@settings(deadline=None, max_examples=60)
+@given(MOVES, st.sampled_from([3, 50, 120]))
+async def test_whatever_three_replicas_take_and_give_back_the_limit_holds(
+    moves: list[tuple[int, int, bool]], most: int
+) -> None:
+    """And what is counted in the end is what was taken and not given back."""
+    clock = FrozenClock()
+    shared = MemoryCounters(clock)
+    replicas = [GatheredCounts(shared, clock) for _ in range(3)]
+    wanted = claim(clock, most)
+    kept = 0
+    for number, amount, comes_to_nothing in moves:
+        granted = (await replicas[number].take([wanted], amount)).granted
+        assert 0 <= granted <= amount
+        if comes_to_nothing:
+            replicas[number].give_back([wanted], granted)
+        else:
+            kept += granted
+        assert kept <= most * 1.05
+    for replica in replicas:
+        await replica.close()
+    assert await shared.read_all([wanted.count]) == [kept]

@@ -102,8 +102,8 @@ class Edge:
         self._access = Access(resolver, journal, self.hits, clock)
         self._connect = connect = Connect(bus, clock, remember_seconds=settings.connection_memory_seconds)
         rights = Rights(bus, self._directory)
-        self._counts = GatheredCounts(counters, clock, metrics.rates_counted_alone.inc)
-        self._control = control = Control(self._counts, journal, clock)
+        self._rate_counts = GatheredCounts(counters, clock, metrics.rates_counted_alone.inc)
+        self._control = control = Control(self._rate_counts, journal, clock)
         stages = Stages(
             access=self._access,
             connect=connect,
@@ -196,7 +196,8 @@ class Edge:
 
     def troubles(self) -> Iterator[str]:
         """Say what somebody should look at."""
-        yield from (trouble for trouble in (self.load.trouble, self.bans.trouble) if trouble)
+        troubles = (self.load.trouble, self.bans.trouble, self._control.trouble)
+        yield from (trouble for trouble in troubles if trouble)
         yield from self._listeners.troubles()
 
     async def start(self, sockets: BoundBefore) -> None:
@@ -210,7 +211,7 @@ class Edge:
         """Take no more clients; end sessions as soon as they have no transaction open."""
         self._listeners.stop()
         await self.registry.drain()
-        await self._counts.close()
+        await self._rate_counts.close()
 
     def abort(self) -> None:
         """Cut off whoever is left."""

@@ -96,7 +96,7 @@ class JetStreamCounters:
 
     async def tallies(self, kind: str) -> list[Tally]:
         """List a kind's counts, of this window and the one before, 100,000 at most."""
-        listed: list[Tally] = []
+        listed: dict[Count, Tally] = {}  # what is counted meanwhile comes again, with its new total
         now = self._clock.now()
         try:
             for span in SPANS:
@@ -107,11 +107,11 @@ class JetStreamCounters:
                         continue
                     if len(listed) >= MOST_LISTED:
                         log.warning("more counts than are listed", kind=kind, listed=len(listed))
-                        return listed
-                    listed.append(tally)
+                        return list(listed.values())
+                    listed[tally.of] = tally
         except JetStreamUnavailable as error:
             raise CountersUnavailable(str(error)) from error
-        return listed
+        return list(listed.values())
 
 
 async def _together(

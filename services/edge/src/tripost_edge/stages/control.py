@@ -74,6 +74,12 @@ class Control:
             log.warning("control rules left out: a condition cannot be read", rules=self._rules.unreadable)
 
     @property
+    def trouble(self) -> str:
+        """Which rules are left out, since a condition of theirs cannot be read; "" for none."""
+        names = ", ".join(self._rules.unreadable)
+        return f"control rules left out, which cannot be read: {names}" if names else ""
+
+    @property
     def is_idle(self) -> bool:
         """Whether there is neither a rule nor a rate."""
         return self._rules.are_none and self._rates.are_none
@@ -152,7 +158,7 @@ class Control:
             added.update(dict.fromkeys(ruling.fields))
             acting.update(dict.fromkeys(_told(each) for each in (*ruling.passed, rule) if each is not None))
         transaction.ruled = "; ".join(acting)
-        return b"".join(fold(name, value.split(" ")) for name, value in added)
+        return b"".join(fold(name, value.split()) for name, value in added)
 
     async def _count_alike(
         self, session: Session, transaction: Transaction, rates: tuple[str, ...], addresses: Sequence[str]
