@@ -2,8 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config_publisher import KvConfigPublisher
 from delivery_world import make_message
+from domains_service import built, running
 from postgres_server import TEMPLATE, PostgresServer
 from queue_world import ALL, a_deferral, add
 from servers import NatsServer, free_port
-from tripost_domains.app import DomainsService
 from tripost_domains.queue.owner import take_owner
 from tripost_domains.queue.repository import QueueRepository
 from tripost_shared.bus.nats_bus import NatsBus
@@ -95,30 +94,6 @@ async def asker(own_nats: NatsServer) -> AsyncIterator[Asker]:
     link = await NatsLink.connect(CommonSettings(nats_url=own_nats.url), "edge")
     yield Asker(link)
     await link.close()
-
-
-def built(
-    nats: NatsServer, url: str, home: Path, monkeypatch: pytest.MonkeyPatch, dns_servers: Sequence[str] = ()
-) -> DomainsService:
-    monkeypatch.setenv("TRIPOST_DATABASE_URL", url)
-    monkeypatch.setenv("TRIPOST_DOMAINS_HEALTH_LISTEN", "")
-    service = DomainsService(
-        CommonSettings(nats_url=nats.url, home=home, hostname="mx.dest.example", dns_servers=list(dns_servers))
-    )
-    service.bind()
-    return service
-
-
-@asynccontextmanager
-async def running(service: DomainsService) -> AsyncIterator[DomainsService]:
-    try:
-        async with asyncio.timeout(30):
-            await service.start()
-        yield service
-        async with asyncio.timeout(20):
-            await service.drain()
-    finally:
-        await service.stop()
 
 
 async def add_mailbox(engine: AsyncEngine, local_part: str) -> None:

@@ -18,10 +18,12 @@ from tripost_domains.sasl.stored import StoredSecrets
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.config import DirectoryChange
 from tripost_shared.contracts.events import Fact
+from tripost_shared.contracts.listeners import ListenerConfig, TlsMode
 from tripost_shared.contracts.sasl import MECHANISMS, Mechanism, SaslAnswer, SaslOutcome, SaslQuestion, sasl_of
 from tripost_shared.logins.scram import HASHES
 from tripost_shared.logins.sealing import LoginKey
 from tripost_shared.logins.secrets import sealed_secrets
+from tripost_shared.mail.client import ListenerKind
 
 USER, NOBODY = "user@dest.example", "who@dest.example"
 PASSWORD = "correct horse"
@@ -163,6 +165,15 @@ async def test_no_mechanism_works_before_tls_or_without_ehlo(world: EdgeWorld, m
     async with await world.greeted("mx") as client:
         await client(f"C: AUTH {mechanism}\nS: 502 *")
     assert world.tiers.questions(SaslQuestion) == []
+
+
+async def test_a_listener_offers_the_mechanisms_of_its_own(world: EdgeWorld, client_tls: ssl.SSLContext) -> None:
+    own = ("LOGIN", "CRAM-MD5", "GSSAPI")
+    kind, tls = ListenerKind.SUBMISSION, TlsMode.IMPLICIT
+    await world.configure(ListenerConfig("submissions", kind=kind, tls=tls, mechanisms=own))
+    async with await world.dialog("submissions", tls=client_tls, implicit_tls=True) as client:
+        await client("S: 220 *\nC: EHLO c\nS: 250 AUTH CRAM-MD5 LOGIN\nC: AUTH PLAIN\nS: 504 5.5.4 *")
+        assert (await LOG_IN["CRAM-MD5"](client, USER, PASSWORD)).startswith("235 ")
 
 
 async def test_guesses_by_any_mechanism_count_for_the_network(running: Start, client_tls: ssl.SSLContext) -> None:

@@ -1,7 +1,7 @@
 """SCRAM and CRAM-MD5, as domains answers them: by the RFCs' own examples, and step by step."""
 
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -177,6 +177,33 @@ async def test_scram_refuses_all_others_alike(
     assert answer.because.startswith(because.rstrip("*"))
     facts = dict(part.split("=", 1) for part in exchange[2].decode().split(","))
     assert (len(b64decode(facts["s"])), facts["i"], len(exchange)) == (16, "15000", 4)
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "CRAM-MD5"])
+async def test_known_and_unknown_users_cost_the_same_work(
+    given: Given, monkeypatch: pytest.MonkeyPatch, mechanism: str
+) -> None:
+    """So that the time of an answer tells nothing: readings of the database, secrets opened, digests made."""
+    work: list[str] = []
+    for name in ("open", "digest"):
+        done = getattr(LoginKey, name)
+
+        def counted(*arguments: object, name: str = name, done: Callable[..., bytes] = done) -> bytes:
+            work.append(name)
+            return done(*arguments)
+
+        monkeypatch.setattr(LoginKey, name, counted)
+    costs = []
+    for username in (ANN, BOB, OFF, NOBODY, "no address"):
+        work.clear()
+        loads = given.records.loads
+        if mechanism == "CRAM-MD5":
+            await given.cram_md5(username, "wrong")
+        else:
+            await given.scram(username, "wrong")
+        costs.append((work.count("open"), work.count("digest"), given.records.loads - loads))
+    assert len(set(costs)) == 1
+    assert all(costs[0])
 
 
 async def test_an_unknown_user_has_the_same_salt_each_time_and_from_each_replica(given: Given) -> None:
