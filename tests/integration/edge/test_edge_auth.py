@@ -39,6 +39,7 @@ async def test_a_message_of_a_login_goes_out_and_the_password_is_kept_nowhere(
                         S: 250 2.1.5 *
                         C: DATA
                         S: 354 *
+                        C: From: {USER}
                         C: .
                         S: 250 2.0.0 *""")
     (message,) = world.spooled
@@ -201,11 +202,11 @@ async def test_a_long_message_under_tls_arrives_whole(world: EdgeWorld, submitti
     body = b"".join(b"line %d\r\n" % number for number in range(60_000))
     await submitting(f"C: AUTH PLAIN {GOOD}\nS: 235 *\nC: MAIL FROM:<{USER}>\nS: 250 *\nC: RCPT TO:<ann@dest.example>")
     await submitting("S: 250 *\nC: DATA\nS: 354 *")
-    submitting.send(b"Subject: long\r\n\r\n" + body + b".\r\n")
+    submitting.send(b"From: user@dest.example\r\n\r\n" + body + b".\r\n")
     await submitting("S: 250 2.0.0 *")
     (message,) = world.spooled
     assert message.content.stored == message.id
-    assert await read_all(world.store, message.content) == b"Subject: long\r\n\r\n" + body
+    assert await read_all(world.store, message.content) == b"From: user@dest.example\r\n\r\n" + body
 
 
 async def test_a_new_session_is_no_new_start_for_whoever_guesses(running: Start, client_tls: ssl.SSLContext) -> None:

@@ -16,6 +16,7 @@ LOGIN = b64encode(f"\0{USER}\0secret".encode()).decode()
 MAIL = f"C: AUTH PLAIN {LOGIN}\nS: 235 *\nC: MAIL FROM:<{USER}>\nS: 250 *\n"
 RCPT = "C: RCPT TO:<far@elsewhere.example>\nS: 250 2.1.5 *\n"
 DATA = "C: DATA\nS: 354 *\n"
+END = f"C: From: {USER}\nC:\nC: .\n"
 OVER = "S: 421 4.7.0 Login is not valid any more*\nS: <closed>"
 
 ways_to_end = pytest.mark.parametrize(
@@ -50,7 +51,7 @@ async def test_what_a_login_was_sending_when_it_ended_is_not_taken(
     world: EdgeWorld, submitting: Dialog, passwords: dict[str, str], octets: int
 ) -> None:
     await submitting(MAIL + RCPT + DATA)
-    submitting.send(b"Subject: s\r\n\r\n" + b"x" * octets)
+    submitting.send(b"From: user@dest.example\r\n\r\n" + b"x" * octets)
     change_directory(world, passwords=passwords)
     await submitting("C:\nC: .\n" + OVER)
     assert world.spooled == world.facts(Fact.ACCEPTED) == await world.store.list() == []
@@ -61,7 +62,7 @@ async def test_what_a_login_was_sending_when_it_ended_is_not_taken(
 async def test_the_null_reverse_path_needs_a_login_that_stands(world: EdgeWorld, submitting: Dialog) -> None:
     await submitting(f"C: AUTH PLAIN {LOGIN}\nS: 235 *\nC: MAIL FROM:<>\nS: 250 *\n" + RCPT + DATA)
     change_directory(world, passwords={})
-    await submitting("C: .\n" + OVER)
+    await submitting(END + OVER)
     assert world.spooled == []
 
 
@@ -80,12 +81,12 @@ async def test_other_changes_of_the_directory_hinder_no_transaction(world: EdgeW
     change_directory(world)
     await submitting(DATA)
     change_directory(world)
-    await submitting("C: .\nS: 250 2.0.0 Accepted *")
+    await submitting(END + "S: 250 2.0.0 Accepted *")
     assert len(world.spooled) == 1
 
 
 async def test_without_a_change_a_transaction_asks_once(world: EdgeWorld, submitting: Dialog) -> None:
-    await submitting(MAIL + RCPT + DATA + "C: .\nS: 250 2.0.0 Accepted *")
+    await submitting(MAIL + RCPT + DATA + END + "S: 250 2.0.0 Accepted *")
     assert len(world.tiers.questions(MaySendQuestion)) == 1
 
 
@@ -100,7 +101,7 @@ async def test_when_domains_cannot_say_the_client_keeps_its_message(world: EdgeW
     await submitting(MAIL + RCPT + DATA)
     world.bus.forsake(MAY_SEND)
     change_directory(world)
-    await submitting("C: .\nS: 451 4.3.0 *\nC: MAIL FROM:<>\nS: 451 4.3.0 *")
+    await submitting(END + "S: 451 4.3.0 *\nC: MAIL FROM:<>\nS: 451 4.3.0 *")
     assert world.spooled == []
 
 
@@ -110,7 +111,7 @@ async def test_when_domains_cannot_say_at_data_the_transaction_stays_open(world:
     change_directory(world)
     await submitting("C: DATA\nS: 451 4.3.0 *")
     world.bus.is_connected = True
-    await submitting(DATA + "C: .\nS: 250 2.0.0 Accepted *")
+    await submitting(DATA + END + "S: 250 2.0.0 Accepted *")
     assert len(world.spooled) == 1
 
 
@@ -121,5 +122,5 @@ async def test_what_the_filter_refuses_is_refused_whatever_became_of_the_login(
     await submitting(MAIL + RCPT + DATA)
     world.bus.forsake(MAY_SEND)
     change_directory(world)
-    await submitting("C: .\nS: 550 5.7.1 *")
+    await submitting(END + "S: 550 5.7.1 *")
     assert world.spooled == []

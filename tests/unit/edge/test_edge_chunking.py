@@ -18,8 +18,8 @@ SESSION = (
     b"rcpt\nto:<x>\r\nRCPT TO:<\x00>\r\nRCPT TO:<bob@dest.example>\r\n"
     b"DATA\r\nSubject: x\r\nReceived: by b\r\n\r\n.. a dot\r\n.hidden\r\n.\r\n"
     b"MAIL FROM:<a@b.example>\r\nRCPT TO:<ann@dest.example>\r\nDATA\r\n.\r\n"
-    b"MAIL FROM:<a@b.example>\r\nRCPT TO:<ann@dest.example>\r\nDATA\r\nbare\nline\r\n.\n\r\n.\r\n"
-    b"XYZZY\r\n\r\nRSET\r\nQUIT\r\n"
+    b"XYZZY\r\n\r\nRSET\r\n"
+    b"MAIL FROM:<a@b.example>\r\nRCPT TO:<ann@dest.example>\r\nDATA\r\nbare\nline\r\n.\n\r\n.\r\nQUIT\r\n"
 )
 CODES = [
     "220 mx.tripo",
@@ -27,8 +27,8 @@ CODES = [
     *("250 2.1.0 OK", "550 5.1.1 No", "250 2.1.5 OK", "250 2.1.5 OK", "501 5.5.4 Sy", "250 2.1.5 OK", "500 5.5.2 Li"),
     *("500 5.5.2 Li", "250 2.1.5 OK", "354 End data", "250 2.0.0 Ac"),
     *("250 2.1.0 OK", "250 2.1.5 OK", "354 End data", "250 2.0.0 Ac"),
+    *("500 5.5.2 Co", "500 5.5.2 Co", "250 2.0.0 OK"),
     *("250 2.1.0 OK", "250 2.1.5 OK", "354 End data", "550 5.5.2 Me"),
-    *("500 5.5.2 Co", "500 5.5.2 Co", "250 2.0.0 OK", "221 2.0.0 By"),
 ]
 
 

@@ -35,6 +35,7 @@ from tripost_edge.session.session import Session
 from tripost_edge.settings import EdgeSettings
 from tripost_edge.stages.access import Access
 from tripost_edge.stages.auth import Auth
+from tripost_edge.stages.authors import Authors
 from tripost_edge.stages.connect import Connect
 from tripost_edge.stages.control import Control
 from tripost_edge.stages.data import Data
@@ -104,6 +105,7 @@ class Edge:
         rights = Rights(bus, self._directory)
         self._rate_counts = GatheredCounts(counters, clock, metrics.rates_counted_alone.inc)
         self._control = control = Control(self._rate_counts, journal, clock)
+        self._authors = Authors(rights)
         stages = Stages(
             access=self._access,
             connect=connect,
@@ -115,6 +117,7 @@ class Edge:
                 bus,
                 rights,
                 control,
+                self._authors,
                 spool,
                 store,
                 journal,
@@ -146,6 +149,7 @@ class Edge:
             log.warning("relay networks left out: not in CIDR form", networks=networks.invalid)
         self._relay.replace(networks)
         self.offences.policy = config.bans
+        self._authors.is_checked = config.check_author
         self._take_limits(self._own_limits.replaced_by(config.limits))
 
     def _take_limits(self, limits: EdgeLimits) -> None:

@@ -4,14 +4,12 @@ A field that only one reader in a hundred takes for ours is forged all the same.
 and one that gives our name is enough. What is lost by that is at worst a field that nobody could rely on.
 """
 
-import binascii
 import re
 import unicodedata
-from base64 import b64decode
 from collections.abc import Iterator
-from quopri import decodestring
 from typing import Final
 
+from tripost_edge.session.encoded_words import with_words_decoded
 from tripost_shared.mail.address import InvalidAddress, normalise_domain
 
 MAX_OCTETS: Final = 1024  # of a value that are read; honest fields say who they are from in the first hundred
@@ -19,8 +17,6 @@ MAX_OCTETS: Final = 1024  # of a value that are read; honest fields say who they
 _COMMENT: Final = "\0"  # stands for one; NUL is refused in content
 _NAME: Final = re.compile(r"\w[\w.-]*")
 _BEFORE_A_NAME: Final = re.compile(r"\A\W+")
-_ENCODED_WORD: Final = re.compile(r"=\?([^?*\s]*)[^?\s]*\?([bq])\?([^?]*)\?=", re.IGNORECASE)  # RFC 2047 §2
-_BETWEEN_WORDS: Final = re.compile(r"\?=\s+=\?")
 
 
 def claims_to_be(authserv_id: str, value: bytes) -> bool:
@@ -36,7 +32,7 @@ def _readings(text: str) -> Iterator[str]:
 
     A comment that never ends is none to some readers.
     """
-    for spelling in {text, _with_words_decoded(text)}:
+    for spelling in {text, with_words_decoded(text)}:
         outside = _outside_comments(spelling)
         for between in ("", " "):
             yield _plain(outside.replace(_COMMENT, between))
@@ -88,19 +84,3 @@ def _in_a_labels(name: str) -> str:
         return normalise_domain(name)
     except InvalidAddress:
         return ""
-
-
-def _with_words_decoded(text: str) -> str:
-    return _ENCODED_WORD.sub(_decoded_word, _BETWEEN_WORDS.sub("?==?", text)) if "=?" in text else text
-
-
-def _decoded_word(word: re.Match[str]) -> str:
-    charset, encoding, octets = word[1], word[2].lower(), word[3].encode("ascii", "replace")
-    try:
-        decoded = b64decode(octets) if encoding == "b" else decodestring(octets, header=True)
-    except binascii.Error:
-        return word[0]
-    try:
-        return decoded.decode(charset or "ascii", "replace")
-    except (LookupError, ValueError):
-        return decoded.decode("ascii", "replace")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from tripost_edge.session.authserv_id import MAX_OCTETS, claims_to_be
@@ -15,6 +16,10 @@ MAX_RESULTS_OCTETS: Final = 8 * 1024
 
 _RECEIVED: Final = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _SUBJECT: Final = re.compile(rb"^subject[ \t]*:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
+# A byte order mark hides the first field from some readers only.
+_FROM: Final = re.compile(
+    rb"^(?:\xef\xbb\xbf)?from(?:[ \t]|\r\n[ \t])*:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE
+)
 _SUSPECT: Final = re.compile(  # the white space before the colon may be folded
     rb"^(?:return-path|authentication-results|x-spam-(?:flag|status)|(?:resent-)?bcc)(?:[ \t]|\r\n[ \t])*:",
     re.IGNORECASE | re.MULTILINE,
@@ -26,12 +31,16 @@ _CONTINUING: Final = (b" ", b"\t")
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A header as it goes on, and what was seen in it. `removed` counts the fields that were taken out."""
+    """A header as it goes on, and what was seen in it. `removed` counts the fields that were taken out.
+
+    `from_fields` are the raw values of the first From fields, two at most.
+    """
 
     header: bytes
     received_fields: int
     subject: str
     removed: int
+    from_fields: tuple[bytes, ...] = ()
 
 
 def count_fields(header: bytes) -> int:
@@ -60,7 +69,13 @@ def inspect_header(
         removed = len(fields) - len(honest)
         kept = b"".join(honest)
     subject = _SUBJECT.search(header)
-    return Inspection(kept, len(_RECEIVED.findall(header)), _readable(subject[1]) if subject else "", removed)
+    return Inspection(
+        kept,
+        len(_RECEIVED.findall(header)),
+        _readable(subject[1]) if subject else "",
+        removed,
+        tuple(match[1] for match in islice(_FROM.finditer(header), 2)),
+    )
 
 
 class _Sieve:

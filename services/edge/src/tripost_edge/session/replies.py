@@ -80,6 +80,7 @@ AUTH_TRY_LATER: Final = SmtpReply(454, "4.7.0", "Temporary authentication failur
 # Policy
 NOT_FOR_YOU: Final = SmtpReply(554, "5.7.1", "This service is for machines of ours only")
 SENDER_NOT_YOURS: Final = SmtpReply(553, "5.7.1", "Not allowed to send as this address")
+AUTHOR_NOT_YOURS: Final = SmtpReply(550, "5.7.1", "Not allowed to write as this author")
 UNKNOWN_RECIPIENT: Final = SmtpReply(550, "5.1.1", "No such recipient here")
 RECIPIENT_DISABLED: Final = SmtpReply(550, "5.2.1", "Recipient takes no mail")
 REDIRECTED_NOWHERE: Final = SmtpReply(451, "4.3.5", "Recipient leads nowhere now, please try again later")
@@ -94,6 +95,7 @@ ACCESS_DEFERRED: Final = "Access is not possible now, please try again later"
 TOO_BIG: Final = SmtpReply(552, "5.3.4", "Message is larger than allowed")
 ENVELOPE_TOO_BIG: Final = SmtpReply(552, "5.3.4", "Message has too many recipients, or too long ones")
 HEADER_TOO_BIG: Final = SmtpReply(552, "5.3.4", "Header is larger than allowed")
+NO_AUTHOR: Final = SmtpReply(550, "5.6.0", "Message needs one From field, with one address or several, and plainly")
 TOO_MANY_FIELDS: Final = SmtpReply(554, "5.6.0", "Header has too many fields")
 BARE_LINE_END: Final = SmtpReply(550, "5.5.2", "Message has a bare CR or LF, lines end in CRLF (RFC 5321 2.3.8)")
 NUL_OCTET: Final = SmtpReply(550, "5.5.2", "Message has a NUL octet")

@@ -28,6 +28,7 @@ from tripost_edge.session import replies
 from tripost_edge.session.header_inspection import inspect_header
 from tripost_edge.session.received import received_field
 from tripost_edge.session.session import Session, Transaction
+from tripost_edge.stages.authors import Authors
 from tripost_edge.stages.control import Control, RuledOut
 from tripost_edge.stages.journal import Journal, direction_of
 from tripost_edge.stages.reception import ContentLimits, Decoder, Reception
@@ -54,6 +55,7 @@ class Data:
         bus: Bus,
         rights: Rights,
         control: Control,
+        authors: Authors,
         spool: Spool,
         store: ContentStore,
         journal: Journal,
@@ -65,6 +67,7 @@ class Data:
         self._bus = bus
         self._rights = rights
         self._control = control
+        self._authors = authors
         self._spool = spool
         self._store = store
         self._journal = journal
@@ -117,6 +120,7 @@ class Data:
             transaction.eight_bit = reception.is_eight_bit
             message.subject = reception.subject
             message.added = self._control.at_content(session, transaction, message.content.size_octets)
+            message.from_fields = reception.from_fields
             reply = await self._take(message, is_client_there)
         except MailFailure as failure:
             # What the spool did not acknowledge may still be in it, and then needs its content.
@@ -154,6 +158,7 @@ class Data:
         message.verdict = verdict = await self._judge(message)
         if not verdict.action.refuses:  # content may take an hour, and a login be over by its end
             await self._rights.check(message.session, message.transaction.reverse_path)
+            await self._authors.check(message.session, message.from_fields)
         if not is_client_there():
             raise TransientFailure(because="client went away before it could be answered")
         if verdict.action.refuses:
@@ -250,6 +255,7 @@ class _Message:
     transaction: Transaction
     content: Content = NOTHING_YET
     subject: str = ""
+    from_fields: tuple[bytes, ...] = ()
     verdict: Verdict | None = None
     added: bytes = b""  # header fields that rules want
 

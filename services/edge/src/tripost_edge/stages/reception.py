@@ -57,6 +57,7 @@ class Reception:
     ) -> None:
         self.size_octets = 0  # received so far, dot-stuffing undone
         self.subject = ""
+        self.from_fields: tuple[bytes, ...] = ()  # of the header, raw
         self.was_stored = False
         self.is_eight_bit = False  # whether octets above 127 go on, as far as they have gone
         self._message_id = message_id
@@ -160,6 +161,7 @@ class Reception:
             return
         inspection = self._inspect(header)
         self.subject = inspection.subject
+        self.from_fields = inspection.from_fields
         if inspection.received_fields > self._limits.received_fields:
             because = f"{inspection.received_fields} Received fields"
             if hosts := hosts_in_loop(header):
