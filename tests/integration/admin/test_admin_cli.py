@@ -55,6 +55,7 @@ def test_adding_what_exists_is_a_conflict_unless_only_missing_things_are_wanted(
         ["grant", "add", "user@local.test", "@other.example"],
         ["route", "add", "example.org", "--host", "127.0.0.1", "--port", "2600", "--tls", "none"],
         ["relay-network", "add", "192.0.2.0/24"],
+        ["xclient-network", "add", "192.0.2.0/24"],
     ):
         assert admin.quick_cli(*command).returncode == 0
         again = admin.quick_cli(*command)
@@ -62,6 +63,12 @@ def test_adding_what_exists_is_a_conflict_unless_only_missing_things_are_wanted(
         assert "already" in again.stderr
         there = admin.quick_cli(*command, "--if-missing")
         assert (there.returncode, there.stdout, "left as it is" in there.stderr) == (0, "", True)
+
+
+def test_the_check_of_authors_is_switched(admin: RunningAdmin) -> None:
+    for state in ("off", "on"):
+        assert admin.quick_cli("author-check", state).returncode == 0
+        assert admin.quick_cli("author-check", "show", "-o", "json").json() == {"enabled": state == "on"}
 
 
 def test_programs_get_what_is_added_and_what_was_there_alike(admin: RunningAdmin) -> None:

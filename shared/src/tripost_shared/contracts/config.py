@@ -103,13 +103,15 @@ class EdgeConfig(msgspec.Struct, frozen=True):
 
     `relay_networks` in CIDR form: clients in them may relay without authentication. `limits`: by the name of a field of
     `tripost_shared.edge_limits.EdgeLimits`, what replaces the default that each edge has in its settings.
-    `check_author`: a login may write only as authors (From field) that it may send as.
+    `check_author`: a login may write only as authors (From field) that it may send as. Clients in `xclient_networks`
+    may say by XCLIENT whom they speak for.
     """
 
     revision: int = 0
     relay_networks: tuple[str, ...] = ()
     limits: dict[str, int | float] = msgspec.field(default_factory=_default_limits)
     check_author: bool = True
+    xclient_networks: tuple[str, ...] = ()
     bans: BansPolicy = BansPolicy()
 
 

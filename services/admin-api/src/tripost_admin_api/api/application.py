@@ -14,6 +14,7 @@ from tripost_admin_api.api import (
     aliases,
     app_passwords,
     audit,
+    author_check,
     ban_policy,
     bans,
     control_rules,
@@ -30,6 +31,7 @@ from tripost_admin_api.api import (
     session,
     status,
     tokens,
+    xclient_networks,
 )
 from tripost_admin_api.api.bodies import read_body
 from tripost_admin_api.api.guard import Guard
@@ -57,6 +59,8 @@ NOUNS: Final = (
     control_rules,
     rate_usage,  # before rates, whose paths are any name's
     rates,
+    xclient_networks,
+    author_check,
     ban_policy,  # before bans, whose paths are any network's
     bans,
     tokens,

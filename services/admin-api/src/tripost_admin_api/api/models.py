@@ -125,6 +125,12 @@ RelayNetwork = Annotated[
         description="/8 at the widest, with IPv6 /16; by IPv4's measure what holds IPv4, such as 64:ff9b::/96.",
     ),
 ]
+XclientNetwork = Annotated[
+    str,
+    BeforeValidator(_text),
+    AfterValidator(names.xclient_network),
+    Field(examples=["192.0.2.25/32"], description="As small as can be: its clients may say that they are anybody."),
+]
 BannedNetwork = Annotated[
     str,
     BeforeValidator(_text),

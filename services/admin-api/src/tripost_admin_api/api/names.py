@@ -151,11 +151,20 @@ def network(text: str) -> str:
 
 def relay_network(text: str) -> str:
     """Give a network whose clients may relay; raises ValueError for more than anyone's own: an open relay, or half."""
+    return _of_ones_own(text, "relay for")
+
+
+def xclient_network(text: str) -> str:
+    """Give a network whose clients may use XCLIENT, and so be whom they like; raises ValueError as for relaying."""
+    return _of_ones_own(text, "believe")
+
+
+def _of_ones_own(text: str, purpose: str) -> str:
     given = ip_network(network(text))
     widest, within = _widest_to_relay_for(given)
     if given.prefixlen < widest:
         raise ValueError(
-            f"{given} is too much of the Internet to relay for; accepted is a network of your own, "
+            f"{given} is too much of the Internet to {purpose}; accepted is a network of your own, "
             f"{within} of /{widest} at the widest"
         )
     return str(given)

@@ -14,10 +14,12 @@ from typer.exceptions import TyperException
 from tripost_admin_api.cli.access import admin, token
 from tripost_admin_api.cli.app_passwords import app_password
 from tripost_admin_api.cli.arrangement import arranged
+from tripost_admin_api.cli.author_check import author_check
 from tripost_admin_api.cli.bans import ban
 from tripost_admin_api.cli.client import Options
 from tripost_admin_api.cli.demo import demo
 from tripost_admin_api.cli.directory import alias, domain, grant, mailbox
+from tripost_admin_api.cli.edge_networks import relay_network, xclient_network
 from tripost_admin_api.cli.examples import show_examples
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.limits import limit
@@ -25,7 +27,7 @@ from tripost_admin_api.cli.messages import message
 from tripost_admin_api.cli.output import note
 from tripost_admin_api.cli.policy import policy
 from tripost_admin_api.cli.queue import queue
-from tripost_admin_api.cli.routing import relay_network, route
+from tripost_admin_api.cli.routing import route
 from tripost_admin_api.cli.rules import rule
 from tripost_admin_api.cli.status import status
 
@@ -57,6 +59,8 @@ for name, group in (
     ("relay-network", relay_network),
     ("rule", rule),
     ("limit", limit),
+    ("xclient-network", xclient_network),
+    ("author-check", author_check),
     ("ban", ban),
     ("token", token),
     ("admin", admin),

@@ -1,4 +1,4 @@
-"""`tripost route` and `tripost relay-network`."""
+"""`tripost route`."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -10,7 +10,6 @@ from tripost_admin_api.cli.client import connect, path
 from tripost_admin_api.cli.output import Form, Output, column, done, facts, rows, time_column
 
 route = typer.Typer(help="Where mail for other domains goes.", no_args_is_help=True)
-relay_network = typer.Typer(help="Networks that may relay without a login.", no_args_is_help=True)
 
 
 class Tls(StrEnum):
@@ -98,39 +97,3 @@ def _settings(host: str | None, port: int | None, tls: Tls, from_anyone: bool) -
     """Say where the mail goes; a port only when one is wanted, since without a host there is none."""
     given = {} if port is None else {"port": port}
     return {"host": host, **given, "tls": tls, "accepts_from_anyone": from_anyone}
-
-
-@relay_network.command("list")
-def list_networks(context: typer.Context, output: Output = Form.TABLE) -> None:
-    """List the networks."""
-    items = connect(context).all("relay-networks")
-    rows(output, items, [column("NETWORK", "network")], "No relay networks: clients log in to relay.")
-
-
-@relay_network.command("add")
-def add_network(
-    context: typer.Context, network: Network, if_missing: IfMissing = False, output: Output = Form.TABLE
-) -> None:
-    """Let a network's clients relay without a login."""
-    client = connect(context)
-    body = {"network": network}
-    add(
-        output,
-        f"Relay network {network}",
-        lambda: client.post("relay-networks", body),
-        lambda: client.find(path("relay-networks", network)),
-        if_missing=if_missing,
-    )
-
-
-@relay_network.command("show")
-def show_network(context: typer.Context, network: Network, output: Output = Form.TABLE) -> None:
-    """Show a network."""
-    facts(output, connect(context).get(path("relay-networks", network)))
-
-
-@relay_network.command("remove")
-def remove_network(context: typer.Context, network: Network, output: Output = Form.TABLE) -> None:
-    """Let a network's clients relay with a login only."""
-    connect(context).delete(path("relay-networks", network))
-    done(output, f"Relay network {network} removed.", {"removed": network})
