@@ -138,7 +138,7 @@ async def test_a_change_is_done_if_one_of_the_tags_is_the_policys(
     [
         pytest.param({"mode": "off"}, "body.mode", id="no such mode"),
         pytest.param({"mode": None, "colour": 1}, "body", id="no such field"),
-        pytest.param({"dnsbl_zones": [{"zone": "not a zone"}]}, "body.dnsbl_zones.0.zone", id="malformed zone"),
+        pytest.param({"dnsbl_zones": [{"zone": "not a zone"}]}, "body.dnsbl_zones[0].zone", id="malformed zone"),
         pytest.param({"dnsbl_zones": [{"zone": "a.example"}] * 2}, "body", id="a zone twice"),
         pytest.param({"checks": {"spf": {"on_error": "panic"}}}, "body.checks.spf.on_error", id="no such word"),
         pytest.param({"checks": {"../x": {}}}, "body.checks.../x.[key]", id="malformed check name"),
@@ -149,8 +149,8 @@ async def test_a_change_is_done_if_one_of_the_tags_is_the_policys(
         pytest.param({"checks": {"spf": {"error_score": -1001}}}, "body.checks.spf.error_score", id="score too low"),
         pytest.param({"checks": {"spf": {"time_budget_ms": 10**30}}}, "body.checks.spf.time_budget_ms", id="too long"),
         pytest.param({"tag_score": 16}, "body", id="tagged above refusal"),
-        pytest.param({"exempt_networks": ["0.0.0.0/0"]}, "body.exempt_networks.0", id="all are exempt"),
-        pytest.param({"exempt_networks": ["fe80::1%x/128"]}, "body.exempt_networks.0", id="a zone"),
+        pytest.param({"exempt_networks": ["0.0.0.0/0"]}, "body.exempt_networks[0]", id="all are exempt"),
+        pytest.param({"exempt_networks": ["fe80::1%x/128"]}, "body.exempt_networks[0]", id="a zone"),
         pytest.param({"revision": 99}, "body", id="the revision is ours"),
     ],
 )
@@ -184,7 +184,7 @@ async def test_what_is_exempt_is_no_relay_network(api: Api) -> None:
     assert (await api.admin.patch(V1, json={"exempt_networks": ["128.0.0.0/1"]})).status_code == 200
     refused = await api.admin.patch(V1, json={"exempt_networks": ["0.0.0.0/0"]})
     assert refused.json()["detail"] == (
-        "exempt_networks.0: 0.0.0.0/0 would exempt every client; disable the checks dnsbl and greylist instead"
+        "exempt_networks[0]: 0.0.0.0/0 would exempt every client; disable the checks dnsbl and greylist instead"
     )
 
 

@@ -11,6 +11,7 @@ from tripost_shared.contracts.bans import Ban
 from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.nodes import NodeStatus
 from tripost_shared.counters.port import Count, Tally
+from tripost_shared.counters.totals import Total
 
 
 class ClusterUnavailable(Exception):
@@ -87,6 +88,10 @@ class Cluster(ConfigPublisher, Protocol):
 
     async def tallies(self, kind: str) -> list[Tally]:
         """List a kind's counts. Raises ClusterUnavailable."""
+        ...
+
+    async def totals(self, kind: str) -> dict[str, Total]:
+        """Give a kind's counts that are kept for good. Raises ClusterUnavailable."""
         ...
 
     async def delete_content(self, name: str, committed_by: datetime) -> None:

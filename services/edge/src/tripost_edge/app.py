@@ -117,7 +117,7 @@ class EdgeService:
             self._bus,
             "edge",
             self._is_ready,
-            lambda: {"sessions": str(len(edge.registry))},
+            edge.details,
             lambda: config.current.revision,
             troubles=lambda: chain(edge.troubles(), self._deaths.troubles(), self._troubles_of_what_is_followed()),
         )

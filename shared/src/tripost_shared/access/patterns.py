@@ -8,7 +8,7 @@ from typing import Final
 from tripost_shared.contracts.access import LITERAL
 from tripost_shared.mail.address import InvalidAddress, normalise_domain
 
-_LITERAL: Final = re.compile(r"\[[\x21-\x5a\x5e-\x7e]+\]")  # RFC 5321 §4.1.3, General-address-literal included
+ADDRESS_LITERAL: Final = re.compile(r"\[[\x21-\x5a\x5e-\x7e]+\]")  # RFC 5321 §4.1.3, General-address-literal included
 
 
 @lru_cache(maxsize=1024)
@@ -18,7 +18,7 @@ def spellings(name: str) -> tuple[str, ...]:
     Of what a client says in HELO an address literal gives LITERAL and itself; a name in any case, with a final dot or
     with U-labels, what it is as a domain; other text itself alone, in lower case.
     """
-    if _LITERAL.fullmatch(name):
+    if ADDRESS_LITERAL.fullmatch(name):
         return LITERAL, name.lower()
     try:
         domain = normalise_domain(name)

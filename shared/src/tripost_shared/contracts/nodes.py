@@ -8,6 +8,9 @@ import msgspec
 NODES_SUBJECT: Final = "nodes.v1.status"  # every instance answers, so the asker collects for a while
 
 
+TRUSTED_PROXIES: Final = "trusted proxies"  # what edge says among its details: networks, or "", with ", " between them
+
+
 class NodeStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """One instance. `details` holds what is worth seeing, as short texts: sessions open, checks degraded, ….
 

@@ -18,6 +18,7 @@ from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
 from tripost_shared.counters.memory import MemoryCounters
 from tripost_shared.counters.port import Count, Tally
+from tripost_shared.counters.totals import MemoryTotals, Total
 from tripost_shared.provision import DEFAULT_SIZES
 from tripost_shared.spool.memory import MemoryEventLog, MemorySpool
 
@@ -36,6 +37,7 @@ class MemoryCluster:
         self.events = MemoryEventLog()
         self.banned = MemoryBans(clock or SystemClock())
         self.counters = MemoryCounters(clock or SystemClock())
+        self.counted = MemoryTotals(clock or SystemClock())
         self.messages = MemorySpool()
         self.put_revisions: list[tuple[str, int]] = []  # in the order published
 
@@ -109,6 +111,11 @@ class MemoryCluster:
         """List a kind's counts."""
         self._require_connected()
         return await self.counters.tallies(kind)
+
+    async def totals(self, kind: str) -> dict[str, Total]:
+        """Give a kind's counts."""
+        self._require_connected()
+        return await self.counted.all(kind)
 
     async def delete_content(self, name: str, committed_by: datetime) -> None:
         """Remove an object."""

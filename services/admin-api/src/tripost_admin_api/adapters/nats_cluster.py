@@ -28,7 +28,9 @@ from tripost_shared.contracts.bans import Ban
 from tripost_shared.contracts.events import EVENTS_SUBJECT, Event, EventBatch
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
 from tripost_shared.counters.jetstream import JetStreamCounters
+from tripost_shared.counters.jetstream_totals import JetStreamTotals
 from tripost_shared.counters.port import Count, CountersUnavailable, Tally
+from tripost_shared.counters.totals import Total
 from tripost_shared.kv.jetstream import is_deleted
 from tripost_shared.provision import provision
 from tripost_shared.settings import CommonSettings, SettingsError
@@ -211,6 +213,15 @@ class NatsCluster:
             raise ClusterUnavailable(self._why_away())
         try:
             return await work(JetStreamCounters(self._link, SystemClock()))
+        except CountersUnavailable as error:
+            raise ClusterUnavailable(str(error)) from error
+
+    async def totals(self, kind: str) -> dict[str, Total]:
+        """Give a kind's counts."""
+        if self._link is None:
+            raise ClusterUnavailable(self._why_away())
+        try:
+            return await JetStreamTotals(self._link).all(kind)
         except CountersUnavailable as error:
             raise ClusterUnavailable(str(error)) from error
 

@@ -11,6 +11,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from tripost_admin_api.api import (
+    access_explain,
+    access_rules,
     aliases,
     app_passwords,
     audit,
@@ -61,6 +63,8 @@ NOUNS: Final = (
     rates,
     xclient_networks,
     author_check,
+    access_rules,
+    access_explain,
     ban_policy,  # before bans, whose paths are any network's
     bans,
     tokens,

@@ -5,6 +5,8 @@ from ipaddress import IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from typing import Final
 
+from tripost_shared.access.patterns import ADDRESS_LITERAL
+from tripost_shared.contracts.access import LITERAL
 from tripost_shared.contracts.bans import ban_name, banned_network
 from tripost_shared.mail.address import MAX_LOCAL_PART_OCTETS, Address, InvalidAddress, folded, normalise_domain
 from tripost_shared.mail.identifier import is_message_id, is_session_id
@@ -192,6 +194,19 @@ def banned(text: str) -> str:
     """Give an address or a network to ban, as bans are kept; raises ValueError."""
     given = text.strip()
     return ban_name(banned_network(network(given) if "/" in given else client_address(given)))
+
+
+def host_pattern(text: str) -> str:
+    """Give a host's name, or `.name` for all below it, as rules have it; raises ValueError."""
+    if "*" in text:
+        raise ValueError(f"{text!r}: for all names below a domain begin with a dot, as .example.org")
+    return route_domain(text)
+
+
+def helo_pattern(text: str) -> str:
+    """Give what a client may say in HELO, as rules have it: as `host_pattern`, or a literal; raises ValueError."""
+    given = text.strip().lower()
+    return given if given == LITERAL or ADDRESS_LITERAL.fullmatch(given) else host_pattern(given)
 
 
 def client_address(text: str) -> str:

@@ -9,7 +9,12 @@ from tripost_shared.wording import in_words
 
 def problem_of_errors(errors: Iterable[Mapping[str, Any]], above: tuple[str, ...] = ()) -> Problem:
     """Make one problem of pydantic's errors; `above`: the place of what was validated."""
-    return all_invalid([FieldError(".".join(map(str, (*above, *item["loc"]))), in_words(item)) for item in errors])
+    return all_invalid([FieldError(_place((*above, *item["loc"])), in_words(item)) for item in errors])
+
+
+def _place(parts: Iterable[str | int]) -> str:
+    """Name a place as `body.networks[2]`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
 
 
 def unknown(what: str, given: Iterable[str], accepted: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from tripost_admin_api.cli.access import admin, token
+from tripost_admin_api.cli.access_rules import access
 from tripost_admin_api.cli.app_passwords import app_password
 from tripost_admin_api.cli.arrangement import arranged
 from tripost_admin_api.cli.author_check import author_check
@@ -61,6 +62,7 @@ for name, group in (
     ("limit", limit),
     ("xclient-network", xclient_network),
     ("author-check", author_check),
+    ("access", access),
     ("ban", ban),
     ("token", token),
     ("admin", admin),

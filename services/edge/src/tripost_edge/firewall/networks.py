@@ -19,6 +19,7 @@ class Networks:
             except ValueError:
                 invalid.append(text)
         self.invalid = tuple(invalid)
+        self.names = tuple(map(str, networks))
         self._networks = tuple(networks)
         self._looked_up = lru_cache(maxsize=4096)(self._look_up)
 
@@ -40,6 +41,11 @@ class RelayAccess:
     def __init__(self) -> None:
         self._networks = Networks(())
         self._proxies: tuple[Networks, ...] = ()
+
+    @property
+    def trusted_proxies(self) -> list[str]:
+        """The networks of trusted proxies, in CIDR form."""
+        return sorted({name for networks in self._proxies for name in networks.names})
 
     def trust_proxies(self, proxies: Iterable[Networks]) -> None:
         """Count no client that connects from these: it is a proxy, which stands for many."""
