@@ -97,6 +97,7 @@ class Cluster:
             **listeners,
             **QUICK_RETRIES,
             "TRIPOST_CLUSTER_NATS_PORT": str(ports[8]),
+            "TRIPOST_EDGE_GREETING_DELAY_SECONDS": "0",
             "TRIPOST_HOME": str(self.home),
             "TRIPOST_HOSTNAME": HOSTNAME,
         }

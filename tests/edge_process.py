@@ -47,6 +47,7 @@ class EdgeProcess:
             "TRIPOST_EDGE_HEALTH_LISTEN": f"127.0.0.1:{self.health[1]}",
             "TRIPOST_EDGE_CERTIFICATE": str(certificate),
             "TRIPOST_EDGE_KEY": str(key),
+            "TRIPOST_EDGE_GREETING_DELAY_SECONDS": "0",
             "TRIPOST_RUN_USER": "nobody",
             **({"TRIPOST_EDGE_PROXY_LISTENER": f"127.0.0.1:{self.proxy[1]}"} if proxy else {}),
             **settings,

@@ -191,7 +191,12 @@ class EdgeWorld:
             passwords={"user@dest.example": "secret"},
             grants={("user@dest.example", "user@dest.example")},
         )
-        at_once = {"auth_failure_delay_seconds": 0, "error_delay_seconds": 0, "shed_lag_seconds": 0}
+        at_once = {
+            "auth_failure_delay_seconds": 0,
+            "error_delay_seconds": 0,
+            "shed_lag_seconds": 0,
+            "greeting_delay_seconds": 0,
+        }
         self.settings = EdgeSettings(**{**ANY_PORT, "health_listen": None, **at_once, **settings})
         self.edge = Edge(
             CommonSettings(hostname=HOSTNAME),

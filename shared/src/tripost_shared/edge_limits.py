@@ -63,6 +63,13 @@ class SessionLimits(BaseModel):
     content_rate_grace_seconds: float = Field(30, gt=0, description="Time before the rate of a content is looked at.")
     session_seconds: float = Field(3600, gt=0, description="Longest session.")
     tls_handshake_seconds: float = Field(30, gt=0, description="How long a TLS handshake may take.")
+    greeting_delay_seconds: float = Field(
+        1.0,
+        ge=0,
+        le=60,
+        description="How long a client of an MX listener waits for its greeting, unless it has done so within a day; "
+        "who talks before it is refused by 554. Not under TLS, nor for networks that may relay. 0 for no test.",
+    )
     proxy_header_seconds: float = Field(5, gt=0, description="How long to wait for the PROXY header.")
 
 

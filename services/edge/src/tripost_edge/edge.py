@@ -6,6 +6,7 @@ It is the same with real adapters (app.py) and with fakes (tests).
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Final
 
 import structlog
 
@@ -22,6 +23,7 @@ from tripost_edge.limits.directory_memory import DirectoryMemory
 from tripost_edge.limits.load import MemoryUse
 from tripost_edge.limits.login_failures import LoginFailures
 from tripost_edge.limits.rule_hits import RuleHits
+from tripost_edge.limits.short_memory import ShortMemory
 from tripost_edge.limits.told_refusals import ToldRefusals
 from tripost_edge.listeners.context import Context, ListenerProfile, Stages
 from tripost_edge.listeners.listener import Listener
@@ -55,6 +57,9 @@ from tripost_shared.edge_limits import EdgeLimits, SessionLimits
 from tripost_shared.settings import CommonSettings
 
 log = structlog.get_logger()
+
+PATIENT_SECONDS: Final = 86_400.0  # how long a client is not made to wait for its greeting that has waited once
+PATIENT_CAPACITY: Final = 100_000
 
 
 class Edge:
@@ -127,8 +132,9 @@ class Edge:
                 inline_octets=settings.inline_octets,
             ),
         )
+        patient: ShortMemory[str, bool] = ShortMemory(clock, PATIENT_SECONDS, PATIENT_CAPACITY)
         self.context = Context(
-            common.hostname, stages, journal, tls, self.registry, self._relay, self.bans, self.offences, clock
+            common.hostname, stages, journal, tls, self.registry, self._relay, self.bans, self.offences, patient, clock
         )
         self._listeners = OpenListeners(self.context, self._with_limits, share=settings.workers > 1)
         self.take_listeners(ListenersConfig())

@@ -33,7 +33,7 @@ OFFENCES: Final = ("authentication", "protocol", "unknown_recipients", "early_ta
 _RATE_REFUSALS: Final = Counter("tripost_edge_rate_refusals", "Refusals since a rate is reached, by kind.", ["kind"])
 _LIMIT_WARNINGS: Final = Counter("tripost_edge_limit_warnings", "Rates used up by four fifths, by kind.", ["kind"])
 
-TURNED_AWAY: Final = ("sessions", "network", "rate", "load", "ban")
+TURNED_AWAY: Final = ("sessions", "network", "rate", "load", "early", "ban")
 REFUSING: Final = ("connect", "hello", "auth", "mail", "rcpt", "data")
 MEASURED: Final = ("auth", "mail", "rcpt", "data", "message", "spool")
 

@@ -20,6 +20,11 @@ def is_http(verb: str) -> bool:
     return verb in HTTP_VERBS
 
 
+def begins_http(first_octets: bytes) -> bool:
+    """Whether the session's first octets are an HTTP request line."""
+    return is_http(first_octets.split(b" ", 1)[0].decode("latin-1").upper())
+
+
 def is_tls(first_octets: bytes) -> bool:
     """Whether the session's first octets are a TLS record; no SMTP command begins so."""
     return first_octets[:1] == bytes((_TLS_HANDSHAKE,))

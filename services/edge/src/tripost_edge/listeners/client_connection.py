@@ -1,12 +1,13 @@
 """Who is at the other end of the wire: the PROXY protocol, the address, TLS."""
 
 import asyncio
+import contextlib
 import ssl
 from typing import Final
 
 import structlog
 
-from tripost_edge.firewall.foreign_protocols import PROXY_SIGN_OCTETS, is_proxy_header, is_tls
+from tripost_edge.firewall.foreign_protocols import PROXY_SIGN_OCTETS, begins_http, is_proxy_header, is_tls
 from tripost_edge.firewall.networks import is_of_this_machine, plain_address
 from tripost_edge.firewall.offences import Offence
 from tripost_edge.limits.pace import Patience
@@ -17,6 +18,7 @@ from tripost_shared.mail.client import Client, ListenerKind
 
 log = structlog.get_logger()
 
+HTTP_VERB_OCTETS: Final = 8
 MAX_PROXY_HEADER_OCTETS: Final = 4096
 NOT_TRUSTED: Final = "proxy is not a trusted one"
 
@@ -77,14 +79,28 @@ class ClientConnection(Wire):
         return relay.permits(address, announced_by_proxy=announced)
 
     async def expect_smtp(self, client: Client) -> None:
-        """Wait for the first octets; raises SessionOver when they are a TLS handshake, or a proxy's header.
-
-        Neither is expected here: a header of somebody who is no proxy of ours would be believed by nobody.
-        """
+        """Wait for the first octets; raises SessionOver when they are of another protocol."""
         self._pace.wait_for_command(self.loop.time())
         while not len(self._inbox):
             await self.more()
         self._pace.stop_waiting()
+        self.refuse_foreign_protocols(client)
+
+    async def talks_within(self, seconds: float) -> bool:
+        """Tell whether the client says something before it is greeted, within so long. Raises SessionOver."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not len(self._inbox):
+                    await self.more()
+        return len(self._inbox) > 0
+
+    def refuse_foreign_protocols(self, client: Client) -> None:
+        """Raise SessionOver where the first octets are HTTP, a TLS handshake, or a proxy's header.
+
+        A header of somebody who is no proxy of ours would be believed by nobody.
+        """
+        if begins_http(self._inbox.peek(HTTP_VERB_OCTETS)):
+            raise self.cut_off(client.address, "client speaks HTTP", Offence.PROTOCOL)
         if is_tls(self._inbox.peek(1)):
             raise self.cut_off(client.address, "client speaks TLS on a plain port", Offence.PROTOCOL)
         if is_proxy_header(self._inbox.peek(PROXY_SIGN_OCTETS)):

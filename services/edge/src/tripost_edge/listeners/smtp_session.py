@@ -28,6 +28,7 @@ from tripost_shared.mail.reply import TRY_LATER, SmtpReply
 
 log = structlog.get_logger()
 
+AT_ONCE_SECONDS: Final = 0.002  # in which what a hasty client on this machine or beside it says has come
 LEADING_NOWHERE: Final = frozenset({Event.HELLO, Event.RSET, Event.OTHER})  # by themselves; a message needs others
 _MEASURED: Final[Mapping[Event, str]] = MappingProxyType(
     {
@@ -63,6 +64,7 @@ class SmtpSession(ContentTransfer):
         if not self._is_proxy_itself:
             self._expect_one_of_ours()
         self._stages.connect.begin(self._state)
+        await self._await_silence()
         self._end_if_dismissed()
         self.say(replies.greeting(self._context.hostname))
         if not self._state.client.tls:
@@ -79,6 +81,29 @@ class SmtpSession(ContentTransfer):
         if self._profile.kind is ListenerKind.INTERNAL and not self._state.client.relay_permitted:
             reply = self._context.journal.refused(self._state, "connect", replies.NOT_FOR_YOU)
             raise SessionOver(reply, because="client is in no relay network")
+
+    async def _await_silence(self) -> None:
+        """Let a client that nobody knows wait for its greeting; raises SessionOver where it does not.
+
+        Those that send without listening, as many senders of spam do, are found so. Who has waited once is known for
+        a while, and is greeted at once, unless it is so near and so hasty that it has talked already.
+        """
+        client = self._state.client
+        delay = self._profile.limits.greeting_delay_seconds
+        if not delay or client.tls or client.kind is not ListenerKind.MX:
+            return
+        if self._state.is_allowed or client.relay_permitted or client.unnamed_by_proxy:
+            return
+        if self._context.patient.get(client.address):
+            await self.pause(AT_ONCE_SECONDS)
+        elif not await self.talks_within(delay):
+            self._context.patient.put(client.address, True)
+        if not len(self._inbox):
+            return
+        self.refuse_foreign_protocols(client)
+        metrics.turned_away["early"].inc()
+        reply = self._context.journal.refused(self._state, "connect", replies.TALKED_TOO_EARLY)
+        raise SessionOver(reply, because="client talked before it was greeted", offence=Offence.EARLY_TALKER)
 
     def _end_if_dismissed(self) -> None:
         """Raise SessionOver where the session was dismissed while it did not wait for its client."""

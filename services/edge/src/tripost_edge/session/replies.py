@@ -40,6 +40,7 @@ LOGIN_OVER: Final = SmtpReply(421, "4.7.0", "Login is not valid any more, please
 TOO_MANY_AUTH_FAILURES: Final = SmtpReply(421, "4.7.0", "Too many failed authentications, closing")
 TOO_MANY_SMALL_CHUNKS: Final = SmtpReply(421, "4.7.0", "Too many small chunks, closing")
 SESSION_BROKE: Final = SmtpReply(421, "4.3.0", "Temporary failure, closing")
+TALKED_TOO_EARLY: Final = SmtpReply(554, "5.5.1", "You talked before you were greeted, closing")
 PIPELINED_STARTTLS: Final = SmtpReply(554, "5.5.0", "Nothing may follow STARTTLS before the TLS handshake, closing")
 
 # Not as the protocol wants it
