@@ -5,6 +5,7 @@ from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from dialog import Dialog
 from edge_world import EdgeWorld
@@ -133,11 +134,19 @@ async def test_unknown_and_known_are_refused_alike(client: Dialog, world: EdgeWo
     replies = [await LOG_IN[mechanism](client, name, "wrong") for name in (USER, NOBODY)]
     assert all(reply.startswith("535 5.7.8 Authentication credentials invalid") for reply in replies)
     facts = world.facts(Fact.REFUSED)
-    assert [event.detail for event in facts] == [
-        f"{mechanism} as '{USER}': wrong password",
-        f"{mechanism} as '{NOBODY}': no such mailbox",
+    assert [(event.tried_login, event.detail) for event in facts] == [
+        (USER, f"{mechanism}: wrong password"),
+        (NOBODY, f"{mechanism}: no such mailbox"),
     ]
     await client("C: AUTH PLAIN AHVzZXIAeA==\nS: 421 4.7.0 *\nS: <closed>")  # the third one of the session
+
+
+async def test_a_password_that_is_typed_as_a_user_name_is_not_logged(client: Dialog) -> None:
+    with capture_logs() as lines:
+        for log_in in LOG_IN.values():
+            await log_in(client, "my-secret", "x")
+    assert [line["because"] for line in lines if line["event"] == "login refused"] == ["no such mailbox"] * 3
+    assert "my-secret" not in str(lines)
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,8 @@ def test_a_password_that_is_no_text_is_said_to_be_that(monkeypatch: pytest.Monke
 
 
 def fact(**members: Any) -> dict[str, Any]:
-    texts = dict.fromkeys(("stage", "recipient", "next_hop", "reply", "detail", "action", "rule", "intended"), "")
+    names = ("stage", "recipient", "next_hop", "reply", "detail", "tried_login", "action", "rule", "intended")
+    texts = dict.fromkeys(names, "")
     return {
         "score": 0.0,
         "message_id": "1k3v9q2m8f0abcde.1",
@@ -217,7 +218,14 @@ def test_a_time_line_tells_what_happened_and_why() -> None:
         "session_messages": ["1k3v9q2m8f0abcde.2"],
         "related": [{"id": "1k3v9q2m8f0abcdf.1", "relation": "bounce", "status": None}],
         "events": [
-            fact(fact="refused", service="edge", stage="auth", message_id="1k3v9q2m8f0abcde", reply="535 5.7.8 no"),
+            fact(
+                fact="refused",
+                service="edge",
+                stage="auth",
+                message_id="1k3v9q2m8f0abcde",
+                reply="535 5.7.8 no",
+                tried_login="who@local.test",
+            ),
             fact(
                 fact="accepted",
                 service="edge",
@@ -236,6 +244,7 @@ def test_a_time_line_tells_what_happened_and_why() -> None:
     assert "\x1b" not in text
     assert "refused    edge/auth" in text
     assert "[1k3v9q2m8f0abcde]" in text
+    assert "user name: who@local.test" in text
     assert "+3.5 (could not do its work) no mechanism matched [1.2 ms]" in text
     assert "record=v=spf1 -all" in text
     assert "verdict: tag by monitor:spf, score +7.0; monitor mode held back: reject" in text

@@ -8,6 +8,7 @@ from tripost_admin_api.cli.adding import Force, IfMissing, PasswordStdin, add, l
 from tripost_admin_api.cli.client import Client, connect, path
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, Output, column, done, facts, moment, note, rows, time_column
+from tripost_shared.contracts.sasl import WITH_OWN_SECRET, Mechanism
 
 domain = typer.Typer(help="The domains whose mail is taken in.", no_args_is_help=True)
 mailbox = typer.Typer(help="The mailboxes of your domains.", no_args_is_help=True)
@@ -19,7 +20,6 @@ Address = Annotated[str, typer.Argument(help="Such as user@local.test.")]
 Targets = Annotated[list[str], typer.Argument(help="Where it leads: one or more addresses.")]
 Pattern = Annotated[str, typer.Argument(help="An address, or @domain for all of a domain.")]
 ALIASES_NAMED: Final = 10
-NEED_SECRETS: Final = frozenset({"SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5"})
 OfDomain = Annotated[str | None, typer.Option("--domain", help="Of this domain only.")]
 
 
@@ -67,11 +67,11 @@ def set_domain(
     context: typer.Context,
     name: Name,
     mechanism: Annotated[
-        list[str] | None,
+        list[Mechanism] | None,
         typer.Option(
             "--mechanism",
-            help="Let its mailboxes log in by this one; may be given several times. SCRAM-SHA-256, SCRAM-SHA-1, "
-            "GSSAPI, CRAM-MD5, PLAIN or LOGIN.",
+            case_sensitive=False,
+            help="Let its mailboxes log in by this one; may be given several times.",
         ),
     ] = None,
     default_mechanisms: Annotated[
@@ -82,10 +82,10 @@ def set_domain(
     """Choose by which mechanisms a domain's mailboxes may log in."""
     if bool(mechanism) is default_mechanisms:
         raise CommandFailed("Give --mechanism (several times for several) or --default-mechanisms.", ExitCode.USAGE)
-    chosen = None if default_mechanisms else [one.upper() for one in mechanism or []]
+    chosen = None if default_mechanisms else list(mechanism or [])
     item = connect(context).patch(path("domains", name), {"mechanisms": chosen})
     done(output, f"Mailboxes of {item['name']} may log in by {', '.join(item['mechanisms'])}.", item)
-    if NEED_SECRETS.intersection(item["mechanisms"]):
+    if set(WITH_OWN_SECRET).intersection(item["mechanisms"]):
         note("For SCRAM and CRAM-MD5 each password must be set once more: tripost mailbox passwd")
 
 

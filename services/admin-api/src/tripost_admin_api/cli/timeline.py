@@ -47,7 +47,8 @@ def _fact(fact: dict[str, Any], identifier: str) -> Iterator[str]:
     if fact["message_id"] != identifier:
         words.append(f"[{fact['message_id']}]")
     yield "  " + " ".join([_time(fact["at"]), *(cell(word) if word.strip() else "" for word in words)]).rstrip()
-    for text in (fact["reply"], fact["detail"], _verdict(fact)):
+    tried = f"user name: {fact['tried_login']}" if fact["tried_login"] else ""
+    for text in (fact["reply"], fact["detail"], tried, _verdict(fact)):
         if text:
             yield f"{'':<28}{cell(text)}"
     for finding in fact["findings"]:

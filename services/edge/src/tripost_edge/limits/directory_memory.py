@@ -23,7 +23,7 @@ class DirectoryMemory:
     def __init__(self, clock: Clock, seconds: float) -> None:
         self.recipients: ShortMemory[str, RecipientKind] = ShortMemory(clock, seconds, CAPACITY)
         self.grants: ShortMemory[GrantKey, bool] = ShortMemory(clock, seconds, CAPACITY)
-        self.mechanisms: ShortMemory[str, tuple[str, ...]] = ShortMemory(clock, seconds, 1)
+        self.mechanisms: ShortMemory[str, tuple[str, ...]] = ShortMemory(clock, max(seconds, 1), 1)
         self.revision = 0  # of the newest change that is known; 0 before the first
 
     def take(self, change: DirectoryChange) -> None:

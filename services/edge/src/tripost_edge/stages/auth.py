@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -34,7 +34,8 @@ Guess = tuple[str, str]
 Question = TypeVar("Question", bound=msgspec.Struct)
 Answer = TypeVar("Answer", bound=msgspec.Struct)
 
-WRONG = "wrong user name or password"
+WRONG: Final = "wrong user name or password"
+TOO_OFTEN: Final = "too many failures of this network"
 
 
 class Auth:
@@ -159,16 +160,17 @@ class Auth:
             raise TransientFailure(replies.AUTH_TRY_LATER, because=str(error)) from error
 
     async def _wrong(self, session: Session, mechanism: str, username: str, because: str) -> SmtpReply:
-        tried = printable(username)[:100]
-        return await self._failed(session, replies.AUTH_INVALID, f"{mechanism} as {tried!r}: {because or WRONG}", tried)
+        return await self._failed(session, replies.AUTH_INVALID, f"{mechanism}: {because or WRONG}", username)
 
     async def _too_often(self, session: Session, mechanism: str, username: str) -> SmtpReply:
-        tried = printable(username)[:100]
-        because = f"{mechanism} as {tried!r}: too many failures of this network"
-        return await self._failed(session, replies.AUTH_NOT_NOW, because, tried)
+        return await self._failed(session, replies.AUTH_NOT_NOW, f"{mechanism}: {TOO_OFTEN}", username)
 
     async def _failed(self, session: Session, reply: SmtpReply, because: str, tried_login: str = "") -> SmtpReply:
-        """Every failed authentication comes by here, whatever the mechanism and the reason."""
+        """Every failed authentication comes by here, whatever the mechanism and the reason.
+
+        The user name goes into the trace, and not into the log: what is typed into the wrong field may be a password.
+        """
+        tried_login = printable(tried_login)[:100]
         session.auth_failures += 1
         is_last = session.auth_failures >= session.limits.auth_failures_per_session
         if is_last:
