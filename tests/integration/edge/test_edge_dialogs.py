@@ -62,6 +62,7 @@ async def test_whether_a_message_is_eight_bit_is_spooled_whatever_the_client_dec
 
 async def test_ehlo_offers_exactly_what_works(world: EdgeWorld, client_tls: ssl.SSLContext) -> None:
     always = ["PIPELINING", f"SIZE {64 << 20}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING"]
+    always.append("LIMITS MAILMAX=500 RCPTMAX=100")
     assert await _offers(world, "mx", client_tls) == [*always, "STARTTLS"]
     assert await _offers(world, "submission", client_tls) == [*always, "STARTTLS"]
     assert await _offers(world, "submissions", client_tls, implicit_tls=True) == [*always, "AUTH PLAIN LOGIN"]

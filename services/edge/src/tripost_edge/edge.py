@@ -4,7 +4,7 @@ It is the same with real adapters (app.py) and with fakes (tests).
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +18,7 @@ from tripost_edge.defence.offences import Offences
 from tripost_edge.defence.session_counts import SessionCounts
 from tripost_edge.firewall.networks import Networks, RelayAccess
 from tripost_edge.firewall.offences import Offence
+from tripost_edge.firewall.xclient_access import XclientAccess
 from tripost_edge.limits.crowd import Crowd
 from tripost_edge.limits.directory_memory import DirectoryMemory
 from tripost_edge.limits.load import MemoryUse
@@ -92,6 +93,7 @@ class Edge:
         self.load = LoadWatch(limits, memory_in_use or Memory().use)
         self.registry = Registry(limits.sessions_limit, self.counts, lambda: self.load.is_overloaded)
         self._relay = RelayAccess()
+        self._xclient = XclientAccess()
         self.bans = BansInForce(bans, self._relay, clock)
         self.offences = Offences(counters, self.bans, clock, node)
         self._told = ToldRefusals(clock, limits.refusals_told_per_network)
@@ -134,7 +136,17 @@ class Edge:
         )
         patient: ShortMemory[str, bool] = ShortMemory(clock, PATIENT_SECONDS, PATIENT_CAPACITY)
         self.context = Context(
-            common.hostname, stages, journal, tls, self.registry, self._relay, self.bans, self.offences, patient, clock
+            hostname=common.hostname,
+            stages=stages,
+            journal=journal,
+            tls=tls,
+            registry=self.registry,
+            relay=self._relay,
+            bans=self.bans,
+            offences=self.offences,
+            patient=patient,
+            xclient=self._xclient,
+            clock=clock,
         )
         self._listeners = OpenListeners(self.context, self._with_limits, share=settings.workers > 1)
         self.take_listeners(ListenersConfig())
@@ -151,10 +163,9 @@ class Edge:
 
     def take_config(self, config: EdgeConfig) -> None:
         """Put a configuration in force: limits at once, the rest for transactions that begin from now on."""
-        networks = Networks(config.relay_networks)
-        if networks.invalid:
-            log.warning("relay networks left out: not in CIDR form", networks=networks.invalid)
-        self._relay.replace(networks)
+        self._relay.replace(_networks(config.relay_networks, "relay networks"))
+        self._xclient.networks = _networks(config.xclient_networks, "XCLIENT networks")
+        self._relay.trust_speakers(self._xclient.networks)
         self.offences.policy = config.bans
         self._authors.is_checked = config.check_author
         self._take_limits(self._own_limits.replaced_by(config.limits))
@@ -236,3 +247,11 @@ class Edge:
         self.offences.stop()
         self._listeners.stop()
         self.registry.abort()
+
+
+def _networks(texts: Sequence[str], name: str) -> Networks:
+    """Read networks; those that cannot be read are left out, and told."""
+    networks = Networks(texts)
+    if networks.invalid:
+        log.warning(f"{name} left out: not in CIDR form", networks=networks.invalid)
+    return networks

@@ -41,6 +41,7 @@ class RelayAccess:
     def __init__(self) -> None:
         self._networks = Networks(())
         self._proxies: tuple[Networks, ...] = ()
+        self._speakers = Networks(())
 
     @property
     def trusted_proxies(self) -> list[str]:
@@ -50,6 +51,10 @@ class RelayAccess:
     def trust_proxies(self, proxies: Iterable[Networks]) -> None:
         """Count no client that connects from these: it is a proxy, which stands for many."""
         self._proxies = tuple(proxies)
+
+    def trust_speakers(self, networks: Networks) -> None:
+        """Do the same with these, who say by XCLIENT whom they speak for."""
+        self._speakers = networks
 
     def replace(self, networks: Networks) -> None:
         """Put other networks in force."""
@@ -68,7 +73,7 @@ class RelayAccess:
         return "" if is_ours or self.permits(address, announced_by_proxy=announced_by_proxy) else network_of(address)
 
     def _is_proxy(self, address: str) -> bool:
-        return any(networks.contain(address) for networks in self._proxies)
+        return any(networks.contain(address) for networks in (*self._proxies, self._speakers))
 
 
 @lru_cache(maxsize=4096)

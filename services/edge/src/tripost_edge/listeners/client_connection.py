@@ -14,6 +14,7 @@ from tripost_edge.limits.pace import Patience
 from tripost_edge.listeners.context import Context, ProfileInForce
 from tripost_edge.listeners.proxy_protocol import Announcement, MalformedHeader, read_header
 from tripost_edge.listeners.wire import SessionOver, Wire
+from tripost_edge.session.xclient import Announced
 from tripost_shared.mail.client import Client, ListenerKind
 
 log = structlog.get_logger()
@@ -32,7 +33,9 @@ class ClientConnection(Wire):
         super().__init__(loop, Patience.of(profile.limits))
         self._context = context
         self._announced: Announcement | None = None  # by a proxy; known already where that came before TLS
+        self._is_announced = profile.proxies is not None  # somebody else says who the client is
         self._is_unannounced = False  # a proxy is there, but names no client
+        self._speaker: Client | None = None  # who has connected, before it spoke for others
         self._is_proxy_itself = False  # since it is the proxy that wants to know how we are
 
     async def identify(self) -> Client:
@@ -42,27 +45,28 @@ class ClientConnection(Wire):
         stranger: it has neither the exemptions of loopback nor the rights of the network that it is in.
         """
         address, port = self._peer()
-        is_behind_proxy = self._profile.proxies is not None
-        if is_behind_proxy:
+        if self._is_announced:
             announced = self._announced or await self._announced_by(address)
             self._is_unannounced = not announced.address
             self._is_proxy_itself = announced.is_of_proxy
             if announced.address:
                 address, port = announced.address, announced.port
-        return Client(
+        client = Client(
             address,
             port,
             self._profile.name,
             self._profile.kind,
-            announced_by_proxy=is_behind_proxy,
+            announced_by_proxy=self._is_announced,
             tls=self.tls_in_words(),
             relay_permitted=self.may_relay(address),
             unnamed_by_proxy=self._is_unannounced,
         )
+        self._speaker = None if self._is_unannounced else client
+        return client
 
     def announced_network(self, client: Client) -> str:
         """Name the network that a client counts to whom a proxy has announced; "" where none has."""
-        if self._profile.proxies is None or self._is_unannounced:
+        if not self._is_announced or self._is_unannounced:
             return ""
         return self._context.relay.counted_network(client.address, announced_by_proxy=True)
 
@@ -73,10 +77,34 @@ class ClientConnection(Wire):
         """
         if self._is_unannounced:
             return False
-        relay, announced = self._context.relay, self._profile.proxies is not None
+        relay, announced = self._context.relay, self._is_announced
         if self._profile.kind is ListenerKind.INTERNAL and not announced and is_of_this_machine(address):
             return True
         return relay.permits(address, announced_by_proxy=announced)
+
+    def may_take_over(self) -> bool:
+        """Whether who has connected may say by XCLIENT whom it speaks for, by the configuration in force now."""
+        speaker = self._speaker
+        return speaker is not None and self._context.xclient.permits(
+            speaker.address, announced_by_proxy=speaker.announced_by_proxy
+        )
+
+    def taken_over(self, client: Client, announced: Announced) -> Client:
+        """Give the client that XCLIENT has announced in this one's place; nothing that this one said is its."""
+        address = client.address
+        if announced.address is not None:
+            self._is_announced, self._is_unannounced = True, not announced.address
+            address = announced.address or address
+        return Client(
+            address,
+            announced.port or client.port,
+            client.listener,
+            client.kind,
+            announced_by_proxy=self._is_announced,
+            tls=client.tls,
+            relay_permitted=self.may_relay(address),
+            unnamed_by_proxy=self._is_unannounced,
+        )
 
     async def expect_smtp(self, client: Client) -> None:
         """Wait for the first octets; raises SessionOver when they are of another protocol."""

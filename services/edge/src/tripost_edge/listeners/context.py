@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from tripost_edge.defence.bans import BansInForce
 from tripost_edge.defence.offences import Offences
 from tripost_edge.firewall.networks import Networks, RelayAccess, plain_address
+from tripost_edge.firewall.xclient_access import XclientAccess
 from tripost_edge.limits.short_memory import ShortMemory
 from tripost_edge.listeners.registry import Place, Registry
 from tripost_edge.listeners.tls import TlsContexts, TlsPolicy
@@ -79,6 +80,7 @@ class Context:
     bans: BansInForce
     offences: Offences
     patient: ShortMemory[str, bool]  # addresses whose clients have waited for their greeting
+    xclient: XclientAccess
     clock: Clock
 
     def place_of(self, profile: ListenerProfile, address: str) -> Place:

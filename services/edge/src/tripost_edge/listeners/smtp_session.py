@@ -20,8 +20,9 @@ from tripost_edge.session.phase import NEXT_PHASE, Event, Phase, refusal
 from tripost_edge.session.pipelining import take_recipients
 from tripost_edge.session.session import Session
 from tripost_edge.session.tally import PROTOCOL_ERRORS
+from tripost_edge.session.xclient import parse_xclient
 from tripost_shared.contracts.listeners import TlsMode
-from tripost_shared.mail.client import ListenerKind
+from tripost_shared.mail.client import Client, ListenerKind
 from tripost_shared.mail.failures import PermanentFailure
 from tripost_shared.mail.identifier import new_session_id
 from tripost_shared.mail.reply import TRY_LATER, SmtpReply
@@ -44,19 +45,33 @@ _MEASURED: Final[Mapping[Event, str]] = MappingProxyType(
 class SmtpSession(ContentTransfer):
     """Joins the wire with the stages. The table in `session.phase` alone says which command has its place when."""
 
+    _has_place_of_announced = False  # XCLIENT has said from where the client is, and it was counted there
     _held_back_seconds: float = 0.0  # how long the replies that are due are to be held back
 
     async def converse(self) -> None:
         """Greet the client and obey its commands. Raises SessionOver."""
+        client = await self.identify()
+        await self.find_place(client)
+        await self._meet(client)
+        if not client.tls:
+            await self.expect_smtp(client)
+        while self._state.phase is not Phase.CLOSED:
+            self._end_if_dismissed()
+            await self._take_command()
+            await self._hold_back()
+        if self.tarpit_seconds:
+            await self.flush()
+
+    async def _meet(self, client: Client, *, is_announced: bool = False) -> None:
+        """Begin the session of a client, up to the greeting, unless it is not let in. Raises SessionOver."""
         self._state = Session(
             new_session_id(self._context.clock.now()),
-            await self.identify(),
+            client,
             limits=self._profile.limits,
             offers_tls=self._profile.tls is not TlsMode.NONE,
             mechanisms=self._profile.mechanisms,
         )
         self._state.client_is_proxy = self._is_proxy_itself
-        await self.find_place(self._state.client)
         self._end_with(self._heeded(await self._stages.access.meet(self._state)))
         self._end_if(self._context.bans.refusal(self._state))
         metrics.sessions_begun[self._profile.kind].inc()
@@ -64,17 +79,10 @@ class SmtpSession(ContentTransfer):
         if not self._is_proxy_itself:
             self._expect_one_of_ours()
         self._stages.connect.begin(self._state)
-        await self._await_silence()
+        if not is_announced and not self.may_take_over():  # it is the proxy that talks
+            await self._await_silence()
         self._end_if_dismissed()
         self.say(replies.greeting(self._context.hostname))
-        if not self._state.client.tls:
-            await self.expect_smtp(self._state.client)
-        while self._state.phase is not Phase.CLOSED:
-            self._end_if_dismissed()
-            await self._take_command()
-            await self._hold_back()
-        if self.tarpit_seconds:
-            await self.flush()
 
     def _expect_one_of_ours(self) -> None:
         """Raise SessionOver on an internal listener for a client that may not relay."""
@@ -205,6 +213,7 @@ class SmtpSession(ContentTransfer):
     async def smtp_EHLO(self, hostname: str) -> None:
         """EHLO: drops the transaction, says the name, lists what works."""
         await self._stages.auth.offer(self._state)
+        self._state.offers_xclient = self.may_take_over()
         await self._greet(self._stages.hello.ehlo, hostname, "EHLO")
 
     async def smtp_HELO(self, hostname: str) -> None:
@@ -225,6 +234,23 @@ class SmtpSession(ContentTransfer):
         await self.start_tls()
         self._state.phase = NEXT_PHASE[self._state.phase, Event.STARTTLS]
         self._state.learn(tls=self.tls_in_words(), helo="", esmtp=False)
+
+    async def smtp_XCLIENT(self, arg: str) -> None:
+        """XCLIENT: a proxy says whom it speaks for; the session begins anew, as that client's, with the greeting."""
+        if not self.may_take_over():
+            self._refuse(self._context.journal.refused(self._state, "connect", replies.XCLIENT_DENIED))
+            return
+        try:
+            announced = parse_xclient(arg)
+        except PermanentFailure as failure:
+            self._refuse(failure.reply)
+            return
+        self._state.phase = Phase.CLOSED  # nothing of the session before goes on
+        client = self.taken_over(self._state.client, announced)
+        if not self._has_place_of_announced and self.announced_network(client):
+            self._has_place_of_announced = True
+            await self.find_place(client)
+        await self._meet(client, is_announced=True)
 
     async def smtp_AUTH(self, arg: str) -> None:
         """AUTH: the stage converses with the client through us."""
@@ -331,6 +357,7 @@ _METHODS: Final[Mapping[str, _Method]] = MappingProxyType(
         "EHLO": SmtpSession.smtp_EHLO,
         "HELO": SmtpSession.smtp_HELO,
         "STARTTLS": SmtpSession.smtp_STARTTLS,
+        "XCLIENT": SmtpSession.smtp_XCLIENT,
         "AUTH": SmtpSession.smtp_AUTH,
         "MAIL": SmtpSession.smtp_MAIL,
         "RCPT": SmtpSession.smtp_RCPT,

@@ -26,6 +26,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "NOOP": Event.OTHER,
         "HELP": Event.OTHER,
         "VRFY": Event.OTHER,
+        "XCLIENT": Event.XCLIENT,
     }
 )
 NOT_IMPLEMENTED: Final = frozenset({"EXPN", "TURN", "ETRN", "ATRN", "SEND", "SOML", "SAML"})

@@ -31,6 +31,7 @@ class Event(StrEnum):
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"
+    XCLIENT = "xclient"  # the session begins anew, for another client
     BDAT = "bdat"
     CHUNK = "chunk"  # one has arrived and was taken, more are to come
     CHUNK_REFUSED = "chunk refused"  # the same, but nothing will come of the message
@@ -57,6 +58,8 @@ NEXT_PHASE: Final[Mapping[tuple[Phase, Event], Phase]] = MappingProxyType(
         (Phase.CHUNKING, Event.RSET): Phase.GREETED,
         (Phase.DISCARDING, Event.RSET): Phase.GREETED,
         (Phase.GREETED, Event.STARTTLS): Phase.CONNECTED,  # all that was said before is forgotten (RFC 3207 §4.2)
+        (Phase.CONNECTED, Event.XCLIENT): Phase.CONNECTED,
+        (Phase.GREETED, Event.XCLIENT): Phase.CONNECTED,
         (Phase.GREETED, Event.AUTH): Phase.GREETED,  # never within a transaction (RFC 4954 §4)
         (Phase.GREETED, Event.MAIL): Phase.MAIL_GIVEN,
         (Phase.MAIL_GIVEN, Event.RCPT): Phase.RCPT_GIVEN,

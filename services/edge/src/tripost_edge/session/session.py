@@ -119,6 +119,7 @@ class Session:
     is_allowed: bool = False  # by an access rule: bans and the test for early talkers do not concern it
     bans_known: int = -1  # the generation of bans by which it was last found not to be banned
     admission: Admission = field(default_factory=Admission)
+    offers_xclient: bool = False
     client_is_proxy: bool = False  # a trusted one that speaks for itself: no rule is about it
     facts: int = 0  # recorded so far; numbers them
 

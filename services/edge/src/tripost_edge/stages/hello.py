@@ -1,10 +1,11 @@
 """HELO and EHLO: the client says its name, and hears what works here (RFC 5321 §4.1.1.1)."""
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from tripost_edge.session import replies
 from tripost_edge.session.session import Session
+from tripost_edge.session.xclient import OFFER as XCLIENT
 from tripost_shared.mail.address import InvalidAddress, normalise_domain
 from tripost_shared.mail.reply import SmtpReply
 
@@ -12,23 +13,41 @@ from tripost_shared.mail.reply import SmtpReply
 _NAME: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
+class _Offer(NamedTuple):
+    """What the extensions that are offered depend on."""
+
+    tls: bool
+    mechanisms: tuple[str, ...]
+    size_limit_octets: int
+    recipients: int
+    messages: int
+    xclient: bool
+
+
 class Hello:
     """Answers HELO and EHLO. What EHLO offers is exactly what the next commands will do."""
 
     def __init__(self, hostname: str) -> None:
         self._hostname = hostname
-        self._offers: dict[tuple[bool, tuple[str, ...], int], SmtpReply] = {}
+        self._offers: dict[_Offer, SmtpReply] = {}
 
     def ehlo(self, session: Session, name: str) -> SmtpReply:
         """Take the client's name and list the extensions."""
         if not (taken := _taken(name)):
             return replies.BAD_HELLO
         session.learn(helo=taken, esmtp=True)
-        offers_tls = session.offers_tls and not session.client.tls
-        key = (offers_tls, session.offered_mechanisms, session.limits.size_limit_octets)
-        if key not in self._offers:
-            self._offers[key] = SmtpReply(250, "", "\n".join([self._hostname, *self._extensions(*key)]))
-        return self._offers[key]
+        limits = session.limits
+        offer = _Offer(
+            session.offers_tls and not session.client.tls,
+            session.offered_mechanisms,
+            limits.size_limit_octets,
+            limits.recipients_limit,
+            limits.messages_per_session,
+            session.offers_xclient,
+        )
+        if offer not in self._offers:
+            self._offers[offer] = SmtpReply(250, "", "\n".join([self._hostname, *_extensions(offer)]))
+        return self._offers[offer]
 
     def helo(self, session: Session, name: str) -> SmtpReply:
         """Take the client's name; no extensions from now on."""
@@ -37,14 +56,17 @@ class Hello:
         session.learn(helo=taken, esmtp=False)
         return SmtpReply(250, "", self._hostname)
 
-    def _extensions(self, offers_tls: bool, mechanisms: tuple[str, ...], size_limit_octets: int) -> list[str]:
-        offers = ["PIPELINING", f"SIZE {size_limit_octets}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
-        offers += ["DSN", "CHUNKING"]
-        if offers_tls:
-            offers.append("STARTTLS")
-        if mechanisms:
-            offers.append("AUTH " + " ".join(mechanisms))
-        return offers
+
+def _extensions(offer: _Offer) -> list[str]:
+    offers = ["PIPELINING", f"SIZE {offer.size_limit_octets}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+    offers += ["DSN", "CHUNKING", f"LIMITS MAILMAX={offer.messages} RCPTMAX={offer.recipients}"]  # RFC 9422
+    if offer.tls:
+        offers.append("STARTTLS")
+    if offer.mechanisms:
+        offers.append("AUTH " + " ".join(offer.mechanisms))
+    if offer.xclient:
+        offers.append(XCLIENT)
+    return offers
 
 
 def _taken(name: str) -> str:
