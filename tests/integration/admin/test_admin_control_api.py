@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from admin_api import Api
 from tripost_admin_api.api.control_bodies import RuleBody
 from tripost_admin_api.configuration.documents import read_control
@@ -81,7 +79,7 @@ async def test_all_rules_are_replaced_at_once(api: Api) -> None:
     twice = await api.admin.put(V1, json={"rules": [{"name": "a", "action": "deny"}] * 2})
     assert twice.json()["errors"] == [{"field": "body.rules", "message": "the name a is given twice"}]
     wrong = await api.admin.put(V1, json={"rules": [body["rules"][0], {"name": "x", "action": "redirect"}]})
-    assert wrong.json()["errors"] == [{"field": "body.rules.1", "message": "redirect needs to"}]
+    assert wrong.json()["errors"] == [{"field": "body.rules[1]", "message": "redirect needs to"}]
     assert await names(api) == ["b", "a"]
 
 
@@ -93,45 +91,38 @@ async def test_the_list_comes_in_parts(api: Api) -> None:
     assert second["next_cursor"] is None
 
 
-@pytest.mark.parametrize(
-    ("body", "field", "words"),
-    [
-        pytest.param({"action": "reject"}, "body.action", "'allow', 'deny'", id="no such action"),
-        pytest.param({"name": "Bad Name"}, "body.name", "accepted is what matches", id="name"),
-        pytest.param(
-            {"reverse_paths": ["bad.example"]}, "body.reverse_paths.0", "neither of: an address", id="address"
-        ),
-        pytest.param({"reverse_paths": ["*@bad.example"]}, "body.reverse_paths.0", "all of a domain is @", id="star"),
-        pytest.param({"recipients": ["<>"]}, "body.recipients.0", "no recipient", id="null recipient"),
-        pytest.param({"logins": ["a"]}, "body.logins.0", "neither of", id="login"),
-        pytest.param({"networks": ["192.0.2.1/24"]}, "body.networks.0", "bits set behind", id="network"),
-        pytest.param({"helo": ["a b"]}, "body.helo.0", "is no name", id="helo"),
-        pytest.param({"size_over_octets": -1}, "body.size_over_octets", "0", id="size"),
-        pytest.param({"to": "a@b.example"}, "body", "deny has no to", id="to without redirect"),
-        pytest.param({"action": "redirect", "to": "nobody"}, "body", "no mail address", id="redirect to no address"),
-        pytest.param(
-            {"action": "redirect", "to": "a@b.example", "size_over_octets": 1}, "body", "before", id="by size"
-        ),
-        pytest.param({"action": "add-header", "header_name": "X-A"}, "body", "needs header_value", id="no value"),
-        pytest.param({"header_name": "Received"}, "body.header_name", "Tripost itself", id="a trace field"),
-        pytest.param({"header_name": "Content-Type"}, "body.header_name", "Tripost itself", id="a MIME field"),
-        pytest.param({"header_name": "X A"}, "body.header_name", "no name of a header field", id="field name"),
-        pytest.param({"header_value": "a\r\nBcc: b"}, "body.header_value", "one line", id="a second field"),
-        pytest.param({"text": "nö"}, "body.text", "printable ASCII", id="text"),
-        pytest.param({"action": "hold", "text": "no"}, "body", "hold has no text", id="text of hold"),
-        pytest.param({"action": "limit", "rate": "gone"}, "body.rate", "there is no rate gone", id="no such rate"),
-        pytest.param({"before": "gone"}, "body.before", "no other rule gone", id="before nobody"),
-        pytest.param({"recipient": ["a@b.example"]}, "body", "there is no field 'recipient'", id="misspelt"),
-    ],
-)
-async def test_what_makes_no_sense_is_refused_with_its_field(
-    api: Api, body: dict[str, Any], field: str, words: str
-) -> None:
-    answer = await api.admin.post(V1, json={"name": "a", "action": "deny"} | body)
-    assert answer.status_code == 422, answer.text
-    (error,) = answer.json()["errors"]
-    assert error["field"] == field
-    assert words in error["message"]
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"action": "reject"}, "body.action", "'allow', 'deny'"),
+    ({"name": "Bad Name"}, "body.name", "accepted is what matches"),
+    ({"reverse_paths": ["bad.example"]}, "body.reverse_paths[0]", "neither of: an address"),
+    ({"reverse_paths": ["*@bad.example"]}, "body.reverse_paths[0]", "all of a domain is @"),
+    ({"recipients": ["<>"]}, "body.recipients[0]", "no recipient"),
+    ({"logins": ["a"]}, "body.logins[0]", "neither of"),
+    ({"networks": ["192.0.2.1/24"]}, "body.networks[0]", "bits set behind"),
+    ({"helo": ["a b"]}, "body.helo[0]", "is no name"),
+    ({"size_over_octets": -1}, "body.size_over_octets", "0"),
+    ({"to": "a@b.example"}, "body", "deny has no to"),
+    ({"action": "redirect", "to": "nobody"}, "body", "no mail address"),
+    ({"action": "redirect", "to": "a@b.example", "size_over_octets": 1}, "body", "before"),
+    ({"action": "add-header", "header_name": "X-A"}, "body", "needs header_value"),
+    ({"header_name": "Received"}, "body.header_name", "Tripost itself"),
+    ({"header_name": "Content-Type"}, "body.header_name", "Tripost itself"),
+    ({"header_name": "X A"}, "body.header_name", "no name of a header field"),
+    ({"header_value": "a\r\nBcc: b"}, "body.header_value", "one line"),
+    ({"text": "nö"}, "body.text", "printable ASCII"),
+    ({"action": "hold", "text": "no"}, "body", "hold has no text"),
+    ({"action": "limit", "rate": "gone"}, "body.rate", "there is no rate gone"),
+    ({"before": "gone"}, "body.before", "no other rule gone"),
+    ({"recipient": ["a@b.example"]}, "body", "there is no field 'recipient'"),
+]
+
+
+async def test_what_makes_no_sense_is_refused_with_its_field(api: Api) -> None:
+    for body, field, words in REFUSED:
+        answer = await api.admin.post(V1, json={"name": "a", "action": "deny"} | body)
+        assert answer.status_code == 422, answer.text
+        (error,) = answer.json()["errors"]
+        assert (error["field"], words in error["message"]) == (field, True), error
     assert await names(api) == []
 
 
