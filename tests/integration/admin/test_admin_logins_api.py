@@ -1,7 +1,8 @@
 """Mechanisms of a domain, secrets of its mailboxes, and application passwords through the API, on both databases."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -10,9 +11,10 @@ from admin_api import LOGIN_KEY, Api
 from tripost_admin_api.access.passwords import Passwords
 from tripost_admin_api.configuration.documents import read_all
 from tripost_shared.contracts.config import DIRECTORY_KEY
-from tripost_shared.database.models import AppPassword, Base, Domain, MailboxSecret
+from tripost_shared.database.models import AppPassword, Base, Domain, Mailbox, MailboxSecret
 from tripost_shared.logins.app_passwords import app_password_digest
 from tripost_shared.logins.scram import ScramSecret, derive
+from tripost_shared.logins.sealing import Binding
 
 V1 = "/api/v1"
 USER = "user@local.test"
@@ -23,6 +25,13 @@ ALL = ["SCRAM-SHA-256", "SCRAM-SHA-1", "GSSAPI", "CRAM-MD5", "PLAIN", "LOGIN"]
 async def stored(api: Api) -> dict[str, bytes]:
     async with api.parts.database.reading() as session:
         return {row.mechanism: row.sealed for row in await session.scalars(select(MailboxSecret))}
+
+
+async def opened(api: Api, mechanism: str) -> bytes:
+    """Give a secret of the one mailbox."""
+    async with api.parts.database.reading() as session:
+        password_hash = await session.scalar(select(Mailbox.password_hash))
+    return LOGIN_KEY.open((await stored(api))[mechanism], Binding(mechanism, USER, password_hash or ""))
 
 
 async def revision(api: Api) -> int:
@@ -47,12 +56,12 @@ async def test_a_domain_allows_plain_and_login_until_others_are_chosen(api: Api)
     assert (await api.audited())[-1]["before"] == {"name": "local.test", "mechanisms": ["SCRAM-SHA-256", "LOGIN"]}
 
 
-@pytest.mark.parametrize("body", [{"mechanisms": ["DIGEST-MD5"]}, {"mechanisms": []}, {}], ids=["none", "empty", "no"])
-async def test_mechanisms_that_are_none_are_refused_and_nothing_changes(api: Api, body: Mapping[str, object]) -> None:
+async def test_mechanisms_that_are_none_are_refused_and_nothing_changes(api: Api) -> None:
     await api.add("domains", name="local.test")
-    refused = await api.admin.patch(f"{V1}/domains/local.test", json=body)
-    assert refused.status_code == 422
-    assert refused.json()["errors"][0]["field"].startswith("body")
+    bodies: list[dict[str, object]] = [{"mechanisms": ["DIGEST-MD5"]}, {"mechanisms": []}, {}]
+    for body in bodies:
+        refused = await api.admin.patch(f"{V1}/domains/local.test", json=body)
+        assert (refused.status_code, refused.json()["errors"][0]["field"][:15]) == (422, "body.mechanisms"), body
     assert (await api.reader.get(f"{V1}/domains/local.test")).json()["mechanisms"] == ["PLAIN", "LOGIN"]
 
 
@@ -60,8 +69,8 @@ async def test_secrets_are_made_for_the_domain_s_mechanisms_and_sealed(api: Api)
     await with_mechanisms(api, *ALL)
     sealed = await stored(api)
     assert set(sealed) == {"SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5"}
-    assert LOGIN_KEY.open(sealed["CRAM-MD5"], "CRAM-MD5", USER) == PASSWORD.encode()
-    scram = ScramSecret.from_octets(LOGIN_KEY.open(sealed["SCRAM-SHA-256"], "SCRAM-SHA-256", USER), "sha256")
+    assert await opened(api, "CRAM-MD5") == PASSWORD.encode()
+    scram = ScramSecret.from_octets(await opened(api, "SCRAM-SHA-256"), "sha256")
     assert scram == derive(PASSWORD, "sha256", scram.salt)
     assert (await api.reader.get(f"{V1}/mailboxes")).json()["items"][0]["secrets"] == sorted(sealed)
     assert (await api.reader.get(f"{V1}/mailboxes/{USER}")).json()["secrets"] == sorted(sealed)
@@ -73,7 +82,7 @@ async def test_neither_the_password_nor_what_is_derived_of_it_is_in_the_database
         rows = [row for table in Base.metadata.sorted_tables for row in await session.execute(select(table))]
     everything = b"".join(cell if isinstance(cell, bytes) else str(cell).encode() for row in rows for cell in row)
     sealed = await stored(api)
-    scram = ScramSecret.from_octets(LOGIN_KEY.open(sealed["SCRAM-SHA-1"], "SCRAM-SHA-1", USER), "sha1")
+    scram = ScramSecret.from_octets(await opened(api, "SCRAM-SHA-1"), "sha1")
     assert sealed["SCRAM-SHA-1"] in everything
     for secret in (PASSWORD.encode(), scram.stored_key, scram.server_key, scram.salt):
         assert secret not in everything
@@ -87,7 +96,7 @@ async def test_a_new_password_replaces_all_secrets_and_removing_it_removes_them(
     assert (await api.admin.put(path, json={"password": "battery staple"})).status_code == 204
     after = await stored(api)
     assert set(after) == set(before)
-    assert LOGIN_KEY.open(after["CRAM-MD5"], "CRAM-MD5", USER) == b"battery staple"
+    assert await opened(api, "CRAM-MD5") == b"battery staple"
     assert all(after[mechanism] != before[mechanism] for mechanism in after)
     assert (await api.admin.delete(path)).status_code == 204
     assert await stored(api) == {}
@@ -121,8 +130,8 @@ async def test_mechanisms_that_change_while_a_password_is_hashed_are_a_conflict(
     await with_mechanisms(api, "PLAIN")
     make = api.parts.passwords.secrets
 
-    async def make_then_change(password: str, address: str, mechanisms: Sequence[str]) -> Mapping[str, bytes]:
-        made = await make(password, address, mechanisms)
+    async def make_then_change(*arguments: Any) -> Mapping[str, bytes]:
+        made = await make(*arguments)
         await api.admin.patch(f"{V1}/domains/local.test", json={"mechanisms": ["CRAM-MD5"]})
         return made
 
@@ -181,23 +190,20 @@ async def test_a_revoked_application_password_is_gone(api: Api) -> None:
     assert (await api.audited())[-1]["action"] == "app-password.delete"
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        pytest.param({"name": "my phone"}, "body.name", id="name"),
-        pytest.param({"name": "phone", "networks": ["192.0.2.7/24"]}, "body.networks", id="network"),
-        pytest.param({"name": "phone", "scope": ["imap"]}, "body.scope", id="scope"),
-        pytest.param({"name": "phone", "scope": []}, "body.scope", id="no scope"),
-        pytest.param({"name": "phone", "expires_at": "2020-01-01"}, "body.expires_at", id="expiry"),
-        pytest.param({"name": "phone", "password": "mine"}, "body", id="a password of one's own"),
-    ],
-)
-async def test_an_application_password_that_is_none_is_refused(api: Api, body: dict[str, object], field: str) -> None:
+async def test_an_application_password_that_is_none_is_refused(api: Api) -> None:
     await api.add("domains", name="local.test")
     await api.add("mailboxes", address=USER)
-    refused = await api.admin.post(f"{V1}/mailboxes/{USER}/app-passwords", json=body)
-    assert refused.status_code == 422
-    assert refused.json()["errors"][0]["field"].startswith(field)
+    bodies: list[tuple[dict[str, object], str]] = [
+        ({"name": "my phone"}, "body.name"),
+        ({"name": "phone", "networks": ["192.0.2.7/24"]}, "body.networks"),
+        ({"name": "phone", "scope": ["imap"]}, "body.scope"),
+        ({"name": "phone", "scope": []}, "body.scope"),
+        ({"name": "phone", "expires_at": "2020-01-01"}, "body.expires_at"),
+        ({"name": "phone", "password": "mine"}, "body"),
+    ]
+    for body, field in bodies:
+        refused = await api.admin.post(f"{V1}/mailboxes/{USER}/app-passwords", json=body)
+        assert (refused.status_code, refused.json()["errors"][0]["field"][: len(field)]) == (422, field), body
     assert (await api.reader.get(f"{V1}/mailboxes/{USER}/app-passwords")).json()["items"] == []
 
 
@@ -216,18 +222,13 @@ async def test_a_mailbox_has_a_bounded_number_of_them(api: Api, monkeypatch: pyt
     assert [item["name"] for item in listed.json()["items"]] == ["two"]
 
 
-@pytest.mark.parametrize(
-    "work",
-    [
-        lambda api: api.reader.post(f"{V1}/mailboxes/{USER}/app-passwords", json={"name": "phone"}),
-        lambda api: api.reader.delete(f"{V1}/mailboxes/{USER}/password"),
-        lambda api: api.reader.patch(f"{V1}/domains/local.test", json={"mechanisms": None}),
-    ],
-    ids=["app password", "password", "mechanisms"],
-)
-async def test_who_may_only_look_changes_nothing(api: Api, work: Callable[[Api], object]) -> None:
+async def test_who_may_only_look_changes_nothing(api: Api) -> None:
     await with_mechanisms(api, "PLAIN")
-    answer = await work(api)  # type: ignore[misc]  # a request
-    assert answer.status_code == 403
+    for answer in (
+        await api.reader.post(f"{V1}/mailboxes/{USER}/app-passwords", json={"name": "phone"}),
+        await api.reader.delete(f"{V1}/mailboxes/{USER}/password"),
+        await api.reader.patch(f"{V1}/domains/local.test", json={"mechanisms": None}),
+    ):
+        assert answer.status_code == 403
     async with api.parts.database.reading() as session:
         assert await session.scalar(select(Domain.mechanisms)) == ["PLAIN"]

@@ -55,7 +55,7 @@ async def bus(nats: NatsServer) -> AsyncIterator[Bus]:
 
 
 async def fill(engine: AsyncEngine) -> None:
-    sealed = sealed_secrets(LoginKey(KEY), PASSWORD, ANN, CHOSEN)
+    sealed = sealed_secrets(LoginKey(KEY), PASSWORD, "hash", ANN, CHOSEN)
     async with writing(engine) as connection:
         await connection.execute(insert(Domain).values(id=1, name="dest.example", mechanisms=CHOSEN, created_at=NOW))
         mailbox = {"id": 1, "domain_id": 1, "local_part": "ann", "password_hash": "hash", "enabled": True}

@@ -48,7 +48,7 @@ def world(world: EdgeWorld) -> EdgeWorld:
     records = MemoryDirectoryRecords(f"mailbox {USER}")
     records.allow("dest.example", *ALL)
     records.set_password(USER, "hash")
-    records.set_secrets(USER, sealed_secrets(KEY, PASSWORD, USER, ALL))
+    records.set_secrets(USER, sealed_secrets(KEY, PASSWORD, "hash", USER, ALL))
     logins, stored = Logins(records, FrozenClock()), StoredSecrets(KEY)
     scram = {mechanism: Scram(mechanism, logins, stored) for mechanism in HASHES}
     answerers = {**scram, Mechanism.CRAM_MD5: CramMd5(logins, stored, "mx.dest.example")}

@@ -36,7 +36,7 @@ class Given:
         self.records.allow("dest.example", *mechanisms)
         for address in (ANN, OFF):
             self.records.set_password(address, "hash")
-            self.records.set_secrets(address, sealed_secrets(LoginKey(KEY), PASSWORD, address, ALL))
+            self.records.set_secrets(address, sealed_secrets(LoginKey(KEY), PASSWORD, "hash", address, ALL))
         self.records.set_password(BOB, "hash of bob")
         self.join(key)
 
@@ -325,6 +325,15 @@ async def test_another_key_than_that_of_admin_api_is_told() -> None:
     answer, _ = await given.scram(ANN)
     assert answer.outcome is SaslOutcome.REFUSED
     assert "TRIPOST_DATABASE_KEY_FILE" in given.stored.trouble
+
+
+@pytest.mark.parametrize("password_hash", ["another hash", None], ids=["replaced", "removed"])
+async def test_secrets_of_a_password_that_was_changed_by_hand_are_void(given: Given, password_hash: str | None) -> None:
+    """An administrator who locks somebody out in the database has locked out every mechanism."""
+    given.records.set_password(ANN, password_hash)
+    assert (await given.scram(ANN))[0].outcome is SaslOutcome.REFUSED
+    assert (await given.cram_md5(ANN)).outcome is SaslOutcome.REFUSED
+    assert "by another hand" in given.stored.trouble
 
 
 @pytest.mark.parametrize("mechanism", ["GSSAPI", "X-OTHER"])

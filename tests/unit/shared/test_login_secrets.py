@@ -9,13 +9,14 @@ from tripost_shared.contracts.sasl import Mechanism
 from tripost_shared.logins.app_passwords import app_password_digest, new_app_password
 from tripost_shared.logins.saslprep import NotPreparable, saslprep
 from tripost_shared.logins.scram import HASHES, ScramSecret, derive
-from tripost_shared.logins.sealing import LoginKey, NotOpened
+from tripost_shared.logins.sealing import Binding, LoginKey, NotOpened
 from tripost_shared.logins.secrets import sealed_secrets
 from tripost_shared.settings import SettingsError
 
 KEY = LoginKey(bytes(range(32)))
 OTHER_KEY = LoginKey(bytes(32))
 ANN = "ann@dest.example"
+CRAM = Binding("CRAM-MD5", ANN, "hash")
 
 
 @pytest.mark.parametrize(
@@ -55,37 +56,42 @@ def test_a_new_secret_has_a_salt_of_its_own_and_survives_being_stored() -> None:
 
 
 def test_the_secrets_that_are_made_are_those_of_the_mechanisms_that_need_one() -> None:
-    made = sealed_secrets(KEY, "pencil", ANN, [Mechanism.PLAIN, Mechanism.CRAM_MD5, Mechanism.SCRAM_SHA_1, "X-OTHER"])
+    made = sealed_secrets(
+        KEY, "pencil", "hash", ANN, [Mechanism.PLAIN, Mechanism.CRAM_MD5, Mechanism.SCRAM_SHA_1, "X-OTHER"]
+    )
     assert set(made) == {Mechanism.CRAM_MD5, Mechanism.SCRAM_SHA_1}
-    assert KEY.open(made[Mechanism.CRAM_MD5], Mechanism.CRAM_MD5, ANN) == b"pencil"
-    secret = ScramSecret.from_octets(KEY.open(made[Mechanism.SCRAM_SHA_1], Mechanism.SCRAM_SHA_1, ANN), "sha1")
+    assert KEY.open(made[Mechanism.CRAM_MD5], CRAM) == b"pencil"
+    secret = ScramSecret.from_octets(
+        KEY.open(made[Mechanism.SCRAM_SHA_1], CRAM._replace(mechanism="SCRAM-SHA-1")), "sha1"
+    )
     assert secret == derive("pencil", "sha1", secret.salt)
 
 
 def test_what_is_sealed_tells_nothing_and_is_never_the_same_twice() -> None:
-    first, second = KEY.seal(b"pencil", "CRAM-MD5", ANN), KEY.seal(b"pencil", "CRAM-MD5", ANN)
+    first, second = KEY.seal(b"pencil", CRAM), KEY.seal(b"pencil", CRAM)
     assert first != second
     assert b"pencil" not in first
 
 
 @pytest.mark.parametrize(
-    ("key", "mechanism", "address"),
+    ("key", "binding"),
     [
-        pytest.param(OTHER_KEY, "CRAM-MD5", ANN, id="another key"),
-        pytest.param(KEY, "SCRAM-SHA-1", ANN, id="another mechanism"),
-        pytest.param(KEY, "CRAM-MD5", "eve@dest.example", id="another mailbox"),
+        pytest.param(OTHER_KEY, CRAM, id="another key"),
+        pytest.param(KEY, CRAM._replace(mechanism="SCRAM-SHA-1"), id="another mechanism"),
+        pytest.param(KEY, CRAM._replace(address="eve@dest.example"), id="another mailbox"),
+        pytest.param(KEY, CRAM._replace(password_hash="another"), id="another password"),
     ],
 )
-def test_what_is_sealed_opens_for_its_own_purpose_alone(key: LoginKey, mechanism: str, address: str) -> None:
-    sealed = KEY.seal(b"pencil", "CRAM-MD5", ANN)
+def test_what_is_sealed_opens_for_its_own_purpose_alone(key: LoginKey, binding: Binding) -> None:
+    sealed = KEY.seal(b"pencil", CRAM)
     with pytest.raises(NotOpened):
-        key.open(sealed, mechanism, address)
+        key.open(sealed, binding)
 
 
 @pytest.mark.parametrize("damage", [lambda octets: octets[:-1], lambda octets: b"\x02" + octets[1:], lambda _: b""])
 def test_what_is_damaged_does_not_open(damage: Callable[[bytes], bytes]) -> None:
     with pytest.raises(NotOpened):
-        KEY.open(damage(KEY.seal(b"pencil", "CRAM-MD5", ANN)), "CRAM-MD5", ANN)
+        KEY.open(damage(KEY.seal(b"pencil", CRAM)), CRAM)
 
 
 def test_a_digest_is_the_same_for_the_same_texts_under_the_same_key_alone() -> None:
@@ -96,7 +102,7 @@ def test_a_digest_is_the_same_for_the_same_texts_under_the_same_key_alone() -> N
 def test_the_key_s_file_is_64_hexadecimal_digits(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text(bytes(range(32)).hex() + "\n")
-    assert LoginKey.read(path).open(KEY.seal(b"x", "CRAM-MD5", ANN), "CRAM-MD5", ANN) == b"x"
+    assert LoginKey.read(path).open(KEY.seal(b"x", CRAM), CRAM) == b"x"
     path.write_text("secret-of-the-operator")
     with pytest.raises(SettingsError, match=r"TRIPOST_DATABASE_KEY_FILE: .* 64 hexadecimal digits") as refused:
         LoginKey.read(path)

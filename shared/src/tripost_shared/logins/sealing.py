@@ -3,7 +3,7 @@
 import hmac
 import secrets
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -16,7 +16,15 @@ _NONCE_OCTETS: Final = 12  # random: good for 2^32 secrets under one key (NIST S
 
 
 class NotOpened(Exception):
-    """It was sealed with another key, for another purpose or mailbox, or is damaged."""
+    """It was sealed with another key, for something else, or is damaged."""
+
+
+class Binding(NamedTuple):
+    """What a secret is sealed for. With another password hash beside it, it is of a password that is no longer good."""
+
+    mechanism: str
+    address: str  # the mailbox's, as it is compared
+    password_hash: str
 
 
 class LoginKey:
@@ -42,20 +50,20 @@ class LoginKey:
                 f"as `openssl rand -hex {KEY_OCTETS}` makes them"
             ) from None
 
-    def seal(self, secret: bytes, mechanism: str, address: str) -> bytes:
-        """Seal a mailbox's secret: it opens for this mechanism and this address (its key) alone."""
+    def seal(self, secret: bytes, binding: Binding) -> bytes:
+        """Seal a mailbox's secret: it opens for what it is bound to alone."""
         nonce = secrets.token_bytes(_NONCE_OCTETS)
-        return _FORMAT + nonce + self._aead.encrypt(nonce, secret, _purpose(mechanism, address))
+        return _FORMAT + nonce + self._aead.encrypt(nonce, secret, _associated(binding))
 
-    def open(self, sealed: bytes, mechanism: str, address: str) -> bytes:
+    def open(self, sealed: bytes, binding: Binding) -> bytes:
         """Give the secret; raises NotOpened."""
         nonce, rest = sealed[1 : 1 + _NONCE_OCTETS], sealed[1 + _NONCE_OCTETS :]
         if sealed[:1] != _FORMAT or len(nonce) != _NONCE_OCTETS:
             raise NotOpened("in no known form")
         try:
-            return self._aead.decrypt(nonce, rest, _purpose(mechanism, address))
+            return self._aead.decrypt(nonce, rest, _associated(binding))
         except InvalidTag:
-            raise NotOpened("sealed with another key, or damaged") from None
+            raise NotOpened("sealed with another key, for another password, or damaged") from None
 
     def digest(self, *texts: str) -> bytes:
         """Give 32 octets that only holders of the key can tell from random ones, always the same for these texts."""
@@ -67,5 +75,5 @@ def login_key(settings: DatabaseSettings) -> LoginKey | None:
     return None if settings.database_key_file is None else LoginKey.read(settings.database_key_file)
 
 
-def _purpose(mechanism: str, address: str) -> bytes:
-    return f"{mechanism}\0{address}".encode()
+def _associated(binding: Binding) -> bytes:
+    return "\0".join(binding).encode()

@@ -5,16 +5,18 @@ from collections.abc import Collection
 from tripost_shared.contracts.sasl import WITH_OWN_SECRET, Mechanism
 from tripost_shared.database.password_hashes import prepared
 from tripost_shared.logins.scram import HASHES, derive
-from tripost_shared.logins.sealing import LoginKey
+from tripost_shared.logins.sealing import Binding, LoginKey
 
 
-def sealed_secrets(key: LoginKey, password: str, address: str, mechanisms: Collection[str]) -> dict[Mechanism, bytes]:
+def sealed_secrets(
+    key: LoginKey, password: str, password_hash: str, address: str, mechanisms: Collection[str]
+) -> dict[Mechanism, bytes]:
     """Make the secrets of those of the mechanisms that need one. Takes milliseconds for each: call it in a thread.
 
-    CRAM-MD5 needs the password itself.
+    They are good beside this hash alone. CRAM-MD5 needs the password itself.
     """
     return {
-        mechanism: key.seal(_secret(mechanism, password), mechanism, address)
+        mechanism: key.seal(_secret(mechanism, password), Binding(mechanism, address, password_hash))
         for mechanism in WITH_OWN_SECRET
         if mechanism in mechanisms
     }

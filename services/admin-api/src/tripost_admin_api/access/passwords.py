@@ -68,12 +68,14 @@ class Passwords:
         """Whether there is the key that secrets for SCRAM and CRAM-MD5 are sealed by."""
         return self._key is not None
 
-    async def secrets(self, password: str, address: str, mechanisms: Collection[str]) -> dict[Mechanism, bytes]:
+    async def secrets(
+        self, password: str, password_hash: str, address: str, mechanisms: Collection[str]
+    ) -> dict[Mechanism, bytes]:
         """Make what those of the mechanisms need that do not show the password; nothing without the key."""
         if self._key is None or not set(WITH_OWN_SECRET).intersection(mechanisms):
             return {}
         async with self._places:
-            return await asyncio.to_thread(sealed_secrets, self._key, password, address, mechanisms)
+            return await asyncio.to_thread(sealed_secrets, self._key, password, password_hash, address, mechanisms)
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Tell whether the password is right; None, for an unknown account, takes as long as a wrong one."""

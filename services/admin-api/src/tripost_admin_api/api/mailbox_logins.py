@@ -40,7 +40,7 @@ async def prepare(parts: Parts, password: SecretStr, address: str) -> PreparedLo
     async with parts.database.reading() as session:
         name = names.halves(address)[1]
         mechanisms = mechanisms_of(await session.scalar(select(Domain).where(Domain.name == name)))
-    secrets = await parts.passwords.secrets(password.get_secret_value(), address, mechanisms)
+    secrets = await parts.passwords.secrets(password.get_secret_value(), password_hash, address, mechanisms)
     return PreparedLogin(password_hash, secrets)
 
 

@@ -6,11 +6,14 @@ import structlog
 
 from tripost_domains.directory.logins import Login
 from tripost_shared.contracts.sasl import Mechanism
-from tripost_shared.logins.sealing import LoginKey, NotOpened
+from tripost_shared.logins.sealing import Binding, LoginKey, NotOpened
 
 log = structlog.get_logger()
 
-KEYS_DIFFER: Final = "a login's secret cannot be opened: is TRIPOST_DATABASE_KEY_FILE another one than admin-api's?"
+NOT_OPENED: Final = (
+    "a login's secret cannot be opened: TRIPOST_DATABASE_KEY_FILE is another one than admin-api's, or the password's "
+    "hash was changed by another hand"
+)
 
 
 class StoredSecrets:
@@ -19,18 +22,19 @@ class StoredSecrets:
     def __init__(self, key: LoginKey) -> None:
         self.key = key
         self.trouble = ""
-        self._nobodys = {mechanism: key.seal(bytes(84), mechanism, "") for mechanism in Mechanism}
+        self._nobodys = {one: key.seal(bytes(84), Binding(one, "", "")) for one in Mechanism}
 
     def open(self, login: Login, mechanism: Mechanism) -> bytes | None:
         """Give a mailbox's secret; None when it has none. Something is opened in every case, for equal time."""
-        sealed = login.record.secrets.get(mechanism) if login.record is not None else None
-        if sealed is None or login.address is None:
-            self.key.open(self._nobodys[mechanism], mechanism, "")
+        record = login.record
+        sealed = record.secrets.get(mechanism) if record is not None else None
+        if record is None or sealed is None or login.address is None:
+            self.key.open(self._nobodys[mechanism], Binding(mechanism, "", ""))
             return None
         try:
-            return self.key.open(sealed, mechanism, login.address.key)
+            return self.key.open(sealed, Binding(mechanism, login.address.key, record.password_hash or ""))
         except NotOpened as failure:
-            self.trouble = KEYS_DIFFER
+            self.trouble = NOT_OPENED
             log.warning("a login's secret cannot be opened", login=login.key, mechanism=mechanism, because=str(failure))
             return None
 
