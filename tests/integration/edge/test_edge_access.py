@@ -9,6 +9,7 @@ import pytest
 
 from edge_world import EdgeWorld
 from tripost_shared.contracts.access import AccessAction, AccessConfig, AccessRule
+from tripost_shared.contracts.config import EdgeConfig
 from tripost_shared.contracts.events import Fact
 
 ALLOW, DENY, TEMPFAIL, TARPIT = AccessAction
@@ -227,3 +228,31 @@ async def test_a_proxy_that_looks_whether_we_are_well_is_no_client(world: EdgeWo
         await client(ACCEPTED)
     async with await world.dialog("proxy") as client:
         await client("C: PROXY UNKNOWN\nS: 554 *\nS: <closed>")
+
+
+@pytest.mark.parametrize("listener", ["mx", "submissions"])
+async def test_a_proxy_that_speaks_for_others_by_xclient_is_none_of_the_rules_business(
+    world: EdgeWorld, client_tls: ssl.SSLContext, listener: str
+) -> None:
+    world.edge.take_config(EdgeConfig(xclient_networks=("127.0.0.1/32",)))
+    put(world, rule("friend", ALLOW, networks=("192.0.2.7",)), rule("rest"))
+    async with await world.dialog(listener, tls=client_tls, implicit_tls=listener == "submissions") as proxy:
+        await proxy("S: 220 *\nC: EHLO proxy.example\nS: 250 *\nC: XCLIENT ADDR=192.0.2.7\nS: 220 *")
+        await proxy("C: EHLO c\nS: 250 *\nC: XCLIENT ADDR=192.0.2.8\nS: 554 5.7.1 *\nS: <closed>")
+    (fact,) = world.facts(Fact.REFUSED)
+    assert (fact.client, fact.rule) == ("192.0.2.8", "rest")
+    assert world.edge.details()["trusted proxies"] == "127.0.0.1/32"
+
+
+async def test_clients_that_all_seem_to_have_one_address_are_a_trouble_of_the_edge(
+    world: EdgeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tripost_edge.listeners.smtp_session.is_of_this_machine", lambda _: False)
+    monkeypatch.setattr("tripost_edge.limits.one_address.SESSIONS", 3)
+    monkeypatch.setattr("tripost_edge.limits.one_address.SECONDS", 0.0)
+    put(world, rule("bad", networks=("127.0.0.9",)))
+    for _ in range(3):  # one that is refused counts as well: then it may be the proxy that is refused
+        async with await world.dialog(source=NAMED) as client:
+            await client("S: 554 *\nS: <closed>")
+    (trouble,) = world.edge.troubles()
+    assert trouble.startswith("all of the last 3 clients came from 127.0.0.9")

@@ -23,6 +23,7 @@ from tripost_edge.limits.crowd import Crowd
 from tripost_edge.limits.directory_memory import DirectoryMemory
 from tripost_edge.limits.load import MemoryUse
 from tripost_edge.limits.login_failures import LoginFailures
+from tripost_edge.limits.one_address import OneAddress
 from tripost_edge.limits.rule_hits import RuleHits
 from tripost_edge.limits.short_memory import ShortMemory
 from tripost_edge.limits.told_refusals import ToldRefusals
@@ -108,6 +109,7 @@ class Edge:
         telling.hear(FAILED_LOGINS_SUBJECT, FailedLogin, self._hear_failed_login)
         journal = Journal(events, clock, self._told)
         self.hits = RuleHits()
+        self._one_address = OneAddress(clock)
         self._access = Access(resolver, journal, self.hits, clock)
         self._connect = connect = Connect(bus, clock, remember_seconds=settings.connection_memory_seconds)
         rights = Rights(bus, self._directory)
@@ -146,6 +148,7 @@ class Edge:
             offences=self.offences,
             patient=patient,
             xclient=self._xclient,
+            one_address=self._one_address,
             clock=clock,
         )
         self._listeners = OpenListeners(self.context, self._with_limits, share=settings.workers > 1)
@@ -222,7 +225,7 @@ class Edge:
 
     def troubles(self) -> Iterator[str]:
         """Say what somebody should look at."""
-        troubles = (self.load.trouble, self.bans.trouble, self._control.trouble)
+        troubles = (self.load.trouble, self.bans.trouble, self._control.trouble, self._one_address.trouble)
         yield from (trouble for trouble in troubles if trouble)
         yield from self._listeners.troubles()
 

@@ -46,7 +46,7 @@ class RelayAccess:
     @property
     def trusted_proxies(self) -> list[str]:
         """The networks of trusted proxies, in CIDR form."""
-        return sorted({name for networks in self._proxies for name in networks.names})
+        return sorted({name for networks in (*self._proxies, self._speakers) for name in networks.names})
 
     def trust_proxies(self, proxies: Iterable[Networks]) -> None:
         """Count no client that connects from these: it is a proxy, which stands for many."""

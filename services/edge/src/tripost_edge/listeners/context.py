@@ -7,6 +7,7 @@ from tripost_edge.defence.bans import BansInForce
 from tripost_edge.defence.offences import Offences
 from tripost_edge.firewall.networks import Networks, RelayAccess, plain_address
 from tripost_edge.firewall.xclient_access import XclientAccess
+from tripost_edge.limits.one_address import OneAddress
 from tripost_edge.limits.short_memory import ShortMemory
 from tripost_edge.listeners.registry import Place, Registry
 from tripost_edge.listeners.tls import TlsContexts, TlsPolicy
@@ -81,6 +82,7 @@ class Context:
     offences: Offences
     patient: ShortMemory[str, bool]  # addresses whose clients have waited for their greeting
     xclient: XclientAccess
+    one_address: OneAddress
     clock: Clock
 
     def place_of(self, profile: ListenerProfile, address: str) -> Place:

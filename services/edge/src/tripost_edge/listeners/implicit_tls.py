@@ -153,6 +153,7 @@ class ImplicitTlsServer:
     def _is_shut_out(self, address: str) -> bool:
         """Tell whether an access rule refuses the client; who comes through a proxy is not known yet."""
         profile = self._listener.current
-        if profile.proxies is not None:
+        plain = plain_address(address)
+        if profile.proxies is not None or self._context.xclient.permits(plain, announced_by_proxy=False):
             return False
-        return self._context.stages.access.shuts_out(Client(plain_address(address), 0, profile.name, profile.kind))
+        return self._context.stages.access.shuts_out(Client(plain, 0, profile.name, profile.kind))

@@ -10,6 +10,7 @@ import structlog
 
 from tripost_edge import metrics
 from tripost_edge.firewall.foreign_protocols import is_http
+from tripost_edge.firewall.networks import is_of_this_machine
 from tripost_edge.firewall.offences import Offence
 from tripost_edge.listeners.content_transfer import ContentTransfer
 from tripost_edge.listeners.wire import SessionOver
@@ -71,8 +72,10 @@ class SmtpSession(ContentTransfer):
             offers_tls=self._profile.tls is not TlsMode.NONE,
             mechanisms=self._profile.mechanisms,
         )
-        self._state.client_is_proxy = self._is_proxy_itself
-        self._end_with(self._heeded(await self._stages.access.meet(self._state)))
+        self._state.client_is_proxy = not is_announced and (self._is_proxy_itself or self.may_take_over())
+        refusal = self._heeded(await self._stages.access.meet(self._state))
+        self._context.one_address.note(self._state, is_loopback=is_of_this_machine(self._state.client.address))
+        self._end_with(refusal)
         self._end_if(self._context.bans.refusal(self._state))
         metrics.sessions_begun[self._profile.kind].inc()
         log.debug("session begun", session=self._state.id, client=self._state.client.address)

@@ -120,7 +120,7 @@ class Session:
     bans_known: int = -1  # the generation of bans by which it was last found not to be banned
     admission: Admission = field(default_factory=Admission)
     offers_xclient: bool = False
-    client_is_proxy: bool = False  # a trusted one that speaks for itself: no rule is about it
+    client_is_proxy: bool = False  # a trusted one that has (yet) named no client: no rule is about it
     facts: int = 0  # recorded so far; numbers them
 
     def begin_transaction(
