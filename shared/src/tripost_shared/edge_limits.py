@@ -19,6 +19,9 @@ class SessionLimits(BaseModel):
     size_limit_octets: int = Field(64 << 20, ge=65_536, description="Largest message that is taken. Octets.")
     header_limit_octets: int = Field(256 << 10, ge=4096, description="Largest header of a message. Octets.")
     received_limit: int = Field(50, ge=10, description="A message with more Received fields is in a loop.")
+    own_received_limit: int = Field(
+        10, ge=2, description="So is a message with more Received fields by which this host has taken it before."
+    )
     recipients_limit: int = Field(100, ge=100, le=5000, description="Recipients per message (RFC 5321 §4.5.3.1.8).")
     messages_per_session: int = Field(500, ge=1, description="Transactions before a session is asked to begin anew.")
     commands_per_session: int = Field(

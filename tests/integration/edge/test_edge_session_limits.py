@@ -92,8 +92,10 @@ OF_TESTS_BELOW = {
     "auth_failures_per_session",
     "auth_failure_delay_seconds",
     "content_rate_grace_seconds",  # with the rate, above
+    "greeting_delay_seconds",  # test_edge_early_talkers.py
     "errors_before_delay",
     "error_delay_seconds",
+    "own_received_limit",
     "proxy_header_seconds",
     "tls_handshake_seconds",
 }
@@ -110,6 +112,16 @@ async def test_a_limit_is_met(running: Start, settings: dict[str, Any], script: 
     async with await world.dialog() as client:
         await client(GREETED + script)
     assert world.spooled == []
+
+
+async def test_a_message_that_was_here_too_often_is_refused_long_before_that(running: Start) -> None:
+    world = await running(own_received_limit=2)
+    here = "C: Received: from a.example by MX.tripost.example (x);\n"
+    async with await world.dialog() as client:
+        await client(f"{GREETED}{UP_TO_DATA}{2 * here}C: .\nS: 250 *")
+        await client(f"{UP_TO_DATA}{3 * here}C: Received: by b.example;\nC: .\nS: 554 5.4.6 Mail loop: message was*")
+    (refused,) = world.facts(Fact.REFUSED)
+    assert refused.detail == "4 Received fields, taken several times by mx.tripost.example 3"
 
 
 async def test_the_trace_names_the_hosts_of_a_loop(running: Start) -> None:

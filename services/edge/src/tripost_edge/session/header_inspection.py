@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final
 
 from tripost_edge.session.authserv_id import MAX_OCTETS, claims_to_be
+from tripost_edge.session.loop import times_taken_by
 from tripost_shared.mail.header import printable, raw_fields, unfold
 
 MAX_SUBJECT_CHARACTERS: Final = 250  # of what goes into the trace
@@ -33,7 +34,8 @@ _CONTINUING: Final = (b" ", b"\t")
 class Inspection:
     """A header as it goes on, and what was seen in it. `removed` counts the fields that were taken out.
 
-    `from_fields` are the raw values of the first From fields, two at most.
+    `times_here` is how often our own host has taken the message, as its Received fields say. `from_fields` are the raw
+    values of the first From fields, two at most.
     """
 
     header: bytes
@@ -41,6 +43,7 @@ class Inspection:
     subject: str
     removed: int
     from_fields: tuple[bytes, ...] = ()
+    times_here: int = 0
 
 
 def count_fields(header: bytes) -> int:
@@ -75,6 +78,7 @@ def inspect_header(
         _readable(subject[1]) if subject else "",
         removed,
         tuple(match[1] for match in islice(_FROM.finditer(header), 2)),
+        times_taken_by(header, authserv_id),
     )
 
 

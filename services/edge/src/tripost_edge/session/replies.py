@@ -103,6 +103,7 @@ TOO_MANY_FIELDS: Final = SmtpReply(554, "5.6.0", "Header has too many fields")
 BARE_LINE_END: Final = SmtpReply(550, "5.5.2", "Message has a bare CR or LF, lines end in CRLF (RFC 5321 2.3.8)")
 NUL_OCTET: Final = SmtpReply(550, "5.5.2", "Message has a NUL octet")
 LOOP: Final = SmtpReply(554, "5.4.6", "Mail loop: too many Received fields")
+WAS_HERE: Final = SmtpReply(554, "5.4.6", "Mail loop: message was here too often")
 SPOOL_FULL: Final = SmtpReply(452, "4.3.1", "Insufficient system storage, please try again later")
 
 

@@ -104,6 +104,7 @@ class Data:
             inline_octets=self._inline_octets,
             header_octets=limits.header_limit_octets,
             received_fields=limits.received_limit,
+            own_received_fields=limits.own_received_limit,
         )
 
     async def conclude(

@@ -24,6 +24,7 @@ class ContentLimits:
     inline_octets: int = 128 * 1024
     header_octets: int = 256 * 1024
     received_fields: int = 50
+    own_received_fields: int = 10
 
 
 class Decoder(Protocol):
@@ -162,11 +163,12 @@ class Reception:
         inspection = self._inspect(header)
         self.subject = inspection.subject
         self.from_fields = inspection.from_fields
-        if inspection.received_fields > self._limits.received_fields:
+        was_here = inspection.times_here > self._limits.own_received_fields
+        if was_here or inspection.received_fields > self._limits.received_fields:
             because = f"{inspection.received_fields} Received fields"
             if hosts := hosts_in_loop(header):
                 because += f", taken several times by {hosts}"
-            await self._fail(PermanentFailure(replies.LOOP, because=because))
+            await self._fail(PermanentFailure(replies.WAS_HERE if was_here else replies.LOOP, because=because))
             return
         if inspection.removed:
             self._held[:header_octets] = inspection.header
