@@ -48,14 +48,19 @@ class Pace:
     """
 
     def __init__(self, patience: Patience, now: float) -> None:
-        self._patience = patience
-        self._shortest = min(patience.command_seconds, patience.content_seconds, patience.rate_grace_seconds)
-        self._session_until = now + patience.session_seconds
+        self._begun_at = now
+        self.grant(patience)
         self._waiting_until: float | None = None
         self._receiving_since: float | None = None
         self._waited_before = 0.0  # time of the reception in which the client waited for us
         self._stopped_waiting_at = now
         self._received_octets = 0
+
+    def grant(self, patience: Patience) -> None:
+        """Grant another patience, from the next wait on; the moment for the next look may have come nearer by that."""
+        self._patience = patience
+        self._shortest = min(patience.command_seconds, patience.content_seconds, patience.rate_grace_seconds)
+        self._session_until = self._begun_at + patience.session_seconds
 
     def wait_for_command(self, now: float) -> None:
         """Expect a whole command from the client; between the chunks of a content its rate goes on to count."""

@@ -12,6 +12,7 @@ from tripost_edge import metrics
 from tripost_edge.firewall.foreign_protocols import is_http
 from tripost_edge.firewall.networks import is_of_this_machine
 from tripost_edge.firewall.offences import Offence
+from tripost_edge.limits.pace import Patience
 from tripost_edge.listeners.content_transfer import ContentTransfer
 from tripost_edge.listeners.wire import SessionOver
 from tripost_edge.session import replies
@@ -127,7 +128,10 @@ class SmtpSession(ContentTransfer):
             line: bytes | None = await self.read_line()
         except LineTooLong:
             line = None
-        self._state.limits = limits = self._listener.current.limits
+        limits = self._listener.current.limits
+        if limits is not self._state.limits:
+            self._state.limits = limits
+            self.grant(Patience.of(limits))
         self._end_if(self._context.bans.refusal(self._state))
         self._end_if(self._state.tally.command(limits))
         try:

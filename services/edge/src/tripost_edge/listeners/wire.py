@@ -151,6 +151,13 @@ class Wire(SMTP):
         if self._over is not None:
             raise self._over
 
+    def grant(self, patience: Patience) -> None:
+        """Be as patient as that from now on."""
+        self._pace.grant(patience)
+        if self._timer is not None and not self._is_closing:
+            self._timer.cancel()
+            self._timer = self.loop.call_at(self._pace.next_check(self.loop.time()), self._watch)
+
     async def pause(self, seconds: float) -> None:
         """Do nothing for a while, with the replies that are due not written. Raises SessionOver, early if need be."""
         self._pause = pause = self.loop.create_future()
