@@ -159,7 +159,7 @@ async def test_after_some_slips_the_reply_to_each_further_one_is_held_back(runni
         for _ in range(2):
             begun = loop.time()
             await client("C: X\nS: 500 *")
-            assert loop.time() - begun >= 0.15
+            assert loop.time() - begun >= 0.14
         begun = loop.time()
         await client(STILL_THERE)
         assert loop.time() - begun < 0.15
@@ -171,7 +171,7 @@ async def test_pipelined_slips_are_held_back_each(running: Start) -> None:
     async with await world.greeted() as client:
         begun = loop.time()
         await client("C: X\nC: X\nC: X\nS: 500 *\nS: 500 *\nS: 500 *")
-        assert loop.time() - begun >= 0.3
+        assert loop.time() - begun >= 0.29
 
 
 async def test_a_client_that_is_held_back_is_told_when_the_service_stops(running: Start) -> None:
@@ -204,5 +204,5 @@ async def test_failed_authentications_end_the_session_and_are_held_back(
     async with await world.greeted("submissions", tls=client_tls, implicit_tls=True) as client:
         begun = loop.time()
         await client("C: AUTH PLAIN AHVzZXIAd3Jvbmc=\nS: 535 5.7.8 *")
-        assert loop.time() - begun >= 0.1
+        assert loop.time() - begun >= 0.09
         await client(f"C: AUTH PLAIN AHVzZXIAd3Jvbmc=\nS: 421 4.7.0 *\n{END}")
