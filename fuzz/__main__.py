@@ -22,7 +22,6 @@ def main() -> None:
     except ImportError:
         _give_up("atheris is not installed: see fuzz/README.md")
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
-    atheris.enabled_hooks.add("RegEx")
     with atheris.instrument_imports(
         include=["tripost_edge", "tripost_shared", "tripost_domains", "tripost_filter", "fuzz"]
     ):

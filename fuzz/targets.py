@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from email.utils import getaddresses
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Final
@@ -12,6 +13,7 @@ from tripost_domains.delivery.relay.stuffing import DotStuffer
 from tripost_domains.sasl.scram_messages import ClientFinal, ClientFirst, Malformed
 from tripost_edge.listeners.proxy_protocol import Announcement, MalformedHeader, read_header
 from tripost_edge.session import dsn_parameters
+from tripost_edge.session.author_field import NoAuthors, authors_of
 from tripost_edge.session.chunk_reader import Chunk, ChunkReader, parse_chunk
 from tripost_edge.session.command import parse_command, parse_mail, parse_rcpt
 from tripost_edge.session.content_decoder import ContentDecoder
@@ -21,11 +23,11 @@ from tripost_edge.session.received import received_field
 from tripost_edge.stages.sasl import Exchange, Login, Plain, decoded
 from tripost_filter.authentication_results import authentication_results
 from tripost_shared.contracts.filter import Finding
-from tripost_shared.mail.address import MAX_DOMAIN_OCTETS, InvalidAddress, parse_path
+from tripost_shared.mail.address import MAX_DOMAIN_OCTETS, Address, InvalidAddress, parse_path
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.envelope import Envelope, Recipient
 from tripost_shared.mail.failures import PermanentFailure
-from tripost_shared.mail.header import is_printable, raw_fields
+from tripost_shared.mail.header import is_printable, raw_fields, unfold
 from tripost_shared.mail.reply import SmtpReply
 
 CUT: Final = b"\xfe"  # where octets are cut into pieces; UTF-8 has no such octet
@@ -165,6 +167,24 @@ def header(octets: bytes) -> None:
     assert inspect_header(inspection.header, HOSTNAME, is_submitted=True).header == inspection.header
 
 
+def author(octets: bytes) -> None:
+    """From names authors, of whom the standard library's reader finds no other one."""
+    try:
+        found = authors_of((octets,))
+    except NoAuthors:
+        return
+    assert found
+    for each in found:
+        assert is_printable(each)
+        assert str(Address.parse(each)) == each
+    for _, text in getaddresses([unfold(octets).decode("utf-8", "surrogateescape")]):
+        try:
+            other = Address.parse(text)
+        except InvalidAddress:
+            continue
+        assert str(other) in found, f"{other} is none of {found}"
+
+
 def received(octets: bytes) -> None:
     """Whatever a client calls itself and its recipient, Received is one field."""
     helo, _, recipient = octets.decode("utf-8", "surrogateescape").partition("\0")
@@ -195,7 +215,20 @@ def results(octets: bytes) -> None:
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = MappingProxyType(
     {
         target.__name__: target
-        for target in (line, command, parameters, address, proxy, chunks, content, sasl, header, received, results)
+        for target in (
+            line,
+            command,
+            parameters,
+            address,
+            proxy,
+            chunks,
+            content,
+            sasl,
+            header,
+            author,
+            received,
+            results,
+        )
     }
 )
 _READERS: Final = (
