@@ -99,7 +99,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"recipients": ["<>"]}, "body.recipients[0]", "no recipient"),
     ({"logins": ["a"]}, "body.logins[0]", "neither of"),
     ({"networks": ["192.0.2.1/24"]}, "body.networks[0]", "bits set behind"),
-    ({"helo": ["a b"]}, "body.helo[0]", "is no name"),
+    ({"helo": ["a b"]}, "body.helo[0]", "no domain name"),
     ({"size_over_octets": -1}, "body.size_over_octets", "0"),
     ({"to": "a@b.example"}, "body", "deny has no to"),
     ({"action": "redirect", "to": "nobody"}, "body", "no mail address"),
@@ -112,7 +112,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"text": "nö"}, "body.text", "printable ASCII"),
     ({"action": "hold", "text": "no"}, "body", "hold has no text"),
     ({"action": "limit", "rate": "gone"}, "body.rate", "there is no rate gone"),
-    ({"before": "gone"}, "body.before", "no other rule gone"),
+    ({"before": "gone"}, "body.before", "no other rule 'gone'"),
     ({"recipient": ["a@b.example"]}, "body", "there is no field 'recipient'"),
 ]
 

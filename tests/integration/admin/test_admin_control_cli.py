@@ -22,7 +22,7 @@ def test_a_rule_from_its_addition_to_its_removal(admin: RunningAdmin) -> None:
         ["1", "mark", "add-header", "X-Class", "bulk", "mail", "all", "mail", "yes"],
         ["2", "no-bulk", "deny", "No", "bulk", "reverse", "paths:", "@bulk.example", "yes"],
     ]
-    moved = admin.quick_cli("rule", "move", "no-bulk", "--to", "1")
+    moved = admin.quick_cli("rule", "move", "no-bulk", "--position", "1")
     assert moved.stdout == "Rule no-bulk is number 1 now.\n"
     admin.quick_cli("rule", "disable", "no-bulk")
     changed = admin.quick_cli("rule", "set", "no-bulk", "--reverse-path", "", "--size-over", "9", "-o", "json").json()
@@ -38,7 +38,7 @@ def test_what_a_rule_cannot_have_is_refused_in_words(admin: RunningAdmin) -> Non
         (["rule", "add", "a", "deny", "--recipient", "dest.example"], "neither of: an address"),
         (["rule", "add", "a", "add-header", "--header", "X-Class"], "has no colon"),
         (["rule", "add", "a", "limit", "--rate", "gone"], "there is no rate gone"),
-        (["rule", "move", "a"], "give either before or position"),
+        (["rule", "move", "a"], "Give one of --position"),
         (["rule", "set", "a"], "Nothing to change"),
     ):
         refused = admin.quick_cli(*arguments)

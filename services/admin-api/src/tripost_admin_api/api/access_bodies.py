@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tripost_admin_api.api import names
 from tripost_admin_api.api.models import ClientNetwork, Incoming, Outgoing
+from tripost_admin_api.api.places import Place
 from tripost_shared.contracts.access import TARPIT_SECONDS, AccessAction, AccessRule
 
 MOST_RULES: Final = 5000
@@ -80,32 +81,8 @@ class AccessRuleBody(Incoming):
         return msgspec.convert(members | {"made_at": made_at}, AccessRule)
 
 
-class Place(Incoming):
-    """Where a rule is to stand: at a position (1 is the first), or in front of another one, or behind it."""
-
-    position: int | None = Field(None, ge=1, description="1 is the first; beyond the last: the last.")
-    before: str = Field("", max_length=40)
-    after: str = Field("", max_length=40)
-
-    @model_validator(mode="after")
-    def _one_at_most(self) -> "Place":
-        if (self.position is not None) + bool(self.before) + bool(self.after) > 1:
-            raise ValueError("accepted is one of position, before and after")
-        return self
-
-
 class AccessRuleIn(Place, AccessRuleBody):
     """A rule to add; without a place it becomes the last."""
-
-
-class MoveIn(Place):
-    """Where a rule is to stand."""
-
-    @model_validator(mode="after")
-    def _one_at_least(self) -> "MoveIn":
-        if self.position is None and not self.before and not self.after:
-            raise ValueError("accepted is one of position, before and after")
-        return self
 
 
 class AccessRulesIn(Incoming):

@@ -14,14 +14,13 @@ from tripost_admin_api.api.access_bodies import (
     AccessRuleIn,
     AccessRuleOut,
     AccessRulesIn,
-    MoveIn,
-    Place,
     body_of,
 )
 from tripost_admin_api.api.bodies import Body
 from tripost_admin_api.api.known_listeners import known_listeners
 from tripost_admin_api.api.models import Page
 from tripost_admin_api.api.parts import ActorNeeded, Parts, PartsNeeded
+from tripost_admin_api.api.places import MoveIn
 from tripost_admin_api.api.policy import merge
 from tripost_admin_api.api.preconditions import IfMatch, require_match
 from tripost_admin_api.api.problems import Problem, invalid
@@ -63,7 +62,7 @@ async def add_access_rule(
             raise Problem("conflict", f"There is an access rule {body.name} already.")
         if len(rules) >= MOST_RULES:
             raise Problem("conflict", f"There are {MOST_RULES} access rules already, which is the most.")
-        place = _place(body, rules)
+        place = body.among([rule.name for rule in rules], "access rule")
         added = body.rule(change.revision)
         rules.insert(place, added)
         listeners = await _write(change, rules, response)
@@ -134,7 +133,7 @@ async def move_access_rule(
         rules = await _to_change(change, if_match)
         was = _found(rules, name)
         moved = rules.pop(was)
-        place = _place(body, rules)
+        place = body.among([rule.name for rule in rules], "access rule")
         rules.insert(place, moved)
         listeners = await _write(change, rules, response)
         change.note("access-rule.move", name, {"position": was + 1}, {"position": place + 1})
@@ -178,19 +177,6 @@ def _found(rules: Sequence[AccessRule], name: str) -> int:
         if rule.name == name:
             return place
     raise Problem("not-found", f"There is no access rule {name}.")
-
-
-def _place(wanted: Place, rules: Sequence[AccessRule]) -> int:
-    """Give where among these rules another one is to stand; raises Problem."""
-    if wanted.position is not None:
-        return min(wanted.position - 1, len(rules))
-    for field, name, behind in (("before", wanted.before, 0), ("after", wanted.after, 1)):
-        if name:
-            place = next((place for place, rule in enumerate(rules) if rule.name == name), None)
-            if place is None:
-                raise invalid(f"body.{field}", f"there is no other access rule {name!r}")
-            return place + behind
-    return len(rules)
 
 
 async def _shown(parts: Parts, rules: Sequence[AccessRule], listeners: Sequence[KnownListener]) -> list[AccessRuleOut]:

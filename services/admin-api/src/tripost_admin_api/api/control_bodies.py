@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tripost_admin_api.api import names
 from tripost_admin_api.api.models import ClientNetwork, Incoming
-from tripost_shared.contracts.access import LITERAL
+from tripost_admin_api.api.places import Place
 from tripost_shared.contracts.control import ANYONE, NULL_PATH, ControlAction
 from tripost_shared.control.patterns import canonical_pattern
-from tripost_shared.mail.address import InvalidAddress, normalise_domain
 
 MOST_VALUES: Final = 1000  # of one condition
 NAME: Final = r"^[a-z0-9][a-z0-9-]{0,39}$"
@@ -34,7 +33,6 @@ NOT_TO_ADD: Final = frozenset(
 NOT_TO_BEGIN_WITH: Final = ("resent-", "content-", "arc-", "x-tripost-")
 _FIELD_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,75}")
 _PRINTABLE: Final = re.compile(r"[ -~]+")
-_HELO_LITERAL: Final = re.compile(r"\[[\x21-\x5a\x5e-\x7e]+\]")
 
 
 def _reverse_path(text: str) -> str:
@@ -49,18 +47,6 @@ def _recipient(text: str) -> str:
 
 def _login(text: str) -> str:
     return ANYONE if text.strip() == ANYONE else canonical_pattern(text.strip())
-
-
-def _helo(text: str) -> str:
-    text = text.strip().lower()
-    if text == LITERAL or _HELO_LITERAL.fullmatch(text):
-        return text
-    try:
-        return ("." if text.startswith(".") else "") + normalise_domain(text.removeprefix("."))
-    except InvalidAddress as error:
-        raise ValueError(
-            f"{text!r} is no name ({error}); accepted is mail.example.org, .example.org, [192.0.2.7] or {LITERAL}"
-        ) from None
 
 
 def _words(text: str) -> str:
@@ -106,7 +92,7 @@ class RuleBody(Incoming):
         [], max_length=MOST_VALUES, description="Logins, `@example.org`, `.example.org`, or `*` for whoever logged in."
     )
     networks: list[ClientNetwork] = Field([], max_length=MOST_VALUES)
-    helo: list[Annotated[str, AfterValidator(_helo)]] = Field(
+    helo: list[Annotated[str, AfterValidator(names.helo_pattern)]] = Field(
         [], max_length=MOST_VALUES, description="Names, `.example.org`, or `literal` for any address literal."
     )
     size_over_octets: int | None = Field(None, ge=0, le=1 << 40, description="The message has more octets than these.")
@@ -118,6 +104,11 @@ class RuleBody(Incoming):
     header_name: Annotated[str, AfterValidator(_header_name)] = Field("", description="`add-header`: the field.")
     header_value: Annotated[str, AfterValidator(_header_value)] = Field("", max_length=900)
     rate: str = Field("", description="`limit`: the rate that counts the mail.")
+
+    @field_validator("reverse_paths", "recipients", "logins", "networks", "helo", "listeners")
+    @classmethod
+    def _each_once(cls, values: list[str]) -> list[str]:
+        return list(dict.fromkeys(values))
 
     @model_validator(mode="after")
     def _as_the_action_wants(self) -> "RuleBody":
@@ -135,26 +126,11 @@ class RuleBody(Incoming):
         return self
 
 
-class RuleIn(RuleBody):
-    """A rule to add."""
-
-    before: str = Field("", description="The name of the rule that it is put in front of; empty: it becomes the last.")
+class RuleIn(Place, RuleBody):
+    """A rule to add; without a place it becomes the last."""
 
 
 class RulesIn(Incoming):
     """All rules, in their order."""
 
     rules: list[RuleBody] = Field(max_length=500)
-
-
-class MoveIn(Incoming):
-    """Where a rule is to stand: in front of another one, or at a position."""
-
-    before: str = ""
-    position: int | None = Field(None, ge=1, description="1 is the first.")
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> "MoveIn":
-        if bool(self.before) is (self.position is not None):
-            raise ValueError("give either before or position")
-        return self

@@ -10,9 +10,10 @@ from pydantic import Field, ValidationError
 
 from tripost_admin_api.api import paging
 from tripost_admin_api.api.bodies import Body
-from tripost_admin_api.api.control_bodies import MoveIn, RuleBody, RuleIn, RulesIn
+from tripost_admin_api.api.control_bodies import RuleBody, RuleIn, RulesIn
 from tripost_admin_api.api.models import Page
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
+from tripost_admin_api.api.places import MoveIn
 from tripost_admin_api.api.policy import merge
 from tripost_admin_api.api.preconditions import IfMatch, require_match
 from tripost_admin_api.api.problems import Problem, invalid
@@ -50,14 +51,14 @@ async def list_rules(parts: PartsNeeded, query: paging.Listing, response: Respon
 async def add_rule(
     body: RuleIn, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
 ) -> RuleOut:
-    """Add a rule, as the last one or in front of another."""
+    """Add a rule."""
     async with parts.changing(actor) as change:
         config = await _to_change(change, if_match)
         if any(rule.name == body.name for rule in config.rules):
             raise Problem("conflict", f"There is a rule {body.name} already.")
         if len(config.rules) >= MOST:
             raise Problem("conflict", f"There are {MOST} rules already, which is the most.")
-        place = _place_before(config, body.before)
+        place = body.among([rule.name for rule in config.rules], "rule")
         rules = [*config.rules[:place], _rule(body), *config.rules[place:]]
         config = await _write(change, config, rules, response)
         change.note("control-rule.create", body.name, None, _noted(config.rules[place]))
@@ -122,13 +123,9 @@ async def move_rule(
     async with parts.changing(actor) as change:
         config = await _to_change(change, if_match)
         was = _place(config, name)
-        rule = config.rules[was]
-        others = msgspec.structs.replace(config, rules=(*config.rules[:was], *config.rules[was + 1 :]))
-        if body.position is None:
-            place = _place_before(others, body.before)
-        else:
-            place = min(body.position - 1, len(others.rules))
-        rules = [*others.rules[:place], rule, *others.rules[place:]]
+        others = [*config.rules[:was], *config.rules[was + 1 :]]
+        place = body.among([rule.name for rule in others], "rule")
+        rules = [*others[:place], config.rules[was], *others[place:]]
         config = await _write(change, config, rules, response)
         change.note("control-rule.move", name, {"position": was + 1}, {"position": place + 1})
     return _shown(config, place)
@@ -180,20 +177,8 @@ def _place(config: ControlConfig, name: str) -> int:
     raise Problem("not-found", f"There is no rule {name}.")
 
 
-def _place_before(config: ControlConfig, name: str) -> int:
-    """Give the place of a rule that another is put in front of; behind the last for ""."""
-    if not name:
-        return len(config.rules)
-    for place, rule in enumerate(config.rules):
-        if rule.name == name:
-            return place
-    raise invalid("body.before", f"there is no other rule {name}")
-
-
 def _rule(body: RuleBody) -> ControlRule:
-    members = body.model_dump(mode="json")
-    members.pop("before", None)
-    return msgspec.convert(members, ControlRule)
+    return msgspec.convert(body.model_dump(mode="json", include=set(RuleBody.model_fields)), ControlRule)
 
 
 def _shown(config: ControlConfig, place: int) -> RuleOut:

@@ -87,7 +87,7 @@ EXAMPLES: Final = MappingProxyType(
         "rule add": "rule add no-bulk deny --reverse-path @bulk.example --text 'No bulk mail, please'",
         "rule show": "rule show no-bulk",
         "rule set": "rule set no-bulk --reverse-path @bulk.example --reverse-path .bulk.example",
-        "rule move": "rule move no-bulk --to 1",
+        "rule move": "rule move no-bulk --position 1",
         "rule enable": "rule enable no-bulk",
         "rule disable": "rule disable no-bulk",
         "rule remove": "rule remove no-bulk",

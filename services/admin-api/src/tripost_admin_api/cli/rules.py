@@ -32,6 +32,9 @@ To = Annotated[str | None, typer.Option("--to", help="redirect: who gets the mai
 Header = Annotated[str | None, typer.Option("--header", help="add-header: the field, as 'X-Class: bulk'.")]
 RateOption = Annotated[str | None, typer.Option("--rate", help="limit: the rate that counts the mail (tripost limit).")]
 Comment = Annotated[str | None, typer.Option("--comment", help="A remark for operators.")]
+Position = Annotated[int | None, typer.Option("--position", min=1, help="Its place; 1 is the first.")]
+Before = Annotated[str | None, typer.Option("--before", help="In front of this rule.")]
+After = Annotated[str | None, typer.Option("--after", help="Behind this rule.")]
 
 
 @rule.command("list")
@@ -65,18 +68,21 @@ def add_rule(
     header: Header = None,
     rate: RateOption = None,
     comment: Comment = None,
-    before: Annotated[str, typer.Option("--before", help="Put it in front of this rule; else it is the last.")] = "",
+    position: Position = None,
+    before: Before = None,
+    after: After = None,
     if_missing: IfMissing = False,
     output: Output = Form.TABLE,
 ) -> None:
     """Add a rule: mail that meets all conditions given; of several values of one, any will do."""
     given = _given(reverse_paths, recipients, logins, networks, helo, listeners)
     given |= _members(size_over, text, to, header, rate, comment)
+    place = _place(position, before, after)
     client = connect(context)
     add(
         output,
         f"Rule {name}",
-        lambda: client.post(RULES, {"name": name, "action": action.value, "before": before} | given),
+        lambda: client.post(RULES, {"name": name, "action": action.value} | place | given),
         lambda: client.find(path("control", "rules", name)),
         if_missing=if_missing,
     )
@@ -122,12 +128,16 @@ def set_rule(
 def move_rule(
     context: typer.Context,
     name: Name,
-    to: Annotated[int | None, typer.Option("--to", min=1, help="Its new position; 1 is the first.")] = None,
-    before: Annotated[str, typer.Option("--before", help="Put it in front of this rule.")] = "",
+    position: Position = None,
+    before: Before = None,
+    after: After = None,
     output: Output = Form.TABLE,
 ) -> None:
     """Put a rule in another place."""
-    moved = connect(context).post(path("control", "rules", name, "move"), {"position": to, "before": before})
+    place = _place(position, before, after)
+    if len(place) != 1:
+        raise CommandFailed("Give one of --position, --before and --after.", ExitCode.USAGE)
+    moved = connect(context).post(path("control", "rules", name, "move"), place)
     done(output, f"Rule {name} is number {moved['position']} now.", moved)
 
 
@@ -152,6 +162,11 @@ def remove_rule(context: typer.Context, name: Name, output: Output = Form.TABLE)
 
 def _change(context: typer.Context, name: str, patch: dict[str, Any], sentence: str, output: Form) -> None:
     done(output, sentence, connect(context).patch(path("control", "rules", name), patch))
+
+
+def _place(position: int | None, before: str | None, after: str | None) -> dict[str, Any]:
+    wanted = {"position": position, "before": before, "after": after}
+    return {member: value for member, value in wanted.items() if value is not None}
 
 
 def _given(*lists: list[str] | None) -> dict[str, Any]:
