@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from tripost_shared.bus.port import Bus
 from tripost_shared.clock import Clock, SystemClock
-from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
+from tripost_shared.contracts.nodes import NODES_SUBJECT, ListenerState, NodeStatus
 
 
 def instance_name() -> str:
@@ -27,6 +27,10 @@ def _no_troubles() -> Iterable[str]:
     return ()
 
 
+def _no_listeners() -> Iterable[ListenerState]:
+    return ()
+
+
 async def serve_status(
     bus: Bus,
     service: str,
@@ -35,6 +39,9 @@ async def serve_status(
     config_revision: Callable[[], int] = _no_revision,
     clock: Clock | None = None,
     troubles: Callable[[], Iterable[str]] = _no_troubles,
+    *,
+    node: str = "",
+    listeners: Callable[[], Iterable[ListenerState]] = _no_listeners,
 ) -> None:
     """Answer for this process from now on, which counts as its start. The functions are called for each answer."""
     started_at = (clock or SystemClock()).now()
@@ -51,6 +58,8 @@ async def serve_status(
             config_revision=config_revision(),
             details=dict(details()),
             troubles=tuple(troubles()),
+            node=node,
+            listeners=tuple(listeners()),
         )
 
     await bus.serve_all(NODES_SUBJECT, status)

@@ -8,7 +8,7 @@ while the cluster runs is configuration (`tripost_shared.config`), not a setting
 
 import re
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,6 +36,13 @@ class Listen(str):
     def port(self) -> int:
         """The TCP port."""
         return int(self.rpartition(":")[2])
+
+    def overlaps(self, other: "Listen") -> bool:
+        """Whether clients of one would be clients of the other too: the same port, and the same or every address."""
+        if self.port != other.port or (":" in self.host) is not (":" in other.host):  # [::] leaves IPv4 alone
+            return False
+        mine, theirs = ip_address(self.host), ip_address(other.host)
+        return mine == theirs or mine.is_unspecified or theirs.is_unspecified
 
     @classmethod
     def parse(cls, text: str) -> "Listen":

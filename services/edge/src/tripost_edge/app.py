@@ -120,6 +120,8 @@ class EdgeService:
             edge.details,
             lambda: config.current.revision,
             troubles=lambda: chain(edge.troubles(), self._deaths.troubles(), self._troubles_of_what_is_followed()),
+            node=self._settings.node,
+            listeners=edge.listener_states,
         )
 
     def _troubles_of_what_is_followed(self) -> Iterator[str]:

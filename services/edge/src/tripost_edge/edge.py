@@ -53,7 +53,7 @@ from tripost_shared.contracts.config import DirectoryChange, EdgeConfig, FilterC
 from tripost_shared.contracts.control import ControlConfig
 from tripost_shared.contracts.edges import FAILED_LOGINS_SUBJECT, FailedLogin
 from tripost_shared.contracts.listeners import ListenersConfig
-from tripost_shared.contracts.nodes import TRUSTED_PROXIES
+from tripost_shared.contracts.nodes import TRUSTED_PROXIES, ListenerState
 from tripost_shared.counters.gathered import GatheredCounts
 from tripost_shared.edge_limits import EdgeLimits, SessionLimits
 from tripost_shared.settings import CommonSettings
@@ -222,6 +222,10 @@ class Edge:
     def details(self) -> dict[str, str]:
         """Say what is worth knowing of this worker."""
         return {"sessions": str(len(self.registry)), TRUSTED_PROXIES: ", ".join(self._relay.trusted_proxies)}
+
+    def listener_states(self) -> Iterator[ListenerState]:
+        """Tell of each listener where it is open, and what is wrong."""
+        return self._listeners.states()
 
     def troubles(self) -> Iterator[str]:
         """Say what somebody should look at."""

@@ -22,6 +22,8 @@ from tripost_admin_api.api import (
     control_rules,
     domains,
     grants,
+    limits,
+    listeners,
     mailboxes,
     messages,
     policy,
@@ -65,6 +67,8 @@ NOUNS: Final = (
     author_check,
     access_rules,
     access_explain,
+    listeners,
+    limits,
     ban_policy,  # before bans, whose paths are any network's
     bans,
     tokens,

@@ -182,6 +182,18 @@ def _widest_to_relay_for(given: Network) -> tuple[int, str]:
     return widest, f"with IPv{given.version}"
 
 
+def proxy_network(text: str) -> str:
+    """Give a network whose hosts are believed who their clients are; raises ValueError for more than anyone's own."""
+    given = ip_network(network(text))
+    widest = WIDEST_RELAY_PREFIX[given.version]
+    if given.prefixlen < widest:
+        raise ValueError(
+            f"{given} is too much of the Internet to believe; accepted is the network of your proxies, "
+            f"with IPv{given.version} of /{widest} at the widest"
+        )
+    return str(given)
+
+
 def exempt_network(text: str) -> str:
     """Give a network whose clients block lists and greylist leave alone; raises ValueError for the whole Internet."""
     given = ip_network(network(text))

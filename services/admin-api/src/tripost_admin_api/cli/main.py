@@ -20,10 +20,12 @@ from tripost_admin_api.cli.bans import ban
 from tripost_admin_api.cli.client import Options
 from tripost_admin_api.cli.demo import demo
 from tripost_admin_api.cli.directory import alias, domain, grant, mailbox
+from tripost_admin_api.cli.edge_limits import limits
 from tripost_admin_api.cli.edge_networks import relay_network, xclient_network
 from tripost_admin_api.cli.examples import show_examples
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.limits import limit
+from tripost_admin_api.cli.listeners import listener
 from tripost_admin_api.cli.messages import message
 from tripost_admin_api.cli.output import note
 from tripost_admin_api.cli.policy import policy
@@ -64,6 +66,8 @@ for name, group in (
     ("author-check", author_check),
     ("access", access),
     ("ban", ban),
+    ("listener", listener),
+    ("limits", limits),
     ("token", token),
     ("admin", admin),
 ):

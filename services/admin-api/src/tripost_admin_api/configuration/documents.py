@@ -18,9 +18,10 @@ from tripost_shared.contracts.config import (
     FilterConfig,
 )
 from tripost_shared.contracts.control import CONTROL_KEY, ControlConfig
+from tripost_shared.contracts.listeners import LISTENERS_KEY, ListenersConfig
 from tripost_shared.database.models import ConfigDocument
 
-Document = EdgeConfig | FilterConfig | DirectoryChange | AccessConfig | ControlConfig
+Document = EdgeConfig | FilterConfig | DirectoryChange | AccessConfig | ControlConfig | ListenersConfig
 
 KINDS: Final[Mapping[str, type[Document]]] = MappingProxyType(
     {
@@ -29,6 +30,7 @@ KINDS: Final[Mapping[str, type[Document]]] = MappingProxyType(
         DIRECTORY_KEY: DirectoryChange,
         ACCESS_KEY: AccessConfig,
         CONTROL_KEY: ControlConfig,
+        LISTENERS_KEY: ListenersConfig,
     }
 )
 
@@ -57,6 +59,11 @@ async def read_access(session: AsyncSession) -> AccessConfig:
 async def read_control(session: AsyncSession) -> ControlConfig:
     """Give the control rules and rates."""
     return msgspec.convert(await _body(session, CONTROL_KEY), ControlConfig)
+
+
+async def read_listeners(session: AsyncSession) -> ListenersConfig:
+    """Give edge's listeners."""
+    return msgspec.convert(await _body(session, LISTENERS_KEY), ListenersConfig)
 
 
 async def write(session: AsyncSession, key: str, document: Document, revision: int) -> None:

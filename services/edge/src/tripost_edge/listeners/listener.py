@@ -32,6 +32,12 @@ class Listener:
         return host, port
 
     @property
+    def address_text(self) -> str:
+        """Where it listens, as one writes it."""
+        host, port = self.address
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
     def trouble(self) -> str:
         """Why it takes no clients just now; "" when it does, or when asyncio alone knows."""
         return self._server.trouble if isinstance(self._server, ImplicitTlsServer) else ""

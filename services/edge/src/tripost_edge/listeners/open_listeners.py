@@ -16,6 +16,7 @@ from tripost_edge.listeners.context import Context, ListenerProfile, ProfileInFo
 from tripost_edge.listeners.listener import Listener
 from tripost_edge.listeners.sockets import BoundBefore
 from tripost_edge.listeners.wanted import Wanted
+from tripost_shared.contracts.nodes import ListenerState
 from tripost_shared.settings import Listen, SettingsError
 from tripost_shared.sockets import bound_socket
 
@@ -67,6 +68,13 @@ class OpenListeners:
     def troubles(self) -> Iterator[str]:
         """Say what somebody should look at."""
         return (f"{name}: {trouble}" for name in self._wanted if (trouble := self.trouble_of(name)))
+
+    def states(self) -> Iterator[ListenerState]:
+        """Tell of each that is to be open where it is, and what is wrong."""
+        for name, wanted in self._wanted.items():
+            opened = self._open.get(name)
+            address = wanted.address if opened is None else opened.listener.address_text
+            yield ListenerState(name, str(address), self.trouble_of(name))
 
     def take(self, wanted: Mapping[str, Wanted]) -> None:
         """Have these open, and no others. Profiles are in force at once; addresses follow soon, once started."""
@@ -156,6 +164,9 @@ class OpenListeners:
             log.error("listener not opened", listener=name, because=because)
 
     async def _opened(self, name: str, wanted: Wanted) -> Listener:
+        for other, opened in self._open.items():
+            if other != name and wanted.address.port and wanted.address.overlaps(opened.address):
+                raise SettingsError(f"cannot be opened: {wanted.address}: listener {other} is at {opened.address}")
         bound = self._sockets.take(name, wanted.address) or bound_socket(
             wanted.address, "cannot be opened", share=self._share
         )
@@ -165,10 +176,10 @@ class OpenListeners:
         except SettingsError:
             self._sockets.give_back(bound)
             raise
-        log.info("listening", listener=name, address="{}:{}".format(*listener.address))
+        log.info("listening", listener=name, address=listener.address_text)
         return listener
 
     def _close(self, name: str) -> None:
         listener = self._open.pop(name).listener
-        log.info("listener closed", listener=name, address="{}:{}".format(*listener.address))
+        log.info("listener closed", listener=name, address=listener.address_text)
         self._sockets.give_back(listener.release())
