@@ -47,7 +47,7 @@ def test_a_listener_is_added_changed_shown_and_removed(admin: RunningAdmin) -> N
     [
         (("listener", "set", "mx"), 2, "Nothing to change"),
         (("listener", "set", "mx", "--reset", "name"), 2, "--reset does not know name; accepted: address, "),
-        (("listener", "set", "mx", "--cipher", "RC4"), 2, "ciphers.0: 'RC4' is no suite of TLS 1.2"),
+        (("listener", "set", "mx", "--cipher", "RC4"), 2, "ciphers[0]: 'RC4' is no suite of TLS 1.2"),
         (("listener", "add", "x"), 2, "address: accepted is one like 192.0.2.1:25"),
         (("listener", "remove", "mx"), 3, "mx is not configured: it is as it is built in"),
         (("limits", "set", "errors_per_session"), 2, "is not NAME=VALUE"),
