@@ -223,6 +223,34 @@ async def test_who_may_send_to_a_routed_domain(directory: str, kind: RecipientKi
     assert (await resolve("eve@partner.example", directory)).kind is kind
 
 
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "dest.example.evil.example",
+        "evil-dest.example",
+        "evildest.example",
+        "dest-example.example",
+        "sub.dest.example",
+        "partner.example.evil.example",
+        "evil-partner.example",
+        "xpartner.example",
+        "partner.example",  # of a route for all below it
+        "d\u0435st.example",  # a Cyrillic letter
+        "xn--dst-jdd.example",
+    ],
+)
+async def test_what_looks_like_a_domain_of_ours_is_none(domain: str) -> None:
+    """So no stranger may send there through us, whatever the local part promises."""
+    directory = "mailbox ann@dest.example; route .partner.example mx may anyone"
+    for local_part in ("ann", "ann%dest.example", "dest.example!ann", '"ann@dest.example"'):
+        assert (await resolve(f"{local_part}@{domain}", directory)).kind is FOREIGN
+
+
+@pytest.mark.parametrize("domain", ["dest.example", "DEST.Example", "\uff44est.example", "dest\u3002example"])
+async def test_our_domain_is_ours_however_it_is_spelled(domain: str) -> None:
+    assert (await resolve(f"ann@{domain}", "mailbox ann@dest.example")).kind is LOCAL
+
+
 @cases(
     ("recipient", "postmaster", "directory", "leads_to"),
     {

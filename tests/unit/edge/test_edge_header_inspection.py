@@ -165,3 +165,13 @@ def test_forged_marks_and_blind_copies_go_where_they_are_not_to_be(is_submitted:
     inspection = inspect_header(VISIBLE + MARKS + BLIND, US, is_submitted=is_submitted, may_mark=may_mark)
     assert inspection.header == VISIBLE + MARKS * may_mark + BLIND * (not is_submitted)
     assert inspection.removed == 2 * (not may_mark) + 2 * is_submitted
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [b"X-Tripost-Id: 1k3v9q2m8f0abcde.1\r\n", b"x-TRIPOST-anything : y\r\n z\r\n", b"X-Tripost-Verdict\r\n : ham\r\n"],
+)
+def test_names_of_ours_are_taken_out(forged: bytes) -> None:
+    others = b"X-Tripostal: stays\r\nSubject: x\r\n X-Tripost-Id: folded\r\n"
+    inspection = inspect_header(forged + others, US, may_mark=True)
+    assert (inspection.header, inspection.removed) == (others, 1)

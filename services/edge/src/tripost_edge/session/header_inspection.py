@@ -22,9 +22,11 @@ _FROM: Final = re.compile(
     rb"^(?:\xef\xbb\xbf)?from(?:[ \t]|\r\n[ \t])*:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE
 )
 _SUSPECT: Final = re.compile(  # the white space before the colon may be folded
-    rb"^(?:return-path|authentication-results|x-spam-(?:flag|status)|(?:resent-)?bcc)(?:[ \t]|\r\n[ \t])*:",
+    rb"^(?:return-path|authentication-results|x-spam-(?:flag|status)|(?:resent-)?bcc|x-tripost-[!-9;-~]*)"
+    rb"(?:[ \t]|\r\n[ \t])*:",
     re.IGNORECASE | re.MULTILINE,
 )
+_OURS: Final = b"x-tripost-"  # so begin names that only we may use
 _SPAM_MARKS: Final = (b"x-spam-flag", b"x-spam-status")
 _BLIND_COPIES: Final = (b"bcc", b"resent-bcc")
 _CONTINUING: Final = (b" ", b"\t")
@@ -56,13 +58,13 @@ def inspect_header(
 ) -> Inspection:
     """Count the Received fields, read the Subject, and drop fields that a client must not give.
 
-    Those are Return-Path, which the final delivery alone writes (RFC 5321 §4.4), and Authentication-Results that bear
-    our own authserv-id, which nobody but us may write (RFC 8601 §5). Of these so many are read; those beyond are
-    dropped unread, since nobody could rely on them. X-Spam-Flag and X-Spam-Status are written by the filter, and mail
-    readers act on them: of others only those with `may_mark` may give them. Of mail that `is_submitted` by a user,
-    whose program may rely on it, blind copies are not told to others (RFC 5322 §3.6.3). A header whose first line is a
-    folded one loses that: it would continue the last field that we put on top. All other octets stay as they are,
-    since signatures cover them.
+    Those are Return-Path, which the final delivery alone writes (RFC 5321 §4.4), names that begin with X-Tripost-, and
+    Authentication-Results that bear our own authserv-id, which nobody but us may write (RFC 8601 §5). Of these so many
+    are read; those beyond are dropped unread, since nobody could rely on them. X-Spam-Flag and X-Spam-Status are
+    written by the filter, and mail readers act on them: of others only those with `may_mark` may give them. Of mail
+    that `is_submitted` by a user, whose program may rely on it, blind copies are not told to others (RFC 5322 §3.6.3).
+    A header whose first line is a folded one loses that: it would continue the last field that we put on top. All other
+    octets stay as they are, since signatures cover them.
     """
     kept, removed = header, 0
     if header[:1] in _CONTINUING or _SUSPECT.search(header):
@@ -100,7 +102,7 @@ class _Sieve:
             if name == b"authentication-results":
                 if self._is_too_much(value) or claims_to_be(self._authserv_id, value):
                     continue
-            elif name in self._unwanted:
+            elif name in self._unwanted or name.startswith(_OURS):
                 continue
             yield field
 
