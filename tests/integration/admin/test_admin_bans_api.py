@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from admin_api import Api
@@ -9,6 +10,9 @@ from admin_service import RunningAdmin
 from tripost_admin_api.api.ban_policy import BansPolicyBody
 from tripost_admin_api.configuration.documents import read_edge
 from tripost_shared.contracts.bans import Ban, BansPolicy
+from tripost_shared.contracts.config import EDGE_KEY, EdgeConfig
+from tripost_shared.contracts.listeners import LISTENERS_KEY, ListenerConfig, ListenersConfig
+from tripost_shared.database.models import ConfigDocument
 
 V1 = "/api/v1/bans"
 
@@ -73,6 +77,19 @@ async def test_a_ban_that_makes_no_sense_is_refused(api: Api, body: dict[str, ob
     assert refused.json()["errors"][0]["field"] == field
     assert words in refused.json()["detail"]
     assert await api.cluster.bans() == []
+
+
+async def test_trusted_proxies_are_not_banned(api: Api) -> None:
+    async with api.parts.database.writing() as session:
+        listeners = ListenersConfig(
+            listeners=(ListenerConfig("behind", address="127.0.0.1:26", proxies=("10.1.0.0/24",)),)
+        )
+        edge = EdgeConfig(xclient_networks=("10.2.0.7",))
+        session.add(ConfigDocument(key=LISTENERS_KEY, body=msgspec.to_builtins(listeners)))
+        session.add(ConfigDocument(key=EDGE_KEY, body=msgspec.to_builtins(edge)))
+    for network in ("10.1.0.9", "10.2.0.0/16"):
+        refused = await api.admin.post(V1, json={"network": network})
+        assert (refused.status_code, "trusted proxies" in refused.json()["detail"]) == (422, True)
 
 
 async def test_nobody_bans_the_address_that_they_ask_from(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,7 +136,6 @@ class Edge:
                 inline_octets=settings.inline_octets,
             ),
         )
-        patient: ShortMemory[str, bool] = ShortMemory(clock, PATIENT_SECONDS, PATIENT_CAPACITY)
         self.context = Context(
             hostname=common.hostname,
             stages=stages,
@@ -146,7 +145,7 @@ class Edge:
             relay=self._relay,
             bans=self.bans,
             offences=self.offences,
-            patient=patient,
+            patient=ShortMemory(clock, PATIENT_SECONDS, PATIENT_CAPACITY),
             xclient=self._xclient,
             one_address=self._one_address,
             clock=clock,

@@ -1,6 +1,7 @@
 """Bans: networks whose clients edge turns away for a while, by an operator's or by its own decision."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 from typing import Final
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field, field_validator
 
 from tripost_admin_api.api import names, paging
+from tripost_admin_api.api.known_listeners import trusted_proxies
 from tripost_admin_api.api.models import BannedNetwork, Incoming, Outgoing, Page
 from tripost_admin_api.api.parts import ActorNeeded, Parts, PartsNeeded
 from tripost_admin_api.api.problems import Problem, invalid
@@ -78,7 +80,8 @@ async def add_ban(body: BanIn, parts: PartsNeeded, actor: ActorNeeded, request: 
     own = request.client.host if request.client else ""
     async with parts.changing(actor) as change:
         edge = await documents.read_edge(change.session)
-        _refuse_ours(network, edge.relay_networks, own)
+        proxies = (*edge.xclient_networks, *await trusted_proxies(change.session))
+        _refuse_ours(network, edge.relay_networks, proxies, own)
         until = change.now + timedelta(seconds=body.duration_seconds)
         ban = Ban(body.network, body.reason, change.now, until, actor.name)
         await _put(parts, ban, until)
@@ -124,7 +127,7 @@ async def _put(parts: Parts, ban: Ban, keep_until: datetime) -> None:
         raise _unavailable(error) from None
 
 
-def _refuse_ours(network: Network, relay_networks: tuple[str, ...], own_address: str) -> None:
+def _refuse_ours(network: Network, relay_networks: Sequence[str], proxies: Sequence[str], own_address: str) -> None:
     """Raise Problem for a ban that edge would not heed, or that would hit who asks for it."""
     for ours in LOOPBACK:
         if network.overlaps(ours):
@@ -132,6 +135,9 @@ def _refuse_ours(network: Network, relay_networks: tuple[str, ...], own_address:
     for relay in relay_networks:
         if _overlaps(network, relay):
             raise invalid("body.network", f"{network} overlaps the relay network {relay}: its clients are never banned")
+    for proxy in proxies:
+        if _overlaps(network, proxy):
+            raise invalid("body.network", f"{network} overlaps {proxy}, where trusted proxies are, never banned")
     try:
         is_own = ip_address(own_address) in network
     except ValueError:  # a socket without addresses
