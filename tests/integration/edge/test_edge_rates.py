@@ -25,7 +25,10 @@ from tripost_shared.counters.memory import MemoryCounters
 Start = Callable[..., Awaitable[EdgeWorld]]
 NAMED = (RateOverride("127.0.0.0/8"),)  # so that this machine is counted
 LOGIN = "C: AUTH PLAIN {}\nS: 235 *".format(b64encode(b"\0user@dest.example\0secret").decode())
-MESSAGE = "C: MAIL FROM:<{0}>\nC: RCPT TO:<ann@dest.example>\nC: DATA\nS: 250 *\nS: 250 *\nS: 354 *\nC: .\nS: 250 *"
+MESSAGE = (
+    "C: MAIL FROM:<{0}>\nC: RCPT TO:<ann@dest.example>\nC: DATA\nS: 250 *\nS: 250 *\nS: 354 *\n"
+    "C: From: user@dest.example\nC:\nC: .\nS: 250 *"
+)
 OPEN = "C: MAIL FROM:<>\nS: 250 *\nC: RSET\nS: 250 *"
 
 

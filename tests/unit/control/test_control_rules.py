@@ -120,6 +120,34 @@ def test_what_is_no_pattern_is_refused_in_words(text: str) -> None:
         canonical_pattern(text)
 
 
+DOMAINS = st.sampled_from(["a.example", "b.example", "x.b.example"])
+PATTERNS = st.lists(
+    DOMAINS.flatmap(lambda domain: st.sampled_from([f"u@{domain}", f"@{domain}", ".example"])), max_size=2
+)
+RULES = st.builds(
+    ControlRule,
+    st.sampled_from(["one", "two", "three"]),
+    st.sampled_from(list(ControlAction)),
+    reverse_paths=PATTERNS.map(tuple),
+    recipients=PATTERNS.map(tuple),
+    size_over_octets=st.sampled_from([None, 10, 1000]),
+)
+
+
+@given(st.lists(RULES, max_size=6), DOMAINS, st.lists(DOMAINS, max_size=3), st.integers(0, 2000))
+def test_what_is_decided_at_mail_stays_decided_for_every_recipient(
+    rules: list[ControlRule], sender: str, recipients: list[str], size_octets: int
+) -> None:
+    compiled = ControlRules(rules)
+    at_mail = MailFacts(f"u@{sender}", size_octets)
+    early = compiled.rule_on(at_mail)
+    for recipient in recipients:
+        late = compiled.rule_on(replace(at_mail, recipient=f"u@{recipient}"))
+        if early.decided_by is not None:
+            assert late.decided_by == early.decided_by
+        assert [rule for rule in late.passed if not rule.recipients][: len(early.passed)] == list(early.passed)
+
+
 LABEL = st.text("abcxyz019", min_size=1, max_size=8)
 
 
