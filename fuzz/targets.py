@@ -20,6 +20,7 @@ from tripost_edge.session.content_decoder import ContentDecoder
 from tripost_edge.session.header_inspection import count_fields, inspect_header
 from tripost_edge.session.inbox import EndlessLine, Inbox, LineTooLong
 from tripost_edge.session.received import received_field
+from tripost_edge.session.xclient import parse_xclient
 from tripost_edge.stages.sasl import Exchange, Login, Plain, decoded
 from tripost_filter.authentication_results import authentication_results
 from tripost_shared.contracts.filter import Finding
@@ -110,6 +111,16 @@ def proxy(octets: bytes) -> None:
         assert _announced(octets[: whole.octets - 1]) is None
     elif whole is None:
         assert all(_announced(octets[:size]) is None for size in range(len(octets)))
+
+
+def xclient(octets: bytes) -> None:
+    """XCLIENT names an address, or that there is none to know, or is refused."""
+    try:
+        said = parse_xclient(octets.decode("utf-8", "ignore"))
+    except PermanentFailure:
+        return
+    assert not said.address or str(ip_address(said.address)) == said.address
+    assert 0 <= said.port <= 65_535
 
 
 def chunks(octets: bytes) -> None:

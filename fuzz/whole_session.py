@@ -14,6 +14,7 @@ from tripost_edge.firewall.networks import Networks
 from tripost_edge.listeners.context import ListenerProfile, ProfileInForce
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_edge.listeners.wire import PAUSE_ABOVE_OCTETS, SessionOver
+from tripost_shared.contracts.config import EdgeConfig
 from tripost_shared.contracts.domains import RecipientKind
 from tripost_shared.contracts.listeners import TlsMode
 from tripost_shared.edge_limits import EdgeLimits
@@ -89,6 +90,7 @@ async def _a_world() -> EdgeWorld:
         "refusals_told_per_network": 0,
     }
     world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), inline_octets=256, **unlimited)
+    world.edge.take_config(EdgeConfig(revision=1, xclient_networks=("192.0.2.0/24",)))
     world.tiers.kinds.update({"a@b.example": RecipientKind.LOCAL})
     return await world.serve()
 

@@ -59,6 +59,12 @@ VERBS = [
             "X-LINK2STATE",
         )
     ),
+    probe("XCLIENT from a stranger", b"XCLIENT ADDR=192.0.2.1 LOGIN=admin\r\n", "550 5.7.0"),
+    probe("XCLIENT before EHLO", b"XCLIENT ADDR=192.0.2.1\r\n", "550 5.7.0", after=G),
+    probe("XCLIENT from a stranger within a transaction", b"XCLIENT ADDR=192.0.2.1\r\n", "503 5.5.1", after=MAIL),
+    probe(
+        "XCLIENT on submission", b"XCLIENT LOGIN=user@dest.example\r\n", "550 5.7.0", after=After.TLS, on="submission"
+    ),
     probe("VRFY of a mailbox tells nothing", b"VRFY ann@dest.example\r\n", "252"),
     probe("VRFY of nobody tells the same", b"VRFY nobody@dest.example\r\n", "252"),
     probe("VRFY of root", b"VRFY root\r\n", "252"),
@@ -94,6 +100,11 @@ VERBS = [
     probe("NUL behind a verb", b"DATA\0\r\n", "500 5.5.2", after=RCPT),
     probe("backspaces in a command", b"EXPN\x08\x08\x08\x08NOOP\r\n", "500 5.5.2"),
     probe("escape sequence in a command", b"NOOP \x1b]0;owned\x07\r\n", "500 5.5.2"),
+    probe("a line end and a field in EHLO", b"EHLO a\nReceived: x\r\n", "500 5.5.2"),
+    probe("CR and a field in EHLO", b"EHLO a\rReceived: x\r\n", "500 5.5.2"),
+    probe("a line end and a field in MAIL", b'MAIL FROM:<"a\nBcc: x"@b.example>\r\n', "500 5.5.2"),
+    probe("a line end and a field in a parameter", b"MAIL FROM:<> ENVID=a\nBcc:x\r\n", "500 5.5.2"),
+    probe("CR and a field in RCPT", b'RCPT TO:<"a\rBcc: x"@dest.example>\r\n', "500 5.5.2", after=MAIL),
     probe("DEL in a command", b"NOOP \x7f\r\n", "500 5.5.2"),
     probe("overlong UTF-8", b"NOOP \xc0\xae\r\n", "500 5.5.2"),
     probe("a surrogate in UTF-8", b"NOOP \xed\xa0\x80\r\n", "500 5.5.2"),

@@ -38,16 +38,15 @@ def test_a_name_in_json_is_a_text(edge: ProbedEdge) -> None:
         pytest.param(f"x\x08\x08\x08{MARK}", id="backspaces"),
     ],
 )
-def test_a_user_name_makes_no_line(edge: ProbedEdge, user: str) -> None:
-    """AUTH carries any octets, since they come in base64; the log's form is looked at by `logged`."""
+def test_a_user_name_that_fails_is_not_in_the_log(edge: ProbedEdge, user: str) -> None:
+    """AUTH carries any octets, since they come in base64."""
     with Attacker(edge.addresses["submission"]) as client:
         prepare(client, After.TLS)
         client.say(b"AUTH PLAIN " + base64.b64encode(f"\0{user}\0x".encode()) + b"\r\n")
         assert client.reply().startswith("535 ")
         see_what_is_left(client, "usable")
-    told = [line for line in edge.logged() if MARK in json.dumps(line)]
-    assert [line["event"] for line in told] == ["command refused", "refused"]
-    assert all(line["timestamp"] != MARK for line in told)
+    assert "refused" in {line["event"] for line in edge.logged()}
+    assert MARK not in edge.process.said()
 
 
 @pytest.mark.parametrize(
