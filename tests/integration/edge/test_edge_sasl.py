@@ -149,6 +149,13 @@ async def test_a_password_that_is_typed_as_a_user_name_is_not_logged(client: Dia
     assert "my-secret" not in str(lines)
 
 
+async def test_a_user_name_is_a_text_in_the_trace(world: EdgeWorld, client: Dialog) -> None:
+    await client(f"C: AUTH PLAIN {in_base64(b'x' + bytes([0, 10, 27]) + b'y' * 200 + bytes(1) + b'z')}\nS: 535 *")
+    (event,) = world.facts(Fact.REFUSED)
+    assert event.tried_login.isprintable()
+    assert len(event.tried_login) <= 100
+
+
 @pytest.mark.parametrize(
     "script",
     [
