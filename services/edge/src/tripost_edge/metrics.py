@@ -40,7 +40,7 @@ MEASURED: Final = ("auth", "mail", "rcpt", "data", "message", "spool")
 sessions_open: Final = Gauge("tripost_edge_sessions_open", "Sessions open now.")
 loop_lag: Final = Gauge("tripost_edge_loop_lag_seconds", "How long 19 of 20 events waited for the event loop at most.")
 shedding: Final = Gauge("tripost_edge_shedding", "Whether new clients are turned away for overload (1) or not (0).")
-bans_in_force: Final = Gauge("tripost_edge_bans_in_force", "Bans in force, when one was last heard of, or all read.")
+bans_in_force: Final = Gauge("tripost_edge_bans_in_force", "Bans in force at the last reading, of two a minute.")
 access_hits: Final = Counter(
     "tripost_edge_access_hits", "Sessions that an access rule has decided about.", ["rule", "action"]
 )

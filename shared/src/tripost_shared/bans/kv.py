@@ -35,6 +35,7 @@ class KvBans:
     def __init__(self, link: NatsLink, clock: Clock) -> None:
         self._link = link
         self._clock = clock
+        self._known: dict[str, tuple[bytes, Ban]] = {}  # as they were last read
 
     async def put(self, ban: Ban, keep_until: datetime) -> None:
         """Write a ban; the server forgets it by itself."""
@@ -49,16 +50,21 @@ class KvBans:
     async def all(self) -> list[Ban]:
         """Give all that is kept."""
         bans: list[Ban] = []
+        known: dict[str, tuple[bytes, Ban]] = {}
         try:
             async for message in jetstream.scan(self._link, STREAM, f"{PREFIX}>"):
                 if len(bans) >= MOST_BANS:
                     log.warning("there are more bans than are heeded", heeded=len(bans))
                     break
-                ban = None if is_deleted(message) else _read(message.subject, message.data)
+                octets, ban = self._known.get(message.subject, (b"", None))
+                if octets != message.data:
+                    ban = None if is_deleted(message) else _read(message.subject, message.data)
                 if ban is not None:
+                    known[message.subject] = (message.data, ban)
                     bans.append(ban)
         except JetStreamUnavailable as error:
             raise BansUnavailable(str(error)) from error
+        self._known = known
         return bans
 
     async def find(self, network: str) -> Ban | None:

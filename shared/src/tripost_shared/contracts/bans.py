@@ -5,6 +5,7 @@ ban: how often its network was banned within the policy's memory makes the next 
 """
 
 from datetime import datetime
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
@@ -72,6 +73,7 @@ class BansPolicy(msgspec.Struct, frozen=True):
     memory_seconds: int = 86_400
 
 
+@lru_cache(maxsize=MOST_BANS)  # all bans are read again and again
 def banned_network(text: str) -> Network:
     """Read what is to be banned: an address or a network; of IPv6 a /64 at least. Raises ValueError."""
     given = parse_network(text.strip())

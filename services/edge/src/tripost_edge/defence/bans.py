@@ -84,7 +84,6 @@ class BansInForce:
 
     def _take(self, ban: Ban) -> None:
         self.table.hear(ban, self._clock.monotonic())
-        metrics.bans_in_force.set(self.table.in_force(self._clock.now()))
 
     async def _follow(self) -> None:
         while True:

