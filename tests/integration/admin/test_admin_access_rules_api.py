@@ -269,9 +269,11 @@ async def test_what_else_concerns_the_address_is_told(api: Api) -> None:
     told = await explain(api, "203.0.113.1")
     assert (told["trusted_proxy"], told["ban"]) == ("203.0.113.1/32", None)
     assert (await explain(api, "::1"))["loopback"] is True
+    await api.add("xclient-networks", network="203.0.113.2/32")
     api.cluster.is_connected = False
     told = await explain(api, "198.51.100.1")
-    assert told["words"][-1].startswith("Whether it is banned, or a trusted proxy, is not known")
+    assert told["words"][-1].startswith("Whether it is banned, or a trusted proxy by edge's own settings, is not known")
+    assert (await explain(api, "203.0.113.2"))["trusted_proxy"] == "203.0.113.2/32"
 
 
 async def test_a_question_that_cannot_be_answered_is_refused(api: Api) -> None:

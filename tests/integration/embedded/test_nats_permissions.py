@@ -35,6 +35,7 @@ from tripost_shared.contracts.filter import CONNECTION, Action, ConnectionQuesti
 from tripost_shared.contracts.nodes import NODES_SUBJECT, NodeStatus
 from tripost_shared.contracts.spool import Direction, SpooledMessage
 from tripost_shared.counters.jetstream import JetStreamCounters
+from tripost_shared.counters.jetstream_totals import JetStreamTotals
 from tripost_shared.kv.jetstream import JetStreamBucket
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.content import Content
@@ -214,6 +215,11 @@ async def test_edge_counts_and_admin_api_reads(links: Links) -> None:
     assert {tally.of.key for tally in await seen.tallies("logins")} == {"60", "3600", "86400"}
 
 
+async def test_edge_counts_hits_and_admin_api_reads_them(links: Links) -> None:
+    await JetStreamTotals(links["edge"]).add_all("access", {"rule.1": 2})
+    assert (await JetStreamTotals(links["admin-api"]).all("access"))["rule.1"].total == 2
+
+
 async def test_admin_api_hears_of_every_instance(links: Links) -> None:
     for service in SERVICES:
         await NatsBus(links[service]).serve_all(NODES_SUBJECT, a_status(service))
@@ -243,6 +249,8 @@ def a_status(service: str) -> Callable[[], NodeStatus]:
         pytest.param("admin-api", "spool.v1.0", id="admin-api does not spool"),
         pytest.param("admin-api", "counters.v1.hour.a.b.60.1", id="admin-api does not count"),
         pytest.param("filter", "counters.v1.hour.a.b.60.1", id="filter does not count"),
+        pytest.param("admin-api", "totals.v1.access.rule.1", id="admin-api does not count hits"),
+        pytest.param("domains", "totals.v1.access.rule.1", id="domains does not count hits"),
         pytest.param("admin-api", "_INBOX.edge.x", id="admin-api does not answer what it was not asked"),
     ],
 )

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from tripost_admin_api.api import names
-from tripost_admin_api.api.known_listeners import known_listeners
+from tripost_admin_api.api.known_listeners import known_listeners, trusted_proxies
 from tripost_admin_api.api.models import Incoming, Outgoing
 from tripost_admin_api.api.parts import Parts, PartsNeeded
 from tripost_admin_api.api.problems import invalid
@@ -120,13 +120,14 @@ async def explain_access(parts: PartsNeeded, query: Annotated[ExplainQuery, Quer
     """Say which access rule decides about a client, or what that depends on; and what else concerns its address."""
     async with parts.database.reading() as session:
         config = await documents.read_access(session)
-        relay_networks = (await documents.read_edge(session)).relay_networks
+        edge = await documents.read_edge(session)
+        proxies = (*edge.xclient_networks, *await trusted_proxies(session))
         listeners = {listener.name: listener for listener in await known_listeners(session)}
     listener = listeners.get(query.listener)
     if query.listener and listener is None:
         raise invalid("query.listener", f"there is no listener {query.listener!r}; accepted: {', '.join(listeners)}")
     candidates = explained(config, facts_of(query, listener))
-    around = await _around(parts, query.address, relay_networks)
+    around = await _around(parts, query.address, edge.relay_networks, proxies)
     decided = candidates[0] if candidates and candidates[0].is_certain else None
     return Explanation(
         address=query.address,
@@ -196,25 +197,28 @@ def _words_around(around: _Around, decided: Candidate | None) -> Iterator[str]:
     if around.proxy_network is not None:
         yield (
             f"It is a trusted proxy ({around.proxy_network}): it is not banned, nor are its sessions counted by "
-            "network; on listeners that speak the PROXY protocol the rules are about the clients that it announces."
+            "network; the rules are about the clients that it announces, by the PROXY protocol or XCLIENT."
         )
     yield from around.unknown
 
 
-async def _around(parts: Parts, address: str, relay_networks: Sequence[str]) -> _Around:
+async def _around(
+    parts: Parts, address: str, relay_networks: Sequence[str], configured_proxies: Sequence[str]
+) -> _Around:
     unknown: list[str] = []
-    ban = proxy_network = None
+    ban = None
+    proxies = set(configured_proxies)
     try:
         now = parts.clock.now()
         holding = [ban for ban in await parts.cluster.bans() if ban.holds_at(now) and _holds(ban.network, address)]
         ban = max(holding, key=lambda ban: ban.until, default=None)
         nodes = await parts.cluster.nodes(ANSWER_WITHIN)
-        proxies = {one for node in nodes for one in node.details.get(TRUSTED_PROXIES, "").split(", ") if one}
-        proxy_network = next((one for one in sorted(proxies) if _holds(one, address)), None)
+        proxies |= {one for node in nodes for one in node.details.get(TRUSTED_PROXIES, "").split(", ") if one}
         if not any(TRUSTED_PROXIES in node.details for node in nodes):
-            unknown.append("Whether it is a trusted proxy is not known: no edge answers.")
+            unknown.append("Whether it is a trusted proxy by edge's own settings is not known: no edge answers.")
     except ClusterUnavailable as error:
-        unknown.append(f"Whether it is banned, or a trusted proxy, is not known: {error}.")
+        unknown.append(f"Whether it is banned, or a trusted proxy by edge's own settings, is not known: {error}.")
+    proxy_network = next((one for one in sorted(proxies) if _holds(one, address)), None)
     relay_network = next((one for one in relay_networks if _holds(one, address)), None)
     return _Around(ban, ip_address(address).is_loopback, relay_network, proxy_network, tuple(unknown))
 
