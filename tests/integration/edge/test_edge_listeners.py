@@ -115,6 +115,17 @@ async def test_an_address_that_is_taken_is_a_trouble_told_once_until_it_is_free(
         await client("S: 220 *")
 
 
+async def test_no_two_listeners_are_open_at_one_address(running: Callable[..., Awaitable[EdgeWorld]]) -> None:
+    """With several workers, which share addresses, the system would take both, and divide the clients among them."""
+    port = free_port()
+    world = await running(mx_listen=at(port), workers=2)
+    await world.configure(ListenerConfig("other", address=f"0.0.0.0:{port}"))
+    assert list(world.edge.troubles()) == [f"other: cannot be opened: 0.0.0.0:{port}: listener mx is at {at(port)}"]
+    await world.configure(ListenerConfig("other", address=f"0.0.0.0:{port}"), ListenerConfig("mx", enabled=False))
+    assert list(world.edge.troubles()) == []
+    assert [each.address for each in world.edge.listeners if each.profile.name == "other"] == [("0.0.0.0", port)]
+
+
 async def test_a_node_opens_only_what_is_for_it(running: Callable[..., Awaitable[EdgeWorld]]) -> None:
     world = await running(node="edge-1")
     mine, theirs = free_ports(2)

@@ -91,8 +91,6 @@ class OpenListeners:
                 self._in_force[name].current = profile
             else:
                 self._in_force[name] = ProfileInForce(profile)
-        for name in self._in_force.keys() - self._wanted.keys() - self._open.keys():
-            del self._in_force[name]
 
     async def start(self, sockets: BoundBefore) -> None:
         """Open all that can be opened, on sockets that were bound before where there are such; then follow changes."""
@@ -137,7 +135,8 @@ class OpenListeners:
         for name in blocked:
             if not await self._open_one(name, wanted[name]):
                 self._tell(name, self._closed_because[name])
-        self.refresh()
+        for name in self._in_force.keys() - self._wanted.keys():
+            del self._in_force[name]  # sessions that go on have it still
 
     async def _open_one(self, name: str, wanted: Wanted) -> bool:
         """Have a listener open at its address; False where that failed, and is noted."""

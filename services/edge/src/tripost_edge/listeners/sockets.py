@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Final
 
 from tripost_shared.settings import Listen
@@ -63,6 +62,9 @@ class BoundBefore:
 
 
 def _refuse_clients(bound: socket.socket) -> None:
-    """End listening, for all processes that have the socket; it stays bound, and may listen again."""
-    with suppress(OSError):  # it did not listen
+    """End listening, for all processes that have the socket; it stays bound, and may listen again.
+
+    One that does not listen would keep the mark of the shutdown, and so would its clients once it listens again.
+    """
+    if bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         bound.shutdown(socket.SHUT_RDWR)
