@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from dialog import Dialog
 from edge_process import EdgeProcess
@@ -63,6 +64,19 @@ async def test_a_ban_lets_the_message_under_way_come_to_its_end(running: Start) 
         client.send(b"x\r\n.\r\n")
         await client("S: 250 2.0.0 *\nC: MAIL FROM:<>\nS: 421 4.7.0 *\nS: <closed>")
     assert len(world.spooled) == 1
+
+
+async def test_a_banned_client_that_comes_again_and_again_fills_neither_log_nor_tracking(running: Start) -> None:
+    world = await running(refusals_told_per_network=2)
+    ban = a_ban("192.0.2.55", datetime.now(UTC))
+    await world.bans.put(ban, ban.until)
+    with capture_logs() as logs:
+        for _ in range(6):
+            async with await proxied(world) as client:
+                await client("S: 421 4.7.0 *\nS: <closed>")
+        await world.until_sessions(0)
+    assert len([line for line in logs if line["log_level"] != "debug"]) == 2
+    assert len(world.facts(Fact.REFUSED)) == 2
 
 
 async def test_a_lifted_ban_holds_no_more(running: Start) -> None:

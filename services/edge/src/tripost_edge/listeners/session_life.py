@@ -126,7 +126,8 @@ class SessionLife(ClientConnection):
             if over.reply is not None:
                 self.say(over.reply)
                 with_last_words = True
-                log.info("session ended by us", session=self._state.id, reply=str(over.reply), because=because)
+                say = log.debug if over.is_told else log.info
+                say("session ended by us", session=self._state.id, reply=str(over.reply), because=because)
         except Exception:
             because = "something broke"
             log.exception("session broke", session=self._state.id, client=self._state.client.address)

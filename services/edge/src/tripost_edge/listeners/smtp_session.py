@@ -115,7 +115,9 @@ class SmtpSession(ContentTransfer):
         self.refuse_foreign_protocols(client)
         metrics.turned_away["early"].inc()
         reply = self._context.journal.refused(self._state, "connect", replies.TALKED_TOO_EARLY)
-        raise SessionOver(reply, because="client talked before it was greeted", offence=Offence.EARLY_TALKER)
+        raise SessionOver(
+            reply, because="client talked before it was greeted", offence=Offence.EARLY_TALKER, is_told=True
+        )
 
     def _end_if_dismissed(self) -> None:
         """Raise SessionOver where the session was dismissed while it did not wait for its client."""
@@ -204,7 +206,7 @@ class SmtpSession(ContentTransfer):
         """Record that the client has gone on for too long, and raise SessionOver, where a reply says so."""
         if reply is not None:
             self._context.journal.refused(self._state, "connect", reply)
-            self._end_with(reply)
+            raise SessionOver(reply, because=reply.text, is_told=True)
 
     def _end_with(self, reply: SmtpReply | None) -> None:
         if reply is not None:

@@ -36,10 +36,16 @@ _OVERDUE: Final[Mapping[Overdue, SmtpReply]] = MappingProxyType(
 
 
 class SessionOver(Exception):
-    """The session ends here: with a last reply, or without one; for an offence of the client, maybe."""
+    """The session ends here: with a last reply, or without one; for an offence of the client, maybe.
 
-    def __init__(self, reply: SmtpReply | None, *, because: str, offence: Offence | None = None) -> None:
+    `is_told`: the journal has told of it already.
+    """
+
+    def __init__(
+        self, reply: SmtpReply | None, *, because: str, offence: Offence | None = None, is_told: bool = False
+    ) -> None:
         super().__init__(because)
+        self.is_told = is_told
         self.offence = offence
         self.reply = reply
         self.because = because

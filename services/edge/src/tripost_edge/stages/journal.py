@@ -62,7 +62,7 @@ class Journal:
                 tried_login=tried_login,
                 **({"rule": rule} if rule else _judgement(verdict)),
             )
-        if transaction is None:
+        if transaction is None and telling is not Telling.NOT:
             log.info("refused", stage=stage, reply=str(reply), because=because, **_facts(session))
         return reply.with_id(session.subject_id)
 
