@@ -185,4 +185,4 @@ async def test_a_change_of_rules_meets_open_sessions(
 async def test_a_rule_that_cannot_be_read_refuses_nobody(world: EdgeWorld, dialog: Dialog) -> None:
     control(world, rule("deny", networks=("nonsense",)))
     await dialog("C: MAIL FROM:<>\nS: 250 *")
-    assert list(world.edge.troubles()) == ["control rules left out, which cannot be read: the-rule"]
+    assert list(world.edge.troubles()) == ["left out, since it cannot be read: rule the-rule"]

@@ -79,6 +79,13 @@ def test_a_rate_for_rules_alone_counts_what_a_rule_names_it_for() -> None:
     assert held(MESSAGES, ("domains",), reverse_path="") == []
 
 
+def test_a_rate_with_a_key_that_nobody_can_read_is_left_out() -> None:
+    broken = Rate("broken", RateScope.CLIENT, Amounts(minute=1), overrides=(RateOverride("192.0.2.0/99"),))
+    rates = Rates([broken, OF_LOGIN])
+    assert rates.unreadable == ["broken"]
+    assert {limit.rate for limit in rates.limits(MESSAGES, Sender("192.0.2.7", "ann@dest.example"))} == {"logins"}
+
+
 def test_all_limits_of_a_key_are_found() -> None:
     kinds = [(limit.rate, limit.kind, limit.window_seconds) for limit in RATES.limits_of_key("login:ann@dest.example")]
     assert kinds == [("logins", MESSAGES, 60), ("logins", MESSAGES, 86_400), ("logins", RECIPIENTS, 3600)]

@@ -46,6 +46,7 @@ from tripost_edge.stages.data import Data
 from tripost_edge.stages.hello import Hello
 from tripost_edge.stages.journal import Journal
 from tripost_edge.stages.mail import Mail
+from tripost_edge.stages.rates import RateLimits
 from tripost_edge.stages.rcpt import Rcpt
 from tripost_edge.stages.rights import Rights
 from tripost_shared.contracts.access import AccessConfig
@@ -114,7 +115,7 @@ class Edge:
         self._connect = connect = Connect(bus, clock, remember_seconds=settings.connection_memory_seconds)
         rights = Rights(bus, self._directory)
         self._rate_counts = GatheredCounts(counters, clock, metrics.rates_counted_alone.inc)
-        self._control = control = Control(self._rate_counts, journal, clock)
+        self._control = control = Control(RateLimits(self._rate_counts, journal, clock), journal)
         self._authors = Authors(rights)
         stages = Stages(
             access=self._access,

@@ -55,10 +55,17 @@ class Sender:
 
 
 class Rates:
-    """The rates of a configuration."""
+    """The rates of a configuration; `unreadable` are the names of those with a key that nobody can read: left out."""
 
     def __init__(self, rates: Iterable[Rate] = ()) -> None:
-        self._rates = {rate.name: _Compiled(rate) for rate in rates if rate.enabled}
+        self.unreadable: list[str] = []
+        self._rates: dict[str, _Compiled] = {}
+        for rate in rates:
+            try:
+                if rate.enabled:
+                    self._rates[rate.name] = _Compiled(rate)
+            except ValueError:
+                self.unreadable.append(rate.name)
         self._of_all = [compiled for compiled in self._rates.values() if not compiled.rate.only_by_rule]
 
     @property

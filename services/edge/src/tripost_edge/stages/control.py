@@ -1,7 +1,6 @@
 """Client control at each stage: the rules' word on transactions and recipients, and what rates leave room for.
 
-Rules are asked at MAIL, for each recipient at RCPT, and once more when the content is there. Messages are counted at
-MAIL, recipients at RCPT after all others have agreed; a transaction that comes to nothing gives back what it has taken.
+Rules are asked at MAIL, for each recipient at RCPT, and once more when the content is there.
 """
 
 from collections.abc import Sequence
@@ -11,16 +10,11 @@ from typing import Final
 import msgspec
 import structlog
 
-from tripost_edge import metrics
-from tripost_edge.firewall.networks import is_of_this_machine
-from tripost_edge.ports import Clock
 from tripost_edge.session.session import Session, Transaction
 from tripost_edge.stages.journal import Journal
+from tripost_edge.stages.rates import NOTHING, RateLimits, Taking
 from tripost_shared.contracts.control import ControlAction, ControlConfig, ControlRule
-from tripost_shared.control.rates import MESSAGES, NOUNS, RECIPIENTS, WARNED, Limit, Rates, Sender
 from tripost_shared.control.rules import ControlRules, MailFacts
-from tripost_shared.counters.gathered import Claim, GatheredCounts, Taken
-from tripost_shared.counters.port import count_at
 from tripost_shared.mail.failures import MailFailure
 from tripost_shared.mail.header import fold
 from tripost_shared.mail.reply import SmtpReply
@@ -43,9 +37,7 @@ class Opening:
 
     refusal: SmtpReply | None = None
     size_octets: int = 0  # as announced
-    limits: tuple[Limit, ...] = ()
-    claims: tuple[Claim, ...] = ()
-    near: tuple[tuple[Claim, int], ...] = ()
+    taking: Taking = NOTHING
 
 
 @dataclass(slots=True)
@@ -59,25 +51,24 @@ class Recipients:
 class Control:
     """The rules and rates in force."""
 
-    def __init__(self, counts: GatheredCounts, journal: Journal, clock: Clock) -> None:
-        self._counts = counts
+    def __init__(self, rates: RateLimits, journal: Journal) -> None:
+        self._rates = rates
         self._journal = journal
-        self._clock = clock
         self._rules = ControlRules()
-        self._rates = Rates()
 
     def take(self, config: ControlConfig) -> None:
         """Put a configuration in force, for commands that come from now on."""
         self._rules = ControlRules(config.rules)
-        self._rates = Rates(config.rates)
-        if self._rules.unreadable:
-            log.warning("control rules left out: a condition cannot be read", rules=self._rules.unreadable)
+        self._rates.replace(config.rates)
+        if self.trouble:
+            log.warning(self.trouble)
 
     @property
     def trouble(self) -> str:
-        """Which rules are left out, since a condition of theirs cannot be read; "" for none."""
-        names = ", ".join(self._rules.unreadable)
-        return f"control rules left out, which cannot be read: {names}" if names else ""
+        """Which rules and rates are left out, since something of theirs cannot be read; "" for none."""
+        names = [f"rule {name}" for name in self._rules.unreadable]
+        names += [f"rate {name}" for name in self._rates.unreadable]
+        return f"left out, since it cannot be read: {', '.join(names)}" if names else ""
 
     @property
     def is_idle(self) -> bool:
@@ -94,20 +85,18 @@ class Control:
                     session, "mail", _reply_of(rule), because=_told(rule), reverse_path=reverse_path, rule=rule.name
                 )
             )
-        limits = tuple(self._rates.limits(MESSAGES, _sender(session, reverse_path), ruling.rates))
-        claims = self._claims(limits)
-        taken = await self._counts.take(claims) if claims else Taken(1)
-        if taken.reached is not None:
-            reply, because = _reached(limits[claims.index(taken.reached)], taken)
-            return Opening(self._journal.refused(session, "mail", reply, because=because, reverse_path=reverse_path))
-        return Opening(None, size_octets, limits, claims, taken.near)
+        taking = await self._rates.take_message(session, reverse_path, ruling.rates)
+        if taking.refusal is not None:
+            refusal = self._journal.refused(
+                session, "mail", taking.refusal, because=taking.because, reverse_path=reverse_path
+            )
+            return Opening(refusal)
+        return Opening(None, size_octets, taking)
 
     async def opened(self, session: Session, transaction: Transaction, opening: Opening) -> None:
         """Note what the transaction has taken, and warn of limits that are near."""
         transaction.announced_octets = opening.size_octets
-        self._note_taken(transaction, opening.claims, 1)
-        transaction.counted_by.update(limit.rate for limit in opening.limits)
-        await self._warn(session, "mail", opening.limits, opening)
+        await self._rates.note(session, transaction, "mail", opening.taking)
 
     def at_rcpt(self, session: Session, transaction: Transaction, addresses: Sequence[str]) -> Recipients:
         """Say what the rules want of these recipients; refusals are recorded."""
@@ -134,7 +123,7 @@ class Control:
             return {}
         refused: dict[str, SmtpReply] = {}
         for rates, alike in self._by_rates(session, transaction, addresses).items():
-            refused |= await self._count_alike(session, transaction, rates, alike)
+            refused |= await self._rates.take_recipients(session, transaction, alike, rates)
         return refused
 
     def at_content(self, session: Session, transaction: Transaction, size_octets: int) -> bytes:
@@ -160,45 +149,6 @@ class Control:
         transaction.ruled = "; ".join(acting)
         return b"".join(fold(name, value.split()) for name, value in added)
 
-    async def _count_alike(
-        self, session: Session, transaction: Transaction, rates: tuple[str, ...], addresses: Sequence[str]
-    ) -> dict[str, SmtpReply]:
-        """Count recipients that the same rates count; with the first of a rate that a rule has named, its message."""
-        sender = _sender(session, transaction.reverse_path)
-        new = [rate for rate in rates if rate not in transaction.counted_by]
-        messages = tuple(limit for limit in self._rates.limits(MESSAGES, sender, new) if limit.rate in new)
-        reply = await self._take_message(session, transaction, messages) if messages else None
-        if reply is None:
-            transaction.counted_by.update(new)
-            limits = tuple(self._rates.limits(RECIPIENTS, sender, rates))
-            return await self._take_recipients(session, transaction, limits, addresses)
-        return self._refused(session, addresses, *reply)
-
-    async def _take_message(
-        self, session: Session, transaction: Transaction, limits: tuple[Limit, ...]
-    ) -> tuple[SmtpReply, str] | None:
-        """Count the message by all limits, or give the refusal and what the trace says."""
-        claims = self._claims(limits)
-        taken = await self._counts.take(claims)
-        if taken.reached is not None:
-            return _reached(limits[claims.index(taken.reached)], taken)
-        self._note_taken(transaction, claims, 1)
-        await self._warn(session, "rcpt", limits, Opening(claims=claims, near=taken.near))
-        return None
-
-    async def _take_recipients(
-        self, session: Session, transaction: Transaction, limits: tuple[Limit, ...], addresses: Sequence[str]
-    ) -> dict[str, SmtpReply]:
-        claims = self._claims(limits)
-        if not claims:
-            return {}
-        taken = await self._counts.take(claims, len(addresses))
-        self._note_taken(transaction, claims, taken.granted)
-        await self._warn(session, "rcpt", limits, Opening(claims=claims, near=taken.near))
-        if taken.reached is None:
-            return {}
-        return self._refused(session, addresses[taken.granted :], *_reached(limits[claims.index(taken.reached)], taken))
-
     def _by_rates(
         self, session: Session, transaction: Transaction, addresses: Sequence[str]
     ) -> dict[tuple[str, ...], list[str]]:
@@ -210,33 +160,6 @@ class Control:
             ruling = self._rules.rule_on(_facts_of(session, transaction, address))
             sorted_by.setdefault(tuple(ruling.rates), []).append(address)
         return sorted_by
-
-    def _claims(self, limits: Sequence[Limit]) -> tuple[Claim, ...]:
-        now = self._clock.now()
-        return tuple(
-            Claim(count_at(now, limit.kind, limit.count_key, limit.window_seconds), limit.most) for limit in limits
-        )
-
-    def _note_taken(self, transaction: Transaction, claims: tuple[Claim, ...], amount: int) -> None:
-        if claims and amount:
-            transaction.give_backs.append(lambda: self._counts.give_back(claims, amount))
-
-    async def _warn(self, session: Session, stage: str, limits: tuple[Limit, ...], opening: Opening) -> None:
-        for claim, passed in opening.near:
-            count = claim.count
-            warned = count._replace(kind=WARNED, key=f"{count.kind}|{count.key}")
-            if await self._counts.is_first(warned):
-                limit = limits[opening.claims.index(claim)]
-                metrics.limit_warnings[limit.kind].inc()
-                self._journal.limit_warned(session, stage, _standing(limit, passed))
-
-    def _refused(
-        self, session: Session, addresses: Sequence[str], reply: SmtpReply, because: str
-    ) -> dict[str, SmtpReply]:
-        return {
-            address: self._journal.refused(session, "rcpt", reply, recipient=address, because=because)
-            for address in addresses
-        }
 
 
 class RuledOut(MailFailure):
@@ -255,24 +178,6 @@ def _reply_of(rule: ControlRule) -> SmtpReply:
 
 def _told(rule: ControlRule) -> str:
     return f"rule {rule.name}: {rule.action.value}"
-
-
-def _reached(limit: Limit, taken: Taken) -> tuple[SmtpReply, str]:
-    """Give the reply where a limit is reached, and what the trace says."""
-    metrics.rate_refusals[limit.kind].inc()
-    reply = SmtpReply(451, "4.7.1", f"Too many {NOUNS[limit.kind]}: {limit.in_words}, try again later")
-    return reply, _standing(limit, taken.passed)
-
-
-def _standing(limit: Limit, passed: int) -> str:
-    return f"rate {limit.rate}: {passed} {NOUNS[limit.kind]} of {limit.in_words}"
-
-
-def _sender(session: Session, reverse_path: str) -> Sender:
-    client = session.client
-    address = "" if client.unnamed_by_proxy else client.address
-    is_local = bool(address) and not client.announced_by_proxy and is_of_this_machine(address)
-    return Sender(address, client.login, reverse_path, is_local)
 
 
 def _facts(session: Session, reverse_path: str, size_octets: int, recipient: str | None = None) -> MailFacts:
