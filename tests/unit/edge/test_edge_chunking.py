@@ -19,6 +19,9 @@ SESSION = (
     b"DATA\r\nSubject: x\r\nReceived: by b\r\n\r\n.. a dot\r\n.hidden\r\n.\r\n"
     b"MAIL FROM:<a@b.example>\r\nRCPT TO:<ann@dest.example>\r\nDATA\r\n.\r\n"
     b"XYZZY\r\n\r\nRSET\r\n"
+    b"MAIL FROM:<a@b.example>\r\nRCPT TO:<ann@dest.example>\r\nBDAT 14\r\nSubject: y\r\n\r\n"
+    b"BDAT 10 LAST\r\n\r\n.\r\nRSET\r"
+    b"MAIL FROM:<a@b.example>\r\nRCPT TO:<ann@dest.example>\r\nBDAT 12\r\nx\r\n.\r\nRSET\r\nBDAT 0 LAST\r\n"
     b"MAIL FROM:<a@b.example>\r\nRCPT TO:<ann@dest.example>\r\nDATA\r\nbare\nline\r\n.\n\r\n.\r\nQUIT\r\n"
 )
 CODES = [
@@ -28,6 +31,8 @@ CODES = [
     *("500 5.5.2 Li", "250 2.1.5 OK", "354 End data", "250 2.0.0 Ac"),
     *("250 2.1.0 OK", "250 2.1.5 OK", "354 End data", "250 2.0.0 Ac"),
     *("500 5.5.2 Co", "500 5.5.2 Co", "250 2.0.0 OK"),
+    *("250 2.1.0 OK", "250 2.1.5 OK", "250 2.0.0 14", "550 5.5.2 Me"),
+    *("250 2.1.0 OK", "250 2.1.5 OK", "250 2.0.0 12", "250 2.0.0 Ac"),
     *("250 2.1.0 OK", "250 2.1.5 OK", "354 End data", "550 5.5.2 Me"),
 ]
 
@@ -91,10 +96,11 @@ def check(chunks: list[bytes]) -> list[bytes]:
     world, transport = asyncio.run(play(chunks))
     lines = b"".join(transport.writes).decode().splitlines()
     assert [line[:12] for line in lines if line[3] == " "] == CODES
-    first, second = world.spooled
+    first, second, third = world.spooled
     assert first.content.inline == b"Subject: x\r\nReceived: by b\r\n\r\n. a dot\r\nhidden\r\n"
     assert [one.address for one in first.envelope.recipients] == ["ann@dest.example", "bob@dest.example"]
     assert second.content.inline == b""
+    assert third.content.inline == b"x\r\n.\r\nRSET\r\n"
     return transport.writes
 
 

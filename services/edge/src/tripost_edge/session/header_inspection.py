@@ -15,16 +15,16 @@ MAX_SUBJECT_CHARACTERS: Final = 250  # of what goes into the trace
 MAX_RESULTS: Final = 50
 MAX_RESULTS_OCTETS: Final = 8 * 1024
 
-_RECEIVED: Final = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
-_SUBJECT: Final = re.compile(rb"^subject[ \t]*:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
-# A byte order mark hides the first field from some readers only.
-_FROM: Final = re.compile(
-    rb"^(?:\xef\xbb\xbf)?from(?:[ \t]|\r\n[ \t])*:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE
-)
-_SUSPECT: Final = re.compile(  # the white space before the colon may be folded
-    rb"^(?:return-path|authentication-results|x-spam-(?:flag|status)|(?:resent-)?bcc|x-tripost-[!-9;-~]*)"
-    rb"(?:[ \t]|\r\n[ \t])*:",
-    re.IGNORECASE | re.MULTILINE,
+# Patterns are matched against the header in lower case, with a CRLF before it: so each begins with what is found
+# quickly, and costs 3 µs for a usual header, where `^` and IGNORECASE cost 20. White space before a colon may be
+# folded.
+_COLON: Final = rb"(?:[ \t]|\r\n[ \t])*:"
+_VALUE: Final = rb"([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)"
+_RECEIVED: Final = re.compile(rb"\r\nreceived" + _COLON)
+_SUBJECT: Final = re.compile(rb"\r\nsubject" + _COLON + _VALUE)
+_FROM: Final = re.compile(rb"\r\n(?:\xef\xbb\xbf)?from" + _COLON + _VALUE)  # some readers see no byte order mark
+_SUSPECT: Final = re.compile(
+    rb"\r\n(?:return-path|authentication-results|x-spam-(?:flag|status)|(?:resent-)?bcc|x-tripost-[!-9;-~]*)" + _COLON
 )
 _OURS: Final = b"x-tripost-"  # so begin names that only we may use
 _SPAM_MARKS: Final = (b"x-spam-flag", b"x-spam-status")
@@ -67,19 +67,20 @@ def inspect_header(
     octets stay as they are, since signatures cover them.
     """
     kept, removed = header, 0
-    if header[:1] in _CONTINUING or _SUSPECT.search(header):
+    searched = b"\r\n" + header.lower()
+    if header[:1] in _CONTINUING or _SUSPECT.search(searched):
         fields = list(raw_fields(header))
         unwanted = (b"return-path", *(() if may_mark else _SPAM_MARKS), *(_BLIND_COPIES if is_submitted else ()))
         honest = list(_Sieve(authserv_id, unwanted).honest(fields))
         removed = len(fields) - len(honest)
         kept = b"".join(honest)
-    subject = _SUBJECT.search(header)
+    subjects = _values(_SUBJECT, searched, header, at_most=1)
     return Inspection(
         kept,
-        len(_RECEIVED.findall(header)),
-        _readable(subject[1]) if subject else "",
+        len(_RECEIVED.findall(searched)),
+        _readable(subjects[0]) if subjects else "",
         removed,
-        tuple(match[1] for match in islice(_FROM.finditer(header), 2)),
+        _values(_FROM, searched, header, at_most=2),
         times_taken_by(header, authserv_id),
     )
 
@@ -114,3 +115,8 @@ class _Sieve:
 
 def _readable(value: bytes) -> str:
     return printable(unfold(value).decode("utf-8", "replace"))[:MAX_SUBJECT_CHARACTERS]
+
+
+def _values(pattern: re.Pattern[bytes], searched: bytes, header: bytes, *, at_most: int) -> tuple[bytes, ...]:
+    """Give the first values that a pattern finds, as the header has them; what is searched has two octets before it."""
+    return tuple(header[match.start(1) - 2 : match.end(1) - 2] for match in islice(pattern.finditer(searched), at_most))
