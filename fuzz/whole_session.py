@@ -21,7 +21,7 @@ from tripost_shared.edge_limits import EdgeLimits
 from tripost_shared.mail.client import ListenerKind
 
 MOST_TURNS: Final = 20_000  # of the event loop, for one session
-LIMITS: Final = EdgeLimits(error_delay_seconds=0, auth_failure_delay_seconds=0)
+LIMITS: Final = EdgeLimits(greeting_delay_seconds=0, error_delay_seconds=0, auth_failure_delay_seconds=0)
 PROFILES: Final = (
     ListenerProfile("mx", ListenerKind.MX, limits=LIMITS),
     ListenerProfile("submissions", ListenerKind.SUBMISSION, tls=TlsMode.IMPLICIT, limits=LIMITS),
@@ -40,21 +40,25 @@ class Sessions:
         self._loop.set_exception_handler(lambda _, context: self._faults.append(context))
         self._world = self._loop.run_until_complete(_a_world())
 
-    def run(self, octets: bytes) -> None:
-        """Send octets to a session, cut into pieces, and close; fails where something breaks."""
+    def run(self, octets: bytes) -> int:
+        """Send octets to a session, cut into pieces, and close; fails where something breaks.
+
+        The first octet chooses the listener. Gives how many messages came of it.
+        """
         kind, octets = octets[:1], octets[1:]
         with capture_logs() as lines:
             profile = PROFILES[kind[0] % len(PROFILES) if kind else 0]
-            self._loop.run_until_complete(self._run(profile, octets.split(CUT)))
+            messages = self._loop.run_until_complete(self._run(profile, octets.split(CUT)))
         broken = [entry for entry in lines if entry["log_level"] in {"error", "critical"}]
         assert not broken, broken
         assert not self._faults, self._faults
+        return messages
 
     def close(self) -> None:
         """End the event loop."""
         self._loop.close()
 
-    async def _run(self, profile: ListenerProfile, pieces: list[bytes]) -> None:
+    async def _run(self, profile: ListenerProfile, pieces: list[bytes]) -> int:
         world = self._world
         session = _Session(asyncio.get_running_loop(), world.edge.context, ProfileInForce(profile))
         connection = _Connection(session, is_encrypted=profile.is_tls_first)
@@ -73,14 +77,15 @@ class Sessions:
             await asyncio.sleep(0)
         assert not len(world.edge.registry), "the session does not end"
         assert _REPLIES.fullmatch(connection.written), connection.written
-        stored = world.store._objects
-        for message in world.spooled:
+        stored, messages = world.store._objects, world.spooled
+        for message in messages:
             see_that_it_is_clean(message)
             if message.content.stored:
                 assert is_clean(stored.pop(message.content.stored)[0])
         assert not stored, "content was left behind"
         for kept in (world.spool._kept, world.spool._seen, world.log.events, world.tiers.asked):
             kept.clear()
+        return len(messages)
 
 
 async def _a_world() -> EdgeWorld:

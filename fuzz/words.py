@@ -257,7 +257,7 @@ SEEDS: Final[Mapping[str, tuple[bytes, ...]]] = MappingProxyType(
             b"\0EHLO c\r\nMAIL FROM:<> ENVID=a\r\nRCPT TO:<ann@dest.example>\r\n"
             b"BDAT 5\r\nx: \r\nBDAT 3 LAST\r\nx\r\nRSET\r\n",
             b"\1EHLO c\r\nAUTH PLAIN AHVzZXJAZGVzdC5leGFtcGxlAHNlY3JldA==\r\nMAIL FROM:<user@dest.example>\r\n"
-            b"RCPT TO:<far@elsewhere.example>\r\nDATA\r\nBcc: x\r\n\r\nx\r\n.\r\n",
+            b"RCPT TO:<far@elsewhere.example>\r\nDATA\r\nFrom: user@dest.example\r\nBcc: x\r\n\r\nx\r\n.\r\n",
             b"\1EHLO c\r\nAUTH LOGIN\r\ndXNlckBkZXN0LmV4YW1wbGU=\r\nc2VjcmV0\r\n",
             b"\2PROXY TCP4 192.0.2.1 192.0.2.2 1 25\r\nEHLO c\r\nSTARTTLS\r\n",
         ),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edge_world import EdgeWorld
 from tripost_edge.listeners.context import ListenerProfile, ProfileInForce
 from tripost_edge.listeners.smtp_session import SmtpSession
+from tripost_shared.edge_limits import EdgeLimits
 from tripost_shared.mail.client import ListenerKind
 
 SESSION = (
@@ -71,7 +72,9 @@ async def play(chunks: list[bytes]) -> tuple[EdgeWorld, RecordingTransport]:
     world = await EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)).serve()
     transport = RecordingTransport()
     session = SmtpSession(
-        asyncio.get_running_loop(), world.edge.context, ProfileInForce(ListenerProfile("mx", ListenerKind.MX))
+        asyncio.get_running_loop(),
+        world.edge.context,
+        ProfileInForce(ListenerProfile("mx", ListenerKind.MX, limits=EdgeLimits(greeting_delay_seconds=0))),
     )
     session.connection_made(transport)
     for chunk in chunks:

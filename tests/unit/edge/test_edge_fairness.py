@@ -11,13 +11,16 @@ from tripost_edge.listeners.context import ListenerProfile, ProfileInForce
 from tripost_edge.listeners.smtp_session import SmtpSession
 from tripost_edge.listeners.wire import LINES_IN_A_ROW
 from tripost_shared.contracts.domains import RecipientKind
+from tripost_shared.edge_limits import EdgeLimits
 from tripost_shared.mail.client import ListenerKind
 
 
 async def most_replies_between_turns(world: EdgeWorld, commands: bytes) -> int:
     """Let a session take the commands; gives how many replies it made at most before another task had its turn."""
     session = SmtpSession(
-        asyncio.get_running_loop(), world.edge.context, ProfileInForce(ListenerProfile("mx", ListenerKind.MX))
+        asyncio.get_running_loop(),
+        world.edge.context,
+        ProfileInForce(ListenerProfile("mx", ListenerKind.MX, limits=EdgeLimits(greeting_delay_seconds=0))),
     )
     made = 0
     say = session.say

@@ -7,6 +7,7 @@ from edge_world import EdgeWorld
 from silent_transport import SilentTransport
 from tripost_edge.listeners.context import ListenerProfile, ProfileInForce
 from tripost_edge.listeners.smtp_session import SmtpSession
+from tripost_shared.edge_limits import EdgeLimits
 from tripost_shared.mail.client import ListenerKind
 
 
@@ -30,7 +31,9 @@ async def test_what_arrives_while_it_takes_none_is_answered_once_it_does() -> No
     """Nothing more may come: the client has said all, and waits."""
     world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
     session = SmtpSession(
-        asyncio.get_running_loop(), world.edge.context, ProfileInForce(ListenerProfile("mx", ListenerKind.MX))
+        asyncio.get_running_loop(),
+        world.edge.context,
+        ProfileInForce(ListenerProfile("mx", ListenerKind.MX, limits=EdgeLimits(greeting_delay_seconds=0))),
     )
     connection = SlowConnection(session)
     session.connection_made(connection)

@@ -39,7 +39,9 @@ class FullConnection(asyncio.Transport):
 async def test_it_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "LINGER_SECONDS", 0.1)
     world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-    profile = ListenerProfile("mx", ListenerKind.MX, limits=EdgeLimits(command_timeout_seconds=0.1))
+    profile = ListenerProfile(
+        "mx", ListenerKind.MX, limits=EdgeLimits(command_timeout_seconds=0.1, greeting_delay_seconds=0)
+    )
     session = SmtpSession(asyncio.get_running_loop(), world.edge.context, ProfileInForce(profile))
     connection = FullConnection()
     connection.session = session
