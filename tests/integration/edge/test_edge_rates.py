@@ -10,6 +10,7 @@ import pytest
 from dialog import Dialog
 from edge_world import EdgeWorld
 from tripost_shared.clock import FrozenClock
+from tripost_shared.contracts.config import EdgeConfig
 from tripost_shared.contracts.control import (
     Amounts,
     ControlAction,
@@ -131,6 +132,42 @@ async def test_this_machine_is_not_limited_unless_it_is_named(start: Start) -> N
     world = await start(rate(messages=Amounts(minute=0), overrides=()))
     async with await world.greeted() as client:
         await client("C: MAIL FROM:<>\nS: 250 *")
+
+
+async def test_relay_networks_are_counted_as_clients_too(start: Start) -> None:
+    world = await start(rate(messages=Amounts(minute=1)))
+    world.edge.take_config(EdgeConfig(relay_networks=("127.0.0.0/8",)))
+    async with await world.greeted() as client:
+        await client(MESSAGE.format(""))
+        await client("C: MAIL FROM:<>\nS: 451 4.7.1 *")
+
+
+async def test_behind_a_proxy_each_announced_client_is_counted_and_one_without_a_name_is_not(running: Start) -> None:
+    world = await running(proxy_trusted_networks="127.0.0.0/8")
+    world.edge.take_control(ControlConfig(1, (), (rate(messages=Amounts(hour=1)),)))
+    said = {}
+    for header in (
+        "TCP4 192.0.2.7 192.0.2.1 1 25",
+        "TCP4 192.0.2.8 192.0.2.1 1 25",
+        "TCP4 127.0.0.1 192.0.2.1 1 25",
+        "UNKNOWN",
+    ):
+        replies = []
+        for _ in range(2):
+            async with await world.dialog("proxy") as client:
+                client.send(f"PROXY {header}\r\n".encode())
+                await client("S: 220 *\nC: EHLO c\nS: 250 *")
+                client.send(b"MAIL FROM:<>\r\n")
+                replies.append((await client.read_reply())[:3])
+                if replies == ["250"]:
+                    await client("C: RCPT TO:<ann@dest.example>\nC: DATA\nS: 250 *\nS: 354 *\nC: .\nS: 250 *")
+        said[header.split()[1] if " " in header else header] = replies
+    assert said == {
+        "192.0.2.7": ["250", "451"],
+        "192.0.2.8": ["250", "451"],
+        "127.0.0.1": ["250", "451"],
+        "UNKNOWN": ["250", "250"],
+    }
 
 
 async def test_a_rule_names_what_a_rate_counts(start: Start) -> None:
