@@ -11,7 +11,9 @@ from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, Output, column, done, rows, structured
 from tripost_shared.edge_limits import EdgeLimits, SessionLimits
 
-limits = typer.Typer(help="Edge's limits, in force at once on all edges.", no_args_is_help=True)
+limits = typer.Typer(
+    help="Edge's limits of sessions and messages, in force at once on all edges (rates: limit).", no_args_is_help=True
+)
 
 WORDS: Final = (
     (annotated_types.Ge, "from {0.ge}"),

@@ -11,7 +11,10 @@ from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, Output, cell, column, done, facts, line, note, rows, structured, table
 from tripost_shared.contracts.control import RateScope
 
-limit = typer.Typer(help="Rates: how much mail may pass in a minute, an hour, a day.", no_args_is_help=True)
+limit = typer.Typer(
+    help="Rates: how much mail may pass in a minute, an hour, a day (edge's other limits: limits).",
+    no_args_is_help=True,
+)
 
 WINDOWS: Final = ("minute", "hour", "day")
 IN_WORDS: Final = MappingProxyType({"minute": "in a minute", "hour": "in an hour", "day": "in a day"})
