@@ -60,11 +60,21 @@ def _addresses(mailbox: _Mailbox) -> Iterator[str]:
     else:
         yield _parsed("".join(mailbox.angle))
         shown = ["".join(mailbox.plain), *mailbox.comments]
-        if "@" in "".join(mailbox.unquoted):
-            yield from map(_parsed, _ADDRESS_LIKE.findall("".join(mailbox.unquoted)))
+        yield from _written_out("".join(mailbox.unquoted))
     for text in map(with_words_decoded, shown):
         if "@" in text and _STRUCTURE.search(text):
             yield from map(_parsed, _ADDRESS_LIKE.findall(text))
+
+
+def _written_out(name: str) -> Iterator[str]:
+    """Give the addresses in the unquoted part of a display name, as some programs write one; raises NoAuthors.
+
+    An @ that is in none may make an address of what stands around it, quotes and literals too, for other readers.
+    """
+    found = _ADDRESS_LIKE.findall(name)
+    if len(found) != name.count("@"):
+        raise NoAuthors("misplaced @ in the From field")
+    yield from map(_parsed, found)
 
 
 def _parsed(text: str) -> str:
