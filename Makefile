@@ -52,4 +52,4 @@ lock: ## Resolve the requirements anew (needs uv)
 
 clean: ## Remove .venv and caches; state in ./var stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	@find . -path ./var -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
+	@find . -path ./var -prune -o \( -name __pycache__ -o -name '*.egg-info' -o -name 'crash-*' \) -prune -exec rm -rf {} +
