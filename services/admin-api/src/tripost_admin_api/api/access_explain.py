@@ -197,7 +197,7 @@ def _words_around(around: _Around, decided: Candidate | None) -> Iterator[str]:
     if around.proxy_network is not None:
         yield (
             f"It is a trusted proxy ({around.proxy_network}): it is not banned, nor are its sessions counted by "
-            "network; the rules are about the clients that it announces, by the PROXY protocol or XCLIENT."
+            "network; where it announces clients, by the PROXY protocol or XCLIENT, the rules are about those."
         )
     yield from around.unknown
 
