@@ -11,8 +11,8 @@ BACKLOG: Final = 1024
 _IN_WORDS: Final = MappingProxyType(
     {
         errno.EADDRINUSE: "already in use by another process; set another address or port here, or end that process",
-        errno.EACCES: "not permitted to this user; ports below 1024 need a start as root, which is given up once they are "
-        "bound, or the capability CAP_NET_BIND_SERVICE",
+        errno.EACCES: "not permitted to this user; ports below 1024 need a start as root, which is given up then, "
+        "or the capability CAP_NET_BIND_SERVICE",
         errno.EADDRNOTAVAIL: "no interface of this machine has this address",
     }
 )
