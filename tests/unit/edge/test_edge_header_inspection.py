@@ -1,6 +1,10 @@
 """What is read in a header, and what is taken out of it."""
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tripost_edge.session import header_inspection
 from tripost_edge.session.header_inspection import (
@@ -175,3 +179,37 @@ def test_names_of_ours_are_taken_out(forged: bytes) -> None:
     others = b"X-Tripostal: stays\r\nSubject: x\r\n X-Tripost-Id: folded\r\n"
     inspection = inspect_header(forged + others, US, may_mark=True)
     assert (inspection.header, inspection.removed) == (others, 1)
+
+
+_LINES = st.sampled_from(
+    [
+        b"Received: from a.example",
+        b"RECEIVED \t: by b.example",
+        b"Received-SPF: pass",
+        b"Subject: one",
+        b"subject\t: two",
+        b"Subjects: none",
+        b" folded Subject: no field",
+        b"From: ann@a.example",
+        b"from : bob@b.example",
+        b"\xef\xbb\xbfFrom: hidden@c.example",
+        b"Fromage: blue",
+        b"From",
+        b" :From: x",
+        b"X-Received: no",
+    ]
+)
+
+
+@given(st.lists(_LINES, max_size=8))
+def test_fields_are_found_as_by_an_expression_that_tries_every_octet(lines: list[bytes]) -> None:
+    """The search for how their lines begin is a short cut and nothing more."""
+    header = b"".join(line + b"\r\n" for line in lines)
+    received = re.findall(rb"^received[ \t]*:", header, re.IGNORECASE | re.MULTILINE)
+    unfolded = re.sub(rb"\r\n[ \t]", b" ", header)
+    subject = re.search(rb"^subject[ \t]*:(.*)\r$", unfolded, re.IGNORECASE | re.MULTILINE)
+    authors = re.findall(rb"^(?:\xef\xbb\xbf)?from[ \t]*:", unfolded, re.IGNORECASE | re.MULTILINE)
+    found = inspect_header(header, "mx.tripost.example")
+    assert found.received_fields == len(received)
+    assert found.subject.split() == (subject[1].decode().split() if subject else [])
+    assert len(found.from_fields) == min(2, len(authors))
