@@ -12,7 +12,6 @@ from dialog import Dialog
 from servers import free_port
 from tripost_edge.edge import Edge
 from tripost_edge.limits.load import MemoryUse
-from tripost_edge.listeners.context import ListenerProfile
 from tripost_edge.listeners.tls import TlsContexts, TlsPolicy
 from tripost_edge.session.session import Session
 from tripost_edge.settings import EdgeSettings
@@ -241,10 +240,6 @@ class EdgeWorld:
         proxies = tuple(self.settings.proxy_trusted_networks)
         await self.configure(ListenerConfig(name, address="{}:{}".format(*address), kind=kind, proxies=proxies))
         return address
-
-    def profile(self, kind: ListenerKind = ListenerKind.MX) -> ListenerProfile:
-        """What a session of this world that no listener has accepted is to be."""
-        return ListenerProfile("mx", kind, limits=self.settings.replaced_by())
 
     async def stop(self) -> None:
         """End all sessions."""
