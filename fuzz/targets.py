@@ -163,7 +163,7 @@ def sasl(octets: bytes) -> None:
 
 def header(octets: bytes) -> None:
     """An inspected header is what it was, but for fields that are left out; of those none is left."""
-    given = re.sub(rb"\r(?!\n)|(?<!\r)\n", b"", octets).replace(b"\0", b"")
+    given = _as_content(octets)
     given = given if given.endswith(b"\r\n") or not given else given + b"\r\n"
     given = given.partition(b"\r\n\r\n")[0].removesuffix(b"\r\n") + b"\r\n" if given else b""
     inspection = inspect_header(given, HOSTNAME, is_submitted=True)
@@ -179,21 +179,23 @@ def header(octets: bytes) -> None:
 
 
 def author(octets: bytes) -> None:
-    """From names authors, of whom the standard library's reader finds no other one."""
+    """From names authors; the standard library's reader finds no other one that stands there in one piece."""
+    value = _as_content(octets)
     try:
-        found = authors_of((octets,))
+        found = authors_of((value,))
     except NoAuthors:
         return
     assert found
     for each in found:
         assert is_printable(each)
         assert str(Address.parse(each)) == each
-    for _, text in getaddresses([unfold(octets).decode("utf-8", "surrogateescape")]):
+    whole = unfold(value).decode("utf-8", "surrogateescape")
+    for _, text in getaddresses([whole]):
         try:
             other = Address.parse(text)
         except InvalidAddress:
             continue
-        assert str(other) in found, f"{other} is none of {found}"
+        assert text not in whole or str(other) in found, f"{other} is none of {found}"
 
 
 def received(octets: bytes) -> None:
@@ -248,6 +250,11 @@ _READERS: Final = (
     dsn_parameters.read_notify,
     lambda value: dsn_parameters.read_orcpt(value, smtputf8=True),
 )
+
+
+def _as_content(octets: bytes) -> bytes:
+    """Leave out what refuses a message before its header is looked at: a bare CR or LF, NUL."""
+    return re.sub(rb"\r(?!\n)|(?<!\r)\n", b"", octets).replace(b"\0", b"")
 
 
 def _lines(pieces: list[bytes]) -> Iterator[bytes]:

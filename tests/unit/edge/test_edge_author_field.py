@@ -58,6 +58,12 @@ def test_whom_a_careless_reader_would_see_is_an_author_too(value: str) -> None:
     assert set(authors(value)) == {USER, BOSS}
 
 
+def test_an_apostrophe_is_part_of_a_name_unless_there_is_one_at_both_ends() -> None:
+    assert set(authors(" o'boss@big.example <user@dest.example>")) == {USER, "o'boss@big.example"}
+    assert set(authors(" 'boss@big.example <user@dest.example>")) == {USER, "'boss@big.example"}
+    assert set(authors(" 'boss@big.example' <user@dest.example>")) == {USER, BOSS}
+
+
 @pytest.mark.parametrize(
     "value",
     [

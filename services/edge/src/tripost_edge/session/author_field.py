@@ -17,7 +17,7 @@ from tripost_shared.mail.header import unfold
 MAX_AUTHORS: Final = 20  # each may cost a question to domains
 MAX_OCTETS: Final = 8 * 1024  # of a field; honest ones need a tenth
 
-_ADDRESS_LIKE: Final = re.compile(r"[^\s<>()\[\],;:\"'@]+@[^\s<>()\[\],;:\"'@]+")
+_ADDRESS_LIKE: Final = re.compile(r"[^\s<>()\[\],;:\"@]+@[^\s<>()\[\],;:\"@]+")
 _STRUCTURE: Final = re.compile(r"[<>,;]")  # by which a careless reader would cut a display name
 _ENCODED: Final = re.compile(r"=\?|\?=")
 
@@ -63,7 +63,13 @@ def _addresses(mailbox: _Mailbox) -> Iterator[str]:
         yield from _written_out("".join(mailbox.unquoted))
     for text in map(with_words_decoded, shown):
         if "@" in text and _STRUCTURE.search(text):
-            yield from map(_parsed, _ADDRESS_LIKE.findall(text))
+            yield from map(_parsed, _address_like(text))
+
+
+def _address_like(text: str) -> list[str]:
+    """Find what looks like an address. Apostrophes at both its ends are quotes, as some programs write; others its own."""
+    found = _ADDRESS_LIKE.findall(text)
+    return [each[1:-1] if each[0] == each[-1] == "'" else each for each in found]
 
 
 def _written_out(name: str) -> Iterator[str]:
@@ -71,7 +77,7 @@ def _written_out(name: str) -> Iterator[str]:
 
     An @ that is in none may make an address of what stands around it, quotes and literals too, for other readers.
     """
-    found = _ADDRESS_LIKE.findall(name)
+    found = _address_like(name)
     if len(found) != name.count("@"):
         raise NoAuthors("misplaced @ in the From field")
     yield from map(_parsed, found)
