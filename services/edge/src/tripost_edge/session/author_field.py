@@ -67,7 +67,7 @@ def _addresses(mailbox: _Mailbox) -> Iterator[str]:
 
 
 def _address_like(text: str) -> list[str]:
-    """Find what looks like an address. Apostrophes at both its ends are quotes, as some programs write; others its own."""
+    """Find what looks like an address. Apostrophes at both its ends are quotes, as some programs write them."""
     found = _ADDRESS_LIKE.findall(text)
     return [each[1:-1] if each[0] == each[-1] == "'" else each for each in found]
 
