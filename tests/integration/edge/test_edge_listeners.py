@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import pytest
 from structlog.testing import capture_logs
@@ -144,6 +144,27 @@ async def test_without_tls_it_is_not_offered(world: EdgeWorld) -> None:
     async with await opened(port) as client:
         assert "STARTTLS" not in await client("S: 220 *\nC: EHLO c\nS: 250 *")
         await client("C: STARTTLS\nS: 502 5.5.1 *\nC: NOOP\nS: 250 *")
+
+
+async def test_a_listener_offers_and_takes_its_own_mechanisms_only(
+    world: EdgeWorld, client_tls: ssl.SSLContext
+) -> None:
+    port = free_port()
+    listener = ListenerConfig("users", address=at(port), kind=ListenerKind.SUBMISSION, mechanisms=("PLAIN", "GSSAPI"))
+    await world.configure(listener)
+    async with await opened(port, tls=client_tls) as client:
+        await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: STARTTLS\nS: 220 *\nC: EHLO c")
+        offered = [line async for line in lines_of_reply(client)]
+        assert [line[4:] for line in offered if line[4:].startswith("AUTH")] == ["AUTH PLAIN"]
+        await client("C: AUTH LOGIN\nS: 504 5.5.4 *\nC: AUTH PLAIN AHVzZXJAZGVzdC5leGFtcGxlAHNlY3JldA==\nS: 235 *")
+
+
+async def lines_of_reply(client: Dialog) -> AsyncIterator[str]:
+    line = await client.read_line()
+    while line[3:4] == "-":
+        yield line
+        line = await client.read_line()
+    yield line
 
 
 async def test_tls_first_holds_for_those_who_come_then(world: EdgeWorld, client_tls: ssl.SSLContext) -> None:
