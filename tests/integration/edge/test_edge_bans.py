@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from config_publisher import KvConfigPublisher
 from dialog import Dialog
 from edge_process import EdgeProcess
 from edge_world import EdgeWorld, FrozenClock, OtherTiers
@@ -18,7 +19,7 @@ from tripost_shared.bans.memory import MemoryBans
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.clock import SystemClock
 from tripost_shared.contracts.bans import Ban, BansPolicy, BanTrigger
-from tripost_shared.contracts.config import EdgeConfig
+from tripost_shared.contracts.config import EDGE_KEY, EdgeConfig
 from tripost_shared.contracts.events import Fact
 from tripost_shared.mail.client import ListenerKind
 
@@ -243,3 +244,26 @@ async def test_a_ban_holds_on_two_replicas_within_a_second_in_sessions_that_are_
                     client.send(PROXIED)
                     if (await client.read_reply()).startswith("220 "):
                         break
+
+
+async def test_what_a_client_does_on_two_replicas_is_counted_together_and_bans_it_on_both(
+    two_edges: list[EdgeProcess], link: NatsLink, tiers: OtherTiers
+) -> None:
+    await KvConfigPublisher(link).put(EDGE_KEY, a_policy(unknown_recipients=BanTrigger(4)))
+    for edge in two_edges:
+        await edge.until_ready()
+    for edge in two_edges * 2:
+        async with await Dialog.open(edge.proxy) as client:
+            client.send(PROXIED)
+            await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<>\nS: 250 *")
+            await client("C: RCPT TO:<nobody@dest.example>\nS: 550 5.1.1 *")
+    for edge in two_edges:
+        async with asyncio.timeout(1):
+            while True:
+                async with await Dialog.open(edge.proxy) as client:
+                    client.send(PROXIED)
+                    reply = await client.read_reply()
+                if reply.endswith("because of too many recipients that do not exist"):
+                    break
+    (ban,) = await KvBans(link, SystemClock()).all()
+    assert (ban.network, ban.is_automatic, ban.offences) == ("192.0.2.55", True, 1)
