@@ -234,6 +234,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = MappingProxyType(
             parameters,
             address,
             proxy,
+            xclient,
             chunks,
             content,
             sasl,

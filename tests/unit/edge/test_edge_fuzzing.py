@@ -17,6 +17,10 @@ def octets_for(target: str) -> st.SearchStrategy[bytes]:
     return several | several.map(lambda octets: CUT.join(octets[at : at + 1] for at in range(min(len(octets), 500))))
 
 
+def test_every_target_has_words_and_all_words_a_target() -> None:
+    assert set(WORDS) == {*TARGETS, "session"}
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_parser_keeps_its_word(name: str) -> None:
     @settings(max_examples=200, deadline=1000, suppress_health_check=[HealthCheck.too_slow])
