@@ -46,7 +46,7 @@ runs (domains, routes, policies) is configuration and is not here: see the [comm
 [API](reference/api.md). A service that finds a setting it cannot use says so in one line and exits with code 2. A
 variable `TRIPOST_…` that is none of these counts for nothing, and is told in a warning with the one that was meant.
 
-Edge's limits are both. Where "Live" stands, the setting is the default of that edge, and what `tripost limits set`
+Edge's limits are both. Where "Live" stands, the setting is the default of that edge, and what `tripost edge-limit set`
 gives that name replaces it in all of them at once, in sessions that are open too; what a listener has for itself
 (`tripost listener set LISTENER --limit NAME=VALUE`) replaces that in its own sessions.
 

@@ -62,7 +62,7 @@ def test_wrong_arguments_end_with_2(admin: RunningAdmin, arguments: list[str]) -
         pytest.param(["--url", "foo", "domain", "list"], "accepted is one like https://", id="no URL"),
         pytest.param(["domain", "list", "--url"], "requires an argument", id="an option without its value"),
         pytest.param(["domain", "add", "\udcff"], "no UTF-8", id="octets that are no text"),
-        pytest.param(["domain", "lst"], "Did you mean 'list'?", id="a command mistyped"),
+        pytest.param(["domain", "lisst"], "Did you mean 'list'?", id="a command mistyped"),
     ],
 )
 def test_what_is_refused_is_told_in_one_line_with_what_is_accepted(

@@ -1,4 +1,4 @@
-"""`tripost listener` and `tripost limits`, against a running admin-api."""
+"""`tripost listener` and `tripost edge-limit`, against a running admin-api."""
 
 import pytest
 
@@ -50,9 +50,9 @@ def test_a_listener_is_added_changed_shown_and_removed(admin: RunningAdmin) -> N
         (("listener", "set", "mx", "--cipher", "RC4"), 2, "ciphers[0]: 'RC4' is no suite of TLS 1.2"),
         (("listener", "add", "x"), 2, "address: accepted is one like 192.0.2.1:25"),
         (("listener", "remove", "mx"), 3, "mx is not configured: it is as it is built in"),
-        (("limits", "set", "errors_per_session"), 2, "is not NAME=VALUE"),
-        (("limits", "set", "errors_per_session=0"), 2, "errors_per_session: accepted is 1 or more"),
-        (("limits", "reset", "nothing"), 2, "there is no limit 'nothing' here"),
+        (("edge-limit", "set", "errors_per_session"), 2, "is not NAME=VALUE"),
+        (("edge-limit", "set", "errors_per_session=0"), 2, "errors_per_session: accepted is 1 or more"),
+        (("edge-limit", "reset", "nothing"), 2, "there is no limit 'nothing' here"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
@@ -64,10 +64,14 @@ def test_what_is_wrong_is_said_in_one_line(
 
 
 def test_limits_are_set_shown_and_reset(admin: RunningAdmin) -> None:
-    assert admin.quick_cli("limits", "set", "errors_per_session=3", "recipients_limit=200").stdout == "Limits set.\n"
+    assert (
+        admin.quick_cli("edge-limit", "set", "errors_per_session=3", "recipients_limit=200").stdout == "Limits set.\n"
+    )
     line = next(
-        line for line in admin.quick_cli("limits", "show").stdout.splitlines() if line.startswith("recipients_limit")
+        line
+        for line in admin.quick_cli("edge-limit", "show").stdout.splitlines()
+        if line.startswith("recipients_limit")
     )
     assert line.split()[1:8] == ["200", "100", "from", "100", "to", "5000", "yes"]
-    left = admin.quick_cli("limits", "reset", "recipients_limit", "-o", "json").json()
+    left = admin.quick_cli("edge-limit", "reset", "recipients_limit", "-o", "json").json()
     assert (left["recipients_limit"], left["errors_per_session"]) == (None, 3)

@@ -1,31 +1,24 @@
-"""`tripost limits`: edge's limits for all listeners."""
+"""`tripost edge-limit`: edge's limits for all listeners."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
-import annotated_types
 import typer
 
 from tripost_admin_api.cli.client import connect
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, Output, column, done, rows, structured
-from tripost_shared.edge_limits import EdgeLimits, SessionLimits
 
-limits = typer.Typer(
+edge_limit = typer.Typer(
     help="Edge's limits of sessions and messages, in force at once on all edges (rates: limit).", no_args_is_help=True
 )
 
-WORDS: Final = (
-    (annotated_types.Ge, "from {0.ge}"),
-    (annotated_types.Gt, "over {0.gt}"),
-    (annotated_types.Le, "to {0.le}"),
-    (annotated_types.Lt, "under {0.lt}"),
-)
+WORDS: Final = (("ge", "from {}"), ("gt", "over {}"), ("le", "to {}"), ("lt", "under {}"))  # by a bound's one member
 Given = Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="Such as errors_per_session=10.")]
 Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Such as errors_per_session.")]
 
 
-@limits.command("show")
+@edge_limit.command("show")
 def show_limits(context: typer.Context, output: Output = Form.TABLE) -> None:
     """Show the limits: what is set here, and what each edge has by default unless its settings say otherwise."""
     present: dict[str, Any] = connect(context).get("limits")
@@ -44,13 +37,13 @@ def show_limits(context: typer.Context, output: Output = Form.TABLE) -> None:
     rows(output, items, columns, "No limits.")
 
 
-@limits.command("set")
+@edge_limit.command("set")
 def set_limits(context: typer.Context, given: Given, output: Output = Form.TABLE) -> None:
     """Set limits for all listeners, in sessions that are open too."""
     done(output, "Limits set.", connect(context).patch("limits", values(given)))
 
 
-@limits.command("reset")
+@edge_limit.command("reset")
 def reset_limits(context: typer.Context, names: Names, output: Output = Form.TABLE) -> None:
     """Let limits have the defaults again that each edge's settings say."""
     done(output, "Limits reset.", connect(context).patch("limits", dict.fromkeys(names)))
@@ -71,9 +64,11 @@ def _value(text: str) -> tuple[str, int | float]:
 
 def _about(name: str, value: object) -> dict[str, Any]:
     """Describe a limit; a newer API may have some that are not known here."""
+    from tripost_shared.edge_limits import EdgeLimits, SessionLimits  # noqa: PLC0415 (slow to import)
+
     field = EdgeLimits.model_fields.get(name)
     bounds = field.metadata if field is not None else []
-    accepted = [words.format(bound) for bound in bounds for kind, words in WORDS if isinstance(bound, kind)]
+    accepted = [words.format(getattr(bound, name)) for bound in bounds for name, words in WORDS if hasattr(bound, name)]
     return {
         "name": name,
         "value": value,

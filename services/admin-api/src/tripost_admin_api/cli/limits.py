@@ -12,7 +12,7 @@ from tripost_admin_api.cli.output import Form, Output, cell, column, done, facts
 from tripost_shared.contracts.control import RateScope
 
 limit = typer.Typer(
-    help="Rates: how much mail may pass in a minute, an hour, a day (edge's other limits: limits).",
+    help="Rates: how much mail may pass in a minute, an hour, a day (edge's other limits: edge-limit).",
     no_args_is_help=True,
 )
 

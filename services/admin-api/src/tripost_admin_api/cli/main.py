@@ -20,7 +20,7 @@ from tripost_admin_api.cli.bans import ban
 from tripost_admin_api.cli.client import Options
 from tripost_admin_api.cli.demo import demo
 from tripost_admin_api.cli.directory import alias, domain, grant, mailbox
-from tripost_admin_api.cli.edge_limits import limits
+from tripost_admin_api.cli.edge_limits import edge_limit
 from tripost_admin_api.cli.edge_networks import relay_network, xclient_network
 from tripost_admin_api.cli.examples import show_examples
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
@@ -67,7 +67,7 @@ for name, group in (
     ("access", access),
     ("ban", ban),
     ("listener", listener),
-    ("limits", limits),
+    ("edge-limit", edge_limit),
     ("token", token),
     ("admin", admin),
 ):
