@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 
+import msgspec
 import pytest
 
 from dialog import Dialog
@@ -9,6 +10,7 @@ from edge_world import EdgeWorld
 from tripost_shared.contracts.config import EdgeConfig
 from tripost_shared.contracts.domains import MAY_SEND, MaySendQuestion
 from tripost_shared.contracts.events import Fact
+from tripost_shared.contracts.listeners import BUILT_IN
 
 USER = "user@dest.example"
 LOGIN = b64encode(f"\0{USER}\0secret".encode()).decode()
@@ -75,6 +77,14 @@ async def test_the_configuration_can_allow_any_author(world: EdgeWorld, logged_i
     world.edge.take_config(EdgeConfig(check_author=False))
     await logged_in(UP_TO_CONTENT + "C: From: boss@big.example\nC: .\nS: 250 *")
     world.edge.take_config(EdgeConfig())
+    await logged_in(UP_TO_CONTENT + "C: From: boss@big.example\nC: .\nS: 550 5.7.1 *")
+
+
+async def test_a_listener_can_allow_any_author_in_sessions_that_are_open(world: EdgeWorld, logged_in: Dialog) -> None:
+    listener = BUILT_IN["submission"]
+    await world.configure(msgspec.structs.replace(listener, check_author=False))
+    await logged_in(UP_TO_CONTENT + "C: From: boss@big.example\nC: .\nS: 250 *")
+    await world.configure()
     await logged_in(UP_TO_CONTENT + "C: From: boss@big.example\nC: .\nS: 550 5.7.1 *")
 
 

@@ -55,9 +55,9 @@ class ListenerConfig(msgspec.Struct, frozen=True):
     `address` is like `192.0.2.1:25` or `[2001:db8::1]:25`; "" for that of the built-in's setting. `ciphers`: OpenSSL's
     names of suites of TLS 1.2, best first; empty for INTERMEDIATE_CIPHERS. `proxies`: networks in CIDR form whose
     hosts must announce each client by the PROXY protocol; nobody else is served then; empty for none (for the built-in
-    `proxy`: those of its setting). `mechanisms` of SASL; empty for the default ones. `limits`: by the name of a field
-    of `tripost_shared.edge_limits.SessionLimits`, what holds instead of the limit for all listeners. `nodes` that open
-    it, by TRIPOST_EDGE_NODE; empty for all.
+    `proxy`: those of its setting). `mechanisms` of SASL; empty for the default ones. `check_author`: as EdgeConfig's,
+    and counts only where that is true. `limits`: by the name of a field of `tripost_shared.edge_limits.SessionLimits`,
+    what holds instead of the limit for all listeners. `nodes` that open it, by TRIPOST_EDGE_NODE; empty for all.
     """
 
     name: str
@@ -69,6 +69,7 @@ class ListenerConfig(msgspec.Struct, frozen=True):
     ciphers: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ()
     mechanisms: tuple[str, ...] = ()
+    check_author: bool = True
     limits: dict[str, int | float] = msgspec.field(default_factory=_no_limits)
     nodes: tuple[str, ...] = ()
     comment: str = ""

@@ -111,6 +111,9 @@ class ListenerBody(Incoming):
         description="Networks whose hosts announce each client by the PROXY protocol; others are cut off. Empty: "
         "clients come themselves (but to `proxy`: then its setting holds).",
     )
+    check_author: bool = Field(
+        True, description="Logins write (From field) only as they may send; false counts for this listener alone."
+    )
     mechanisms: Annotated[list[Mechanism], AfterValidator(_once)] = Field(
         [], description="Of SASL, for `submission`. Empty: all that work."
     )

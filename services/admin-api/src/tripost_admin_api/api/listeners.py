@@ -53,6 +53,7 @@ class ListenerOut(Outgoing):
     ciphers: list[str]
     proxies: list[str]
     mechanisms: list[str]
+    check_author: bool
     limits: dict[str, int | float]
     nodes: list[str]
     comment: str

@@ -36,6 +36,12 @@ Limits = Annotated[
 ]
 Nodes = Annotated[list[str] | None, typer.Option("--node", help="A replica that opens it; repeatable. Else all do.")]
 Comment = Annotated[str | None, typer.Option("--comment", help="For whoever reads the list.")]
+CheckAuthor = Annotated[
+    bool | None,
+    typer.Option(
+        "--check-author/--no-check-author", help="Whether logins write only as authors that they may send as."
+    ),
+]
 Enabled = Annotated[bool | None, typer.Option("--enable/--disable", help="Whether it is open.")]
 Reset = Annotated[
     list[str] | None, typer.Option("--reset", help=f"Back to the default; repeatable: {', '.join(RESETTABLE)}.")
@@ -84,6 +90,7 @@ def add_listener(
     ciphers: Ciphers = None,
     proxies: Proxies = None,
     mechanisms: Mechanisms = None,
+    check_author: CheckAuthor = None,
     limits: Limits = None,
     nodes: Nodes = None,
     comment: Comment = None,
@@ -100,6 +107,7 @@ def add_listener(
         ciphers=ciphers,
         proxies=proxies,
         mechanisms=mechanisms,
+        check_author=check_author,
         limits=limits,
         nodes=nodes,
         comment=comment,
@@ -127,6 +135,7 @@ def set_listener(
     ciphers: Ciphers = None,
     proxies: Proxies = None,
     mechanisms: Mechanisms = None,
+    check_author: CheckAuthor = None,
     limits: Limits = None,
     nodes: Nodes = None,
     comment: Comment = None,
@@ -143,6 +152,7 @@ def set_listener(
         ciphers=ciphers,
         proxies=proxies,
         mechanisms=mechanisms,
+        check_author=check_author,
         limits=limits,
         nodes=nodes,
         comment=comment,

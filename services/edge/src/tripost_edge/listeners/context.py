@@ -52,6 +52,7 @@ class ListenerProfile:
     tls_policy: TlsPolicy = field(default_factory=TlsPolicy)
     proxies: Networks | None = None
     mechanisms: tuple[str, ...] = ()
+    check_author: bool = True
     own_limits: Mapping[str, int | float] = field(default_factory=dict)
     limits: EdgeLimits = field(default_factory=EdgeLimits)
 

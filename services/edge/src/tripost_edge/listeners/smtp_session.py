@@ -131,6 +131,7 @@ class SmtpSession(ContentTransfer):
         except LineTooLong:
             line = None
         limits = self._listener.current.limits
+        self._state.check_author = self._listener.current.check_author
         if limits is not self._state.limits:
             self._state.limits = limits
             self.grant(Patience.of(limits))

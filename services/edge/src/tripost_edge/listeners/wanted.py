@@ -75,5 +75,6 @@ def _profile(listener: ListenerConfig, proxies: Sequence[str]) -> ListenerProfil
         tls_policy=TlsPolicy(listener.tls_minimum, ciphers or INTERMEDIATE_CIPHERS),
         proxies=networks if proxies else None,
         mechanisms=listener.mechanisms,
+        check_author=listener.check_author,
         own_limits=listener.limits,
     )

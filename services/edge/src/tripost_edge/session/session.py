@@ -120,6 +120,7 @@ class Session:
     bans_known: int = -1  # the generation of bans by which it was last found not to be banned
     admission: Admission = field(default_factory=Admission)
     offers_xclient: bool = False
+    check_author: bool = True
     client_is_proxy: bool = False  # a trusted one that has (yet) named no client: no rule is about it
     facts: int = 0  # recorded so far; numbers them
 

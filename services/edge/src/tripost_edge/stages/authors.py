@@ -12,11 +12,11 @@ class Authors:
 
     def __init__(self, rights: Rights) -> None:
         self._rights = rights
-        self.is_checked = True  # the configuration may say otherwise
+        self.is_checked = True  # the configuration may say otherwise, as that of the client's listener may
 
     async def check(self, session: Session, from_fields: tuple[bytes, ...]) -> None:
         """Raise MailFailure unless the client may write as every author; `from_fields` are all From fields, raw."""
-        if not session.client.login or not self.is_checked:
+        if not (session.client.login and session.check_author and self.is_checked):
             return
         try:
             authors = authors_of(from_fields)
