@@ -197,6 +197,16 @@ class Cluster:
         assert not check or done.returncode == 0, f"tripost {' '.join(words)}: {done.stdout}{done.stderr}"
         return done
 
+    def change_edge(self, *words: str) -> None:
+        """Run `tripost` with words that change edge's configuration, and wait until that is in force."""
+        before = self._revision_of_edge()
+        self.cli(*words)
+        until(lambda: self._revision_of_edge() > before, f"tripost {' '.join(words)} is in force")
+
+    def _revision_of_edge(self) -> int:
+        nodes = json.loads(self.cli("status", "-o", "json", check=False).stdout)["nodes"]
+        return min(node["config_revision"] for node in nodes if node["service"] == "edge")
+
     def cli_json(self, *words: str) -> Any:
         """Run `tripost … -o json` and give what it printed."""
         return json.loads(self.cli(*words, "-o", "json").stdout)

@@ -1,7 +1,6 @@
 """Control rules and rates in a whole cluster: from the command line to what becomes of the mail and what is told."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -18,7 +17,7 @@ def add(cluster: Cluster) -> Iterator[Callable[..., None]]:
     added: list[tuple[str, str]] = []
 
     def add(kind: str, name: str, *words: str) -> None:
-        cluster.cli(kind, "add", name, *words)
+        cluster.change_edge(kind, "add", name, *words)
         added.insert(0, (kind, name))
 
     yield add
@@ -27,14 +26,12 @@ def add(cluster: Cluster) -> Iterator[Callable[..., None]]:
 
 
 def test_held_mail_waits_for_an_operator_who_releases_it(cluster: Cluster, add: Callable[..., None]) -> None:
-    """The rule is live in a session that was open before, within two seconds."""
+    """The rule holds in a session that was open before."""
     for mailbox in ("held@local.example", "free@local.example"):
         cluster.add_mailbox(mailbox)
     with connect(cluster.smtp_port) as client:
         add("rule", "wait", "hold", "--recipient", "held@local.example")
-        began = time.monotonic()
         reply = transaction(client, "ann@remote.example", ["free@local.example", "held@local.example"], CONTENT)
-        assert time.monotonic() - began < 2
     identifier = reply.rpartition(" ")[2]
     assert b"Hello" in cluster.wait_for_mail("free@local.example")
     (delivery,) = until(lambda: cluster.cli_json("queue", "show", identifier)["deliveries"], "the mail is held")
@@ -73,7 +70,7 @@ def test_redirected_mail_goes_to_the_target_with_its_trace(cluster: Cluster, add
 def test_a_rate_is_warned_of_reached_and_shown(cluster: Cluster, add: Callable[..., None]) -> None:
     cluster.add_mailbox("counted@local.example")
     add("limit", "few", "--per", "client", "--messages", "1000/day", "--only-by-rule")
-    cluster.cli("limit", "set", "few", "--for", "127.0.0.1", "--messages", "5/day")
+    cluster.change_edge("limit", "set", "few", "--for", "127.0.0.1", "--messages", "5/day")
     add("rule", "count", "limit", "--recipient", "counted@local.example", "--rate", "few")
     replies = [send(cluster.smtp_port, "counted@local.example") for _ in range(6)]
     assert [reply[:3] for reply in replies] == ["250"] * 5 + ["451"]

@@ -24,7 +24,6 @@ from tripost_shared.bus.telling import NatsTelling
 from tripost_shared.capabilities import CAP_NET_BIND_SERVICE
 from tripost_shared.clock import SystemClock
 from tripost_shared.config.kv import KvConfigSource
-from tripost_shared.config.port import Watched
 from tripost_shared.content.object_store import ObjectContentStore
 from tripost_shared.contracts.access import ACCESS_KEY, AccessConfig
 from tripost_shared.contracts.config import (
@@ -103,11 +102,11 @@ class EdgeService:
         await wait_until_provisioned(link, self._common)
         self._bus = NatsBus(link)
         self._events = JetStreamEventLog(link, "edge")
-        self._config = KvConfigSource(link)
+        self._config = source = KvConfigSource(link)
         self._resolver = CachingResolver(self._dns_servers, SystemClock())
         await self._resolver.start()
         edge = self._build_edge(self._certificates, link, self._bus, self._events, self._resolver)
-        config = await self._follow_configuration(edge, self._config)
+        await self._follow_configuration(edge, source)
         await edge.start(self._sockets.listeners)
         self._edge = edge
         self._told_hits = ToldHits(edge.hits, JetStreamTotals(link))
@@ -118,7 +117,7 @@ class EdgeService:
             "edge",
             self._is_ready,
             edge.details,
-            lambda: config.current.revision,
+            lambda: source.revision,
             troubles=lambda: chain(edge.troubles(), self._deaths.troubles(), self._troubles_of_what_is_followed()),
             node=self._settings.node,
             listeners=edge.listener_states,
@@ -150,7 +149,7 @@ class EdgeService:
             node=self._settings.node,
         )
 
-    async def _follow_configuration(self, edge: Edge, source: KvConfigSource) -> Watched[EdgeConfig]:
+    async def _follow_configuration(self, edge: Edge, source: KvConfigSource) -> None:
         """Put in force what is stored now, and from now on what changes; waits until it can be read."""
         config = await source.watch_known(EDGE_KEY, EdgeConfig)
         edge.take_config(config.current)
@@ -170,7 +169,6 @@ class EdgeService:
         directory = await source.watch_known(DIRECTORY_KEY, DirectoryChange)
         edge.take_directory_change(directory.current)
         directory.on_change(edge.take_directory_change)
-        return config
 
     async def drain(self) -> None:
         """Let transactions at hand end. Workers leave their addresses at once to those of a new first process."""

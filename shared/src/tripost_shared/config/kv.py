@@ -56,6 +56,11 @@ class KvConfigSource:
         seconds = asyncio.get_running_loop().time() - self._failing_since
         return f"configuration not read for {seconds:.0f} s: {self._because}" if seconds >= TROUBLE_SECONDS else ""
 
+    @property
+    def revision(self) -> int:
+        """The newest revision that is in force: that of the last change of any key that is followed."""
+        return max((watched.current.revision for of_key in self._watched.values() for watched in of_key), default=0)
+
     async def watch(self, key: str, kind: type[Snapshot]) -> Watched[Snapshot]:
         """Follow a key. When its value cannot be read now the defaults are in force until it can."""
         watched = self._followed(key, kind)
