@@ -120,6 +120,20 @@ CHUNKS = [
     probe("a chunk of a hexadecimal size", b"BDAT 0x10 LAST\r\n", "501", after=RCPT, then=CLOSED),
     probe("a chunk of a size in other digits", "BDAT \u0661 LAST\r\n".encode(), "501", after=RCPT, then=CLOSED),
     probe("a chunk of 2^64 octets", b"BDAT 18446744073709551616\r\n", "501", after=RCPT, then=CLOSED),
+    *(
+        probe(f"a chunk whose line has {what}", line + b"\r\nRSET\r\n", "500", after=RCPT, then=CLOSED)
+        for what, line in {
+            "NUL": b"BDAT 6 LAST\0",
+            "a control character": b"BDAT 6 LAST\x01",
+            "a vertical tab": b"BDAT 6\x0bLAST",
+            "a bare LF": b"BDAT 6\n LAST",
+            "a tab behind its verb": b"bdat\t6 LAST",
+            "a space before it": b" BDAT 6 LAST",
+            "another octet than UTF-8": b"BDAT 6 LAST\xff",
+            "too many spaces": b"BDAT" + b" " * 2100 + b"6 LAST",
+            "far too many spaces": b"BDAT" + b" " * 13_000 + b"6 LAST",
+        }.items()
+    ),
     probe("a chunk of a terabyte", b"BDAT 1099511627776 LAST\r\n", "552", after=RCPT, then=CLOSED),
     probe("a chunk that is called final", b"BDAT 1 FINAL\r\n", "501", after=RCPT, then=CLOSED),
     probe(

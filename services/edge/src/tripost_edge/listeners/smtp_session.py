@@ -16,6 +16,7 @@ from tripost_edge.limits.pace import Patience
 from tripost_edge.listeners.content_transfer import ContentTransfer
 from tripost_edge.listeners.wire import SessionOver
 from tripost_edge.session import replies
+from tripost_edge.session.chunk_reader import announces_chunk
 from tripost_edge.session.command import EVENTS, NOT_IMPLEMENTED, WITHOUT_ARGUMENT, Command, parse_command
 from tripost_edge.session.inbox import LineTooLong
 from tripost_edge.session.phase import NEXT_PHASE, Event, Phase, refusal
@@ -126,10 +127,11 @@ class SmtpSession(ContentTransfer):
 
     async def _take_command(self) -> None:
         """Read a command and do it, by the limits of that moment."""
+        is_whole = True
         try:
-            line: bytes | None = await self.read_line()
-        except LineTooLong:
-            line = None
+            line = await self.read_line()
+        except LineTooLong as error:
+            line, is_whole = error.beginning, False
         limits = self._listener.current.limits
         self._state.check_author = self._listener.current.check_author
         if limits is not self._state.limits:
@@ -138,13 +140,19 @@ class SmtpSession(ContentTransfer):
         self._end_if(self._context.bans.refusal(self._state))
         self._end_if(self._state.tally.command(limits))
         try:
-            if line is None:
+            if not is_whole:
                 raise PermanentFailure(replies.LINE_TOO_LONG, because="command line too long")
             command = parse_command(line, limits.command_line_octets)
         except PermanentFailure as failure:
-            self._refuse(failure.reply)
+            self._refuse_line(line.decode("ascii", "replace"), failure.reply)
         else:
             await self._obey(command)
+
+    def _refuse_line(self, line: str, reply: SmtpReply) -> None:
+        """Refuse what is no command; raises SessionOver where octets of a chunk may follow: none is a command."""
+        if announces_chunk(line):
+            raise SessionOver(reply, because="BDAT that cannot be read")
+        self._refuse(reply)
 
     async def _obey(self, command: Command) -> None:
         """Do a command, if it has its place; what breaks in it is a 451."""
@@ -153,7 +161,8 @@ class SmtpSession(ContentTransfer):
             raise self.cut_off(self._state.client.address, "client speaks HTTP", Offence.PROTOCOL)
         event = EVENTS.get(verb)
         if event is None or verb in NOT_IMPLEMENTED:
-            self._refuse(replies.NOT_IMPLEMENTED if verb in NOT_IMPLEMENTED else replies.NOT_RECOGNISED)
+            reply = replies.NOT_IMPLEMENTED if verb in NOT_IMPLEMENTED else replies.NOT_RECOGNISED
+            self._refuse_line(verb or argument, reply)
             return
         if argument and verb in WITHOUT_ARGUMENT:
             self._refuse(replies.NO_ARGUMENT_ALLOWED)

@@ -24,6 +24,11 @@ class Chunk(NamedTuple):
         return self.size_octets < SMALL_OCTETS and not self.is_last
 
 
+def announces_chunk(line: str) -> bool:
+    """Whether some reader may take a command line for a BDAT, whatever is wrong with it: octets of a chunk follow."""
+    return line.lstrip()[:4].upper() == "BDAT"
+
+
 def parse_chunk(argument: str) -> Chunk:
     """Read `size [LAST]`; raises PermanentFailure: then nobody can tell where the next command begins."""
     match = _ARGUMENT.fullmatch(argument)

@@ -9,11 +9,16 @@ from typing import Final
 from tripost_edge.session.command import MAX_AUTH_LINE_OCTETS
 
 CRLF: Final = b"\r\n"
+KEPT_OCTETS: Final = 16  # of the beginning of a line that is too long
 MAX_EXCESS_OCTETS: Final = 64 * 1024  # of a line that is too long, which are dropped in the hope of its CRLF
 
 
 class LineTooLong(Exception):
-    """A line was longer than any may be; it has been dropped up to its CRLF."""
+    """A line was longer than any may be; it has been dropped up to its CRLF, but for what it begins with."""
+
+    def __init__(self, beginning: bytes) -> None:
+        super().__init__()
+        self.beginning = beginning
 
 
 class EndlessLine(Exception):
@@ -27,6 +32,7 @@ class Inbox:
         self._octets = b""
         self._start = 0
         self._dropped_octets = 0  # of the line at hand, which is too long
+        self._beginning = b""  # of that line
 
     def __len__(self) -> int:
         return len(self._octets) - self._start
@@ -54,9 +60,10 @@ class Inbox:
             return None
         line = self._octets[self._start : end]
         self._start = end + 2
-        self._dropped_octets = 0
         if size_octets > MAX_AUTH_LINE_OCTETS:
-            raise LineTooLong
+            beginning = self._beginning if self._dropped_octets else line[:KEPT_OCTETS]
+            self._dropped_octets = 0
+            raise LineTooLong(beginning)
         return line
 
     def next_line_begins(self, verb: bytes) -> bool:
@@ -95,6 +102,8 @@ class Inbox:
         self._start = 0
 
     def _drop_the_beginning(self) -> None:
+        if not self._dropped_octets:
+            self._beginning = self.peek(KEPT_OCTETS)
         kept = b"\r" if self._octets.endswith(b"\r") else b""
         self._dropped_octets += len(self) - len(kept)
         self._octets = kept
