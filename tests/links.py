@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from servers import NatsServer
 from tripost_shared.bus import jetstream
+from tripost_shared.bus.jetstream import JetStreamRefused
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.provision import Sizes, provision, streams
 from tripost_shared.settings import CommonSettings
@@ -37,7 +38,8 @@ async def provisioned_link(server: NatsServer, sizes: Sizes = SMALL) -> AsyncIte
         await provision(link, settings, sizes)
         yield link
         for stream in streams(PARTITIONS, sizes):
-            await jetstream.call(link, f"STREAM.DELETE.{stream['name']}")
+            with suppress(JetStreamRefused):  # those in memory are gone where the server was ended
+                await jetstream.call(link, f"STREAM.DELETE.{stream['name']}")
     finally:
         await link.close()
 

@@ -6,7 +6,7 @@ from tripost_edge.session import replies
 from tripost_edge.session.phase import NEXT_PHASE, Event, Phase, refusal
 
 
-@pytest.mark.parametrize("phase", list(set(Phase) - {Phase.RECEIVING, Phase.CLOSED}))
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase not in {Phase.RECEIVING, Phase.CLOSED}])
 @pytest.mark.parametrize("event", [Event.HELLO, Event.RSET, Event.OTHER, Event.QUIT])
 def test_some_commands_have_their_place_everywhere(phase: Phase, event: Event) -> None:
     assert refusal(phase, event) is None
