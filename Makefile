@@ -14,7 +14,7 @@ run: setup ## Start the whole cluster in the foreground; Ctrl-C stops it
 	@exec .venv/bin/tripost-cluster
 
 test: setup ## Run all tests, with real servers
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: setup ## Lint, types, layers, and that generated pages are up to date
 	@.venv/bin/ruff check
