@@ -18,6 +18,7 @@ from tripost_shared.bans.kv import KvBans
 from tripost_shared.bans.memory import MemoryBans
 from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.clock import SystemClock
+from tripost_shared.contracts.access import AccessAction, AccessConfig, AccessRule
 from tripost_shared.contracts.bans import Ban, BansPolicy, BanTrigger
 from tripost_shared.contracts.config import EDGE_KEY, EdgeConfig
 from tripost_shared.contracts.events import Fact
@@ -152,12 +153,45 @@ async def test_a_sweep_for_recipients_is_banned_in_the_session_that_sweeps(runni
     world = await running()
     world.edge.take_config(a_policy(unknown_recipients=BanTrigger(3)))
     async with await proxied(world) as client:
-        await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<>\nS: 250 *")
+        await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<a@sender.example>\nS: 250 *")
         for _ in range(3):
             await client("C: RCPT TO:<nobody@dest.example>\nS: 550 5.1.1 *")
         await world.edge.offences.settle()
         await client("C: NOOP\nS: 421 4.7.0 * is banned *\nS: <closed>")
     await until_banned(world, "too many recipients that do not exist")
+
+
+async def test_bounces_to_what_others_have_invented_and_a_few_misspelt_names_are_no_sweep(running: Start) -> None:
+    world = await running()
+    world.edge.take_config(a_policy(unknown_recipients=BanTrigger(2)))
+    async with await proxied(world) as client:
+        await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<>\nS: 250 *")
+        for _ in range(3):
+            await client("C: RCPT TO:<nobody@dest.example>\nS: 550 5.1.1 *")
+        await client("C: RSET\nS: 250 *\nC: MAIL FROM:<a@sender.example>\nS: 250 *")
+        await client(
+            "C: RCPT TO:<ann@dest.example>\nC: RCPT TO:<bob@dest.example>\nC: DATA\nS: 250 *\nS: 250 *\nS: 354 *"
+        )
+        await client("C: x: y\nC: .\nS: 250 *\nC: MAIL FROM:<a@sender.example>\nS: 250 *")
+    async with await proxied(world) as client:
+        await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<a@sender.example>\nS: 250 *")
+        await client("C: RCPT TO:<ann@dest.example>\nC: DATA\nS: 250 *\nS: 354 *\nC: x: y\nC: .\nS: 250 *")
+        await client("C: MAIL FROM:<a@sender.example>\nS: 250 *\nC: RCPT TO:<nobody@dest.example>\nS: 550 5.1.1 *")
+        await world.edge.offences.settle()
+        await client("C: NOOP\nS: 250 *")
+
+
+async def test_who_is_allowed_for_what_anybody_can_say_is_banned_as_others_are(running: Start) -> None:
+    world = await running()
+    world.edge.take_config(a_policy(unknown_recipients=BanTrigger(2)))
+    for condition, reply in (({"networks": ("192.0.2.55",)}, "250"), ({"helo": ("c",)}, "421")):
+        world.edge.take_access(AccessConfig(1, (AccessRule("friends", AccessAction.ALLOW, **condition),)))
+        async with await proxied(world) as client:
+            await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<a@sender.example>\nS: 250 *")
+            for _ in range(2):
+                await client("C: RCPT TO:<nobody@dest.example>\nS: 550 5.1.1 *")
+            await world.edge.offences.settle()
+            await client(f"C: NOOP\nS: {reply} *")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +289,7 @@ async def test_what_a_client_does_on_two_replicas_is_counted_together_and_bans_i
     for edge in two_edges * 2:
         async with await Dialog.open(edge.proxy) as client:
             client.send(PROXIED)
-            await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<>\nS: 250 *")
+            await client("S: 220 *\nC: EHLO c\nS: 250 *\nC: MAIL FROM:<a@sender.example>\nS: 250 *")
             await client("C: RCPT TO:<nobody@dest.example>\nS: 550 5.1.1 *")
     for edge in two_edges:
         async with asyncio.timeout(1):

@@ -74,7 +74,7 @@ async def decided_by_edge(config: AccessConfig, query: ExplainQuery) -> AccessRu
         refusal = await access.hello(session) or await access.mail(session)
     rule = session.admission.rule
     assert (refusal is not None) is (rule is not None and rule.action in REFUSING)
-    assert session.is_allowed is (rule is not None and rule.action is AccessAction.ALLOW)
+    assert session.is_allowed is (rule is not None and rule.vouches)
     assert {event.rule for event in log.events if event.fact is Fact.REFUSED} == (
         {rule.name} if refusal and rule else set()
     )

@@ -45,7 +45,7 @@ def test_a_message_is_worth_new_refusals_and_idle_commands_but_no_slips_and_no_g
     for reply in (replies.NOT_RECOGNISED, replies.UNKNOWN_RECIPIENT, replies.RELAYING_DENIED):
         assert [tally.refusal(reply, LIMITS) for _ in range(2)] == [None, None]
     assert [tally.idle_command(LIMITS) for _ in range(10)] == [None] * 10
-    tally.message_accepted()
+    tally.message_accepted(1)
     assert tally.refusal(replies.RELAYING_DENIED, LIMITS) is None
     assert tally.idle_command(LIMITS) is None
     assert tally.refusal(replies.NOT_RECOGNISED, LIMITS) == replies.TOO_MANY_ERRORS

@@ -36,7 +36,7 @@ def warnings(rules: Sequence[AccessRule], listeners: Collection[KnownListener] |
         groups = [earlier_everywhere]
         if rule.listener:
             groups.append(earlier_of.setdefault(rule.listener, _Earlier()))
-        said = [*_of_listener(rule, known), *_of_itself(rule), *_hidden(rule, groups)]
+        said = [*_of_listener(rule, known), *_of_itself(rule), *_of_trust(rule), *_hidden(rule, groups)]
         groups[-1].add(rule)
         if said:
             found[rule.name] = said
@@ -73,6 +73,11 @@ def _of_itself(rule: AccessRule) -> Iterator[str]:
     ]
     if inner:
         yield f"says something twice: {_listed(inner)}"
+
+
+def _of_trust(rule: AccessRule) -> Iterator[str]:
+    if rule.action is AccessAction.ALLOW and not rule.vouches:
+        yield "lets in whoever says so: without networks or names it spares nobody bans and the test for early talkers"
 
 
 def _wider_of(pattern: str, patterns: Sequence[str]) -> str | None:

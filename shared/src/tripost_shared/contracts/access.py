@@ -47,6 +47,12 @@ class AccessRule(msgspec.Struct, frozen=True, omit_defaults=True):
     tarpit_seconds: float = TARPIT_SECONDS
     made_at: int = 0
 
+    @property
+    def vouches(self) -> bool:
+        """Whether it lets clients in by more than what anybody can bring about for himself: a HELO, TLS."""
+        is_brought_about = bool(self.helo) or self.tls is not None
+        return self.action is AccessAction.ALLOW and (bool(self.networks or self.names) or not is_brought_about)
+
 
 def hits_key(name: str, made_at: int) -> str:
     """Give the key of a rule's hits; a rule that is made anew has none of those of its namesake."""

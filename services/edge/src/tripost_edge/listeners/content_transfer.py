@@ -138,9 +138,10 @@ class ContentTransfer(SessionLife):
     async def _conclude(self, reception: Reception, *, is_over: bool = True) -> SmtpReply:
         """Answer for a message, all of which has come, or which has failed already. Raises SessionOver."""
         self._move(Event.CONTENT if is_over else Event.CHUNK_REFUSED)
+        recipients = len(self._state.transaction.recipients) if self._state.transaction is not None else 0
         reply = await self._stages.data.conclude(self._state, reception, is_client_there=lambda: not self._is_lost)
         if reply.is_positive:
-            self._state.tally.message_accepted()
+            self._state.tally.message_accepted(recipients)
         elif reply.code == 421:
             raise SessionOver(reply, because=reply.text)
         return reply

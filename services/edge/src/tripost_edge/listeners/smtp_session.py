@@ -201,9 +201,10 @@ class SmtpSession(ContentTransfer):
             raise SessionOver(reply, because=reply.text)
         self.say(reply)
         tally, limits = self._state.tally, self._state.limits
-        if reply.enhanced == replies.UNKNOWN_RECIPIENT.enhanced:
+        over = tally.refusal(reply, limits)
+        if reply.enhanced == replies.UNKNOWN_RECIPIENT.enhanced and self._state.seems_to_sweep:
             self._context.offences.note(self._state, Offence.UNKNOWN_RECIPIENTS)
-        self._end_if(tally.refusal(reply, limits))
+        self._end_if(over)
         self._held_back_seconds += tally.delay_seconds(reply, limits)
 
     async def _hold_back(self) -> None:

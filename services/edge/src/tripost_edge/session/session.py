@@ -137,6 +137,16 @@ class Session:
         self.client = replace(self.client, **changes)
 
     @property
+    def seems_to_sweep(self) -> bool:
+        """Whether recipients that do not exist are the client's own doing, and most of what it gives.
+
+        A host that bounces what somebody has sent in our users' names gives them under the null reverse-path.
+        """
+        transaction = self.transaction
+        is_bounce = transaction is not None and not transaction.reverse_path
+        return not is_bounce and self.tally.unknown_recipients > self.tally.accepted_recipients
+
+    @property
     def subject_id(self) -> str:
         """What a reply or a fact is about: the transaction at hand, else the session."""
         return self.transaction.id if self.transaction is not None else self.id

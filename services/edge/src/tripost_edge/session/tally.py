@@ -18,6 +18,7 @@ class Tally:
     commands: int = 0
     slips: int = 0  # of the protocol
     unknown_recipients: int = 0
+    accepted_recipients: int = 0  # of accepted messages
     refusals: int = 0  # other 5yz replies to commands that were in order, since a message was last accepted
     deferrals: int = 0  # 4yz replies, since then
     idle_commands: int = 0  # such as NOOP and RSET, since then
@@ -53,6 +54,7 @@ class Tally:
         is_slip = reply.code in PROTOCOL_ERRORS
         return limits.error_delay_seconds if is_slip and self.slips > limits.errors_before_delay else 0
 
-    def message_accepted(self) -> None:
+    def message_accepted(self, recipients: int) -> None:
         """Begin to count anew what only a client without messages does too often."""
+        self.accepted_recipients += recipients
         self.refusals = self.deferrals = self.idle_commands = 0

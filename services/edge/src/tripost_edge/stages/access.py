@@ -101,7 +101,7 @@ class Access:
     def _apply(self, session: Session, rule: AccessRule | None, stage: str) -> SmtpReply | None:
         admission = session.admission
         admission.rule = rule
-        session.is_allowed = rule is not None and rule.action is AccessAction.ALLOW
+        session.is_allowed = rule is not None and rule.vouches
         is_held_back = rule is not None and rule.action is AccessAction.TARPIT
         admission.tarpit_seconds = rule.tarpit_seconds if rule is not None and is_held_back else 0.0
         if rule is None:
