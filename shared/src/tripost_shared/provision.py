@@ -54,7 +54,7 @@ class Sizes:
     greylist: int = 256 * MIB
     unreadable: int = 256 * MIB
     bans: int = 64 * MIB
-    counters: int = 32 * MIB  # of each span of windows, in memory; a count takes about 150 octets
+    counters: int = 12 * MIB  # of each group and span of windows, in memory; a count takes about 150 octets
 
 
 DEFAULT_SIZES: Final = Sizes()

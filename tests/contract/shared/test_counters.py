@@ -1,6 +1,7 @@
 """One behaviour suite for shared counts, on the fake and on JetStream."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +13,17 @@ from tripost_shared.bus.nats_link import NatsLink
 from tripost_shared.clock import FrozenClock, SystemClock
 from tripost_shared.counters.jetstream import JetStreamCounters
 from tripost_shared.counters.memory import MemoryCounters
-from tripost_shared.counters.port import Count, Counters, CountersUnavailable, Tally, count_at, window_at
+from tripost_shared.counters.port import (
+    DOMAINS,
+    GROUPS,
+    OURS,
+    Count,
+    Counters,
+    CountersUnavailable,
+    Tally,
+    count_at,
+    window_at,
+)
 from tripost_shared.provision import provision
 from tripost_shared.reprovision import Reprovision
 
@@ -30,6 +41,16 @@ async def counters(
         yield JetStreamCounters(link, clock)
 
 
+async def test_keys_that_strangers_choose_push_out_none_of_ours(nats_server: NatsServer, clock: FrozenClock) -> None:
+    sizes = dataclasses.replace(SMALL, counters=64 << 10)
+    async with provisioned_link(nats_server, sizes) as link:
+        counters = JetStreamCounters(link, clock)
+        ours, theirs = (count_at(clock.now(), "rate-messages", "x", 3600, group) for group in (OURS, DOMAINS))
+        await counters.add_all([(ours, 3), (theirs, 3)])
+        await counters.add_all([(theirs._replace(key=f"domain {number}"), 1) for number in range(1000)])
+        assert await counters.read_all([ours, theirs]) == [3, 0]
+
+
 async def test_each_addition_tells_the_new_total(counters: Counters) -> None:
     assert await counters.read("logins", KEY, 60) == 0
     assert [await counters.add("logins", KEY, 60, amount) for amount in (1, 4, -2)] == [1, 5, 3]
@@ -38,7 +59,8 @@ async def test_each_addition_tells_the_new_total(counters: Counters) -> None:
 
 async def test_kinds_keys_and_windows_are_counted_apart(counters: Counters) -> None:
     counts = [
-        Count(kind, key, seconds, number)
+        Count(kind, key, seconds, number, group)
+        for group in GROUPS
         for kind in ("a", "b-2")
         for key in (KEY, "", "x" * 400, "x" * 401, "a.b.*.>")
         for seconds in (60, 3600, 86_400)

@@ -6,6 +6,7 @@ from typing import Any
 from admin_api import Api
 from tripost_admin_api.configuration.documents import read_control
 from tripost_shared.contracts.control import Amounts, Rate, RateOverride, RateScope
+from tripost_shared.control.rates import Limit
 from tripost_shared.counters.port import count_at
 
 V1 = "/api/v1/rates"
@@ -68,7 +69,9 @@ async def test_what_makes_no_sense_is_refused_with_its_field(api: Api) -> None:
 
 
 async def count(api: Api, rate: str, key: str, amount: int, kind: str = "rate-messages", seconds: int = 3600) -> None:
-    await api.cluster.counters.add_all([(count_at(api.clock.now(), kind, f"{rate}|{key}", seconds), amount)])
+    limit = Limit(rate, kind, key, seconds, 0)
+    named = count_at(api.clock.now(), kind, limit.count_key, seconds, limit.group)
+    await api.cluster.counters.add_all([(named, amount)])
 
 
 async def test_the_use_of_a_key_is_told_for_every_limit_that_it_may_meet(api: Api) -> None:

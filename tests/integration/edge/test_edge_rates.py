@@ -22,6 +22,7 @@ from tripost_shared.contracts.control import (
 )
 from tripost_shared.contracts.events import Fact
 from tripost_shared.counters.memory import MemoryCounters
+from tripost_shared.counters.port import CLIENTS
 
 Start = Callable[..., Awaitable[EdgeWorld]]
 NAMED = (RateOverride("127.0.0.0/8"),)  # so that this machine is counted
@@ -87,7 +88,7 @@ async def test_recipients_are_counted_apart_each_for_itself(start: Start) -> Non
                         S: 250 *
                         S: 250 *
                         S: 451 4.7.1 Too many recipients: 3 in an hour for client 127.0.0.1, try again later (*""")
-    assert await world.counters.read("rate-messages", "the-rate|client:127.0.0.1", 3600) == 1
+    assert await world.counters.read("rate-messages", "the-rate|client:127.0.0.1", 3600, CLIENTS) == 1
 
 
 async def test_what_comes_to_nothing_is_given_back(start: Start) -> None:

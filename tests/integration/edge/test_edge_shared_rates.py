@@ -13,11 +13,12 @@ from tripost_shared.clock import SystemClock
 from tripost_shared.contracts.control import CONTROL_KEY, Amounts, ControlConfig, Rate, RateOverride, RateScope
 from tripost_shared.contracts.events import Event, Fact
 from tripost_shared.counters.jetstream import JetStreamCounters
+from tripost_shared.counters.port import CLIENTS
 from tripost_shared.spool.events import JetStreamEventReader
 
 MOST = 100
 RATE = Rate("all", RateScope.CLIENT, Amounts(day=MOST), overrides=(RateOverride("127.0.0.0/8"),))
-COUNT = ("rate-messages", "all|client:127.0.0.1", 86_400)
+COUNT = ("rate-messages", "all|client:127.0.0.1", 86_400, CLIENTS)
 
 
 async def accepted(edge: EdgeProcess, attempts: int) -> int:

@@ -37,7 +37,10 @@ _CONTENT_PARTS: Final = "$O.CONTENT.>"
 _EVENTS_STREAM: Final = "EVENTS"
 _EVENTS_READER: Final = "tracking"
 _COUNTS: Final = "counters.v1.>"
-_COUNTS_STREAMS: Final = ("COUNTERS_MINUTE", "COUNTERS_HOUR", "COUNTERS_DAY", "TOTALS")
+_COUNTS_STREAMS: Final = (
+    *(f"COUNTERS_{group}{window}" for group in ("", "CLIENTS_", "DOMAINS_") for window in ("MINUTE", "HOUR", "DAY")),
+    "TOTALS",
+)
 _TOTALS: Final = "totals.v1.>"
 _STATE: Final = "$JS.API.STREAM.INFO.*"
 _PROVISION: Final = ("$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*")

@@ -8,6 +8,7 @@ from typing import Final
 
 from tripost_shared.access.network_table import NetworkTable, parsed_address
 from tripost_shared.contracts.control import Amounts, Rate, RateOverride, RateScope
+from tripost_shared.counters.port import CLIENTS, DOMAINS, OURS
 from tripost_shared.mail.address import Address, InvalidAddress, folded, normalise_domain
 from tripost_shared.networks import parse_network
 
@@ -17,6 +18,9 @@ WARNED: Final = "rate-warned"
 NOUNS: Final[Mapping[str, str]] = MappingProxyType({MESSAGES: "messages", RECIPIENTS: "recipients"})
 WINDOWS: Final[Mapping[int, str]] = MappingProxyType({60: "a minute", 3600: "an hour", 86_400: "a day"})
 WARN_AT: Final = 0.8
+_GROUPS: Final[Mapping[RateScope, str]] = MappingProxyType(
+    {RateScope.LOGIN: OURS, RateScope.CLIENT: CLIENTS, RateScope.SENDER_DOMAIN: DOMAINS}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,11 @@ class Limit:
     def count_key(self) -> str:
         """The key of the count."""
         return f"{self.rate}|{self.key}"
+
+    @property
+    def group(self) -> str:
+        """The group of the count: strangers choose their domains, and some have many addresses."""
+        return _GROUPS[RateScope(self.key.partition(":")[0])]
 
     @property
     def in_words(self) -> str:

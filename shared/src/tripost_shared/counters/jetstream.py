@@ -20,7 +20,16 @@ from tripost_shared.bus.jetstream import SECOND, JetStreamUnavailable, StoredMes
 from tripost_shared.bus.nats_client import Incoming
 from tripost_shared.bus.nats_link import LinkDown, NatsLink, TooLarge
 from tripost_shared.clock import Clock
-from tripost_shared.counters.port import LONGEST_WINDOW_SECONDS, Count, CountersUnavailable, Tally, count_at, window_at
+from tripost_shared.counters.port import (
+    GROUPS,
+    LONGEST_WINDOW_SECONDS,
+    OURS,
+    Count,
+    CountersUnavailable,
+    Tally,
+    count_at,
+    window_at,
+)
 
 log = structlog.get_logger()
 
@@ -33,15 +42,21 @@ SCAN_BATCH: Final = 1024
 
 
 class Span(NamedTuple):
-    """Windows up to this length, and the stream that they lie in."""
+    """A group's windows up to this length, and the stream that they lie in."""
 
-    name: str
+    group: str
+    window: str
     longest_window_seconds: int
+
+    @property
+    def name(self) -> str:
+        """Its token in subjects."""
+        return f"{self.group}-{self.window}" if self.group else self.window
 
     @property
     def stream(self) -> str:
         """The stream's name."""
-        return f"COUNTERS_{self.name.upper()}"
+        return f"COUNTERS_{self.name.upper().replace('-', '_')}"
 
     @property
     def subjects(self) -> str:
@@ -54,7 +69,8 @@ class Span(NamedTuple):
         return (self.longest_window_seconds * 25 // 24 + 60) * SECOND
 
 
-SPANS: Final = (Span("minute", 60), Span("hour", 3600), Span("day", LONGEST_WINDOW_SECONDS))
+WINDOWS: Final = (("minute", 60), ("hour", 3600), ("day", LONGEST_WINDOW_SECONDS))
+SPANS: Final = tuple(Span(group, name, seconds) for group in GROUPS for name, seconds in WINDOWS)
 
 
 class _Acknowledgement(msgspec.Struct):
@@ -73,25 +89,22 @@ class JetStreamCounters:
         self._link = link
         self._clock = clock
 
-    async def add(self, kind: str, key: str, window_seconds: int, amount: int = 1) -> int:
+    async def add(self, kind: str, key: str, window_seconds: int, amount: int = 1, group: str = OURS) -> int:
         """Add to the count of the window that is now; gives its new total."""
-        return (await self.add_all([(count_at(self._clock.now(), kind, key, window_seconds), amount)]))[0]
+        return (await self.add_all([(count_at(self._clock.now(), kind, key, window_seconds, group), amount)]))[0]
 
     async def add_all(self, increments: Sequence[tuple[Count, int]]) -> list[int]:
         """Add to several counts; all leave with this turn of the event loop, and one timer watches over them."""
         messages = [(_subject(count), b"NATS/1.0\r\nNats-Incr: %+d\r\n\r\n" % amount) for count, amount in increments]
         return await _together(self._link, messages, _total_of_acknowledgement)
 
-    async def read(self, kind: str, key: str, window_seconds: int) -> int:
+    async def read(self, kind: str, key: str, window_seconds: int, group: str = OURS) -> int:
         """Give the total of the window that is now."""
-        return (await self.read_all([count_at(self._clock.now(), kind, key, window_seconds)]))[0]
+        return (await self.read_all([count_at(self._clock.now(), kind, key, window_seconds, group)]))[0]
 
     async def read_all(self, counts: Sequence[Count]) -> list[int]:
         """Give the totals of several counts."""
-        messages = [
-            (f"{jetstream.API}.DIRECT.GET.{_span(count.window_seconds).stream}.{_subject(count)}", b"")
-            for count in counts
-        ]
+        messages = [(f"{jetstream.API}.DIRECT.GET.{_span(count).stream}.{_subject(count)}", b"") for count in counts]
         return await _together(self._link, messages, _total_of_stored)
 
     async def tallies(self, kind: str) -> list[Tally]:
@@ -191,16 +204,16 @@ def _stored_total(payload: bytes) -> int | None:
         return None
 
 
-def _span(window_seconds: int) -> Span:
-    """Give the span that the window belongs to; raises ValueError for windows that are too long."""
+def _span(count: Count) -> Span:
+    """Give the span that the count belongs to; raises ValueError for windows that are too long."""
     for span in SPANS:
-        if window_seconds <= span.longest_window_seconds:
+        if span.group == count.group and count.window_seconds <= span.longest_window_seconds:
             return span
-    raise ValueError(f"a window of {window_seconds} s: {LONGEST_WINDOW_SECONDS} s at most")
+    raise ValueError(f"a window of {count.window_seconds} s: {LONGEST_WINDOW_SECONDS} s at most")
 
 
 def _subject(count: Count) -> str:
-    span = _span(count.window_seconds)
+    span = _span(count)
     return f"{COUNTERS_SUBJECT}.{span.name}.{count.kind}.{_token(count.key)}.{count.window_seconds}.{count.number}"
 
 
@@ -218,10 +231,11 @@ def _tally(message: StoredMessage) -> Tally | None:
     total = _stored_total(message.data)
     if len(parts) != 5 or total is None:
         return None
-    _, kind, key, window_seconds, number = parts
+    name, kind, key, window_seconds, number = parts
+    group = next((span.group for span in SPANS if span.name == name), OURS)
     try:
         octets = b"" if key == NO_KEY else base64.urlsafe_b64decode(key + "=" * (-len(key) % 4))
-        count = Count(kind, octets.decode("utf-8", "surrogateescape"), int(window_seconds), int(number))
+        count = Count(kind, octets.decode("utf-8", "surrogateescape"), int(window_seconds), int(number), group)
     except ValueError:
         return None
     return Tally(count, total)

@@ -4,7 +4,15 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tripost_shared.clock import Clock
-from tripost_shared.counters.port import LONGEST_WINDOW_SECONDS, Count, CountersUnavailable, Tally, count_at, window_at
+from tripost_shared.counters.port import (
+    LONGEST_WINDOW_SECONDS,
+    OURS,
+    Count,
+    CountersUnavailable,
+    Tally,
+    count_at,
+    window_at,
+)
 
 
 class MemoryCounters:
@@ -19,9 +27,9 @@ class MemoryCounters:
         self._clock = clock
         self._totals = Counter[Count]()
 
-    async def add(self, kind: str, key: str, window_seconds: int, amount: int = 1) -> int:
+    async def add(self, kind: str, key: str, window_seconds: int, amount: int = 1, group: str = OURS) -> int:
         """Add to the count of the window that is now; gives its new total."""
-        return (await self.add_all([(count_at(self._clock.now(), kind, key, window_seconds), amount)]))[0]
+        return (await self.add_all([(count_at(self._clock.now(), kind, key, window_seconds, group), amount)]))[0]
 
     async def add_all(self, increments: Sequence[tuple[Count, int]]) -> list[int]:
         """Add to several counts; gives their new totals."""
@@ -33,9 +41,9 @@ class MemoryCounters:
             totals.append(self._totals[count])
         return totals
 
-    async def read(self, kind: str, key: str, window_seconds: int) -> int:
+    async def read(self, kind: str, key: str, window_seconds: int, group: str = OURS) -> int:
         """Give the total of the window that is now."""
-        return (await self.read_all([count_at(self._clock.now(), kind, key, window_seconds)]))[0]
+        return (await self.read_all([count_at(self._clock.now(), kind, key, window_seconds, group)]))[0]
 
     async def read_all(self, counts: Sequence[Count]) -> list[int]:
         """Give the totals of several counts."""

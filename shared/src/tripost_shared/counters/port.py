@@ -9,6 +9,10 @@ from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
 LONGEST_WINDOW_SECONDS: Final = 86_400  # older counts are forgotten
+OURS: Final = ""  # the group of keys that nobody can make many of: logins, networks that have offended
+CLIENTS: Final = "clients"
+DOMAINS: Final = "domains"
+GROUPS: Final = (OURS, CLIENTS, DOMAINS)
 
 
 class CountersUnavailable(Exception):
@@ -16,12 +20,17 @@ class CountersUnavailable(Exception):
 
 
 class Count(NamedTuple):
-    """Names one count. `kind` is of `[a-z0-9-]+`, `key` any text; `number` says which window it is."""
+    """Names one count. `kind` is of `[a-z0-9-]+`, `key` any text; `number` says which window it is.
+
+    `group` is one of GROUPS: when there are too many counts, those of one group push out none of another. So keys that
+    strangers choose have groups of their own.
+    """
 
     kind: str
     key: str
     window_seconds: int
     number: int
+    group: str = OURS
 
     @property
     def before(self) -> "Count":
@@ -41,9 +50,9 @@ def window_at(now: datetime, window_seconds: int) -> int:
     return int(now.timestamp()) // window_seconds
 
 
-def count_at(now: datetime, kind: str, key: str, window_seconds: int) -> Count:
+def count_at(now: datetime, kind: str, key: str, window_seconds: int, group: str = OURS) -> Count:
     """Name the count of that time."""
-    return Count(kind, key, window_seconds, window_at(now, window_seconds))
+    return Count(kind, key, window_seconds, window_at(now, window_seconds), group)
 
 
 class Counters(Protocol):
@@ -53,7 +62,7 @@ class Counters(Protocol):
     servers end: they are for limits, not for accounts.
     """
 
-    async def add(self, kind: str, key: str, window_seconds: int, amount: int = 1) -> int:
+    async def add(self, kind: str, key: str, window_seconds: int, amount: int = 1, group: str = OURS) -> int:
         """Add to the count of the window that is now; gives its new total."""
         ...
 
@@ -61,7 +70,7 @@ class Counters(Protocol):
         """Add to several counts, all on their way together; gives their new totals. Amounts may be negative."""
         ...
 
-    async def read(self, kind: str, key: str, window_seconds: int) -> int:
+    async def read(self, kind: str, key: str, window_seconds: int, group: str = OURS) -> int:
         """Give the total of the window that is now."""
         ...
 

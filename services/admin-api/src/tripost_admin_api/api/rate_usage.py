@@ -93,7 +93,7 @@ def _keys(tallies: Iterable[Tally]) -> set[str]:
 
 
 def _count(limit: Limit, now: datetime) -> Count:
-    return count_at(now, limit.kind, limit.count_key, limit.window_seconds)
+    return count_at(now, limit.kind, limit.count_key, limit.window_seconds, limit.group)
 
 
 def _shown(limit: Limit, pair: Pair, now: datetime) -> UsageOut:

@@ -102,7 +102,8 @@ class RateLimits:
             return NOTHING
         now = self._clock.now()
         claims = tuple(
-            Claim(count_at(now, limit.kind, limit.count_key, limit.window_seconds), limit.most) for limit in limits
+            Claim(count_at(now, limit.kind, limit.count_key, limit.window_seconds, limit.group), limit.most)
+            for limit in limits
         )
         taken = await self._counts.take(claims, amount)
         if taken.reached is None:
