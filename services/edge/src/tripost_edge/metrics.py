@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge
 
+from tripost_edge.stage_times import StageSeconds
 from tripost_shared.contracts.events import Fact
 from tripost_shared.control.rates import NOUNS
 from tripost_shared.mail.client import ListenerKind
@@ -16,12 +17,6 @@ from tripost_shared.mail.client import ListenerKind
 _SESSIONS: Final = Counter("tripost_edge_sessions", "Sessions begun, by the listener's kind.", ["kind"])
 _MESSAGES: Final = Counter("tripost_edge_messages", "Ends of DATA, by outcome.", ["outcome"])
 _REFUSALS: Final = Counter("tripost_edge_refusals", "Refusals, by stage.", ["stage"])
-_SECONDS: Final = Histogram(
-    "tripost_edge_stage_seconds",
-    "Time that a stage took, waiting for other tiers included.",
-    ["stage"],
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
-)
 
 _TURNED_AWAY: Final = Counter(
     "tripost_edge_sessions_turned_away", "Clients turned away, before or in a session, by the reason.", ["reason"]
@@ -70,4 +65,6 @@ limit_warnings: Final[Mapping[str, Counter]] = MappingProxyType(
 rates_counted_alone: Final = Counter(
     "tripost_edge_rates_counted_alone", "Decisions by rates without the shared counters, which were away."
 )
-seconds: Final[Mapping[str, Histogram]] = MappingProxyType({stage: _SECONDS.labels(stage) for stage in MEASURED})
+_SECONDS: Final = StageSeconds(MEASURED)
+REGISTRY.register(_SECONDS)
+seconds: Final = _SECONDS.of

@@ -191,13 +191,15 @@ class Data:
             message.content,
             tuple(transaction.findings),
         )
+        started = self._clock.monotonic()
         try:
-            with metrics.seconds["message"].time():
-                return await self._bus.ask(MESSAGE, question)
+            return await self._bus.ask(MESSAGE, question)
         except QuestionTooLarge:
             raise
         except NoAnswer as error:
             raise TransientFailure(because=str(error)) from error
+        finally:
+            metrics.seconds["message"].observe(self._clock.monotonic() - started)
 
     async def _spool_message(self, message: "_Message", verdict: Verdict) -> None:
         session, transaction = message.session, message.transaction
@@ -222,13 +224,15 @@ class Data:
             verdict,
             sender_is_doubtful=not session.client.is_trusted and _is_doubtful(transaction),
         )
+        started = self._clock.monotonic()
         try:
-            with metrics.seconds["spool"].time():
-                await self._spool.publish(spooled)
+            await self._spool.publish(spooled)
         except SpoolFull as error:
             raise TransientFailure(replies.SPOOL_FULL, because=f"spool full: {error}") from error
         except SpoolUnavailable as error:
             raise TransientFailure(because=f"spool: {error}") from error
+        finally:
+            metrics.seconds["spool"].observe(self._clock.monotonic() - started)
 
     async def _stored(self, message: "_Message") -> Content:
         writer = self._store.writer(message.transaction.id)
