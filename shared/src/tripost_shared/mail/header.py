@@ -79,13 +79,17 @@ def fold(name: str, words: Iterable[str]) -> bytes:
 
     The words are made printable, so that nothing a client said can begin another field.
     """
-    lines: list[str] = []
-    line = f"{name}:"
+    return f"{fold_on(f'{name}:', words)}\r\n".encode()
+
+
+def fold_on(begun: str, words: Iterable[str]) -> str:
+    """Write more words to a field that is begun, as `fold` does; no CRLF at the end, so it can go on again."""
+    column = len(begun) - begun.rfind("\n") - 1
     for word in map(printable, words):
-        if len(line) + 1 + len(word) > FOLD_AT_COLUMN and line.strip():
-            lines.append(line)
-            line = "\t" + word
+        if column + 1 + len(word) > FOLD_AT_COLUMN and column > 1:  # no line of white space alone
+            begun += "\r\n\t" + word
+            column = 1 + len(word)
         else:
-            line += " " + word
-    lines.append(line)
-    return ("\r\n".join(lines) + "\r\n").encode("utf-8")
+            begun += " " + word
+            column += 1 + len(word)
+    return begun

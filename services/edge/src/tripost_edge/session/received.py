@@ -1,6 +1,6 @@
 """The Received field that edge puts on top of each message (RFC 5321 §4.4, RFC 3848, RFC 6531 §4.3)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
@@ -9,7 +9,7 @@ from typing import Final
 from tripost_shared.contracts.filter import Finding
 from tripost_shared.mail.client import Client
 from tripost_shared.mail.envelope import Envelope
-from tripost_shared.mail.header import fold
+from tripost_shared.mail.header import fold_on
 
 UNKNOWN: Final = "unknown"  # the word of other mail servers for a client whose address leads to no name of its own
 
@@ -28,7 +28,10 @@ def received_field(
     `findings` are the filter's, of which one may tell the client's name. The recipient is named only when there is just
     one, so that no recipient learns of another.
     """
-    return fold("Received", _words(client, envelope, message_id, now, hostname, client_name(findings)))
+    begun = _begun(
+        client.helo, client.address, client_name(findings), hostname, _protocol(client, envelope), client.tls
+    )
+    return f"{fold_on(begun, _of_message(envelope, message_id, now))}\r\n".encode()
 
 
 def client_name(findings: Iterable[Finding]) -> str:
@@ -42,22 +45,24 @@ def client_name(findings: Iterable[Finding]) -> str:
     return ""
 
 
-def _words(
-    client: Client, envelope: Envelope, message_id: str, now: datetime, hostname: str, name: str
-) -> Iterator[str]:
-    yield f"from {_atom(client.helo)}"
-    literal = address_literal(client.address)
-    yield f"({_atom(name)} {literal})" if name else f"({literal})"
-    yield f"by {hostname} (Tripost)"
-    yield f"with {_protocol(client, envelope)}"
-    if client.tls:
-        yield f"({client.tls})"
+@lru_cache(maxsize=1024)
+def _begun(helo: str, address: str, name: str, hostname: str, protocol: str, tls: str) -> str:
+    """Write what is the same in all messages of a session, of which some have hundreds: two thirds of the time."""
+    literal = address_literal(address)
+    words = [
+        f"from {_atom(helo)}",
+        f"({_atom(name)} {literal})" if name else f"({literal})",
+        f"by {hostname} (Tripost)",
+        f"with {protocol}",
+    ]
+    return fold_on("Received:", [*words, f"({tls})"] if tls else words)
+
+
+def _of_message(envelope: Envelope, message_id: str, now: datetime) -> list[str]:
+    date = _date(now.replace(microsecond=0))
     if len(envelope.recipients) == 1:
-        yield f"id {message_id}"
-        yield f"for <{envelope.recipients[0].address}>;"
-    else:
-        yield f"id {message_id};"
-    yield _date(now.replace(microsecond=0))
+        return [f"id {message_id}", f"for <{envelope.recipients[0].address}>;", date]
+    return [f"id {message_id};", date]
 
 
 @lru_cache(maxsize=8)
