@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 from tripost_edge.session.authserv_id import MAX_OCTETS, claims_to_be
@@ -15,17 +14,16 @@ MAX_SUBJECT_CHARACTERS: Final = 250  # of what goes into the trace
 MAX_RESULTS: Final = 50
 MAX_RESULTS_OCTETS: Final = 8 * 1024
 
-# Patterns are matched against the header in lower case, with a CRLF before it: so each begins with what is found
-# quickly, and costs 3 µs for a usual header, where `^` and IGNORECASE cost 20. White space before a colon may be
-# folded.
+# The pattern is matched against the header in lower case, with a CRLF before it: so it begins with what is found
+# quickly, and one look at the first letter leaves most fields out. That costs 1 µs for a usual header, where `^` and
+# IGNORECASE cost 20. White space before a colon may be folded.
 _COLON: Final = rb"(?:[ \t]|\r\n[ \t])*:"
-_VALUE: Final = rb"([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)"
-_RECEIVED: Final = re.compile(rb"\r\nreceived" + _COLON)
-_SUBJECT: Final = re.compile(rb"\r\nsubject" + _COLON + _VALUE)
-_FROM: Final = re.compile(rb"\r\n(?:\xef\xbb\xbf)?from" + _COLON + _VALUE)  # some readers see no byte order mark
-_SUSPECT: Final = re.compile(
-    rb"\r\n(?:return-path|authentication-results|x-spam-(?:flag|status)|(?:resent-)?bcc|x-tripost-[!-9;-~]*)" + _COLON
+_VALUE: Final = re.compile(rb"[^\r\n]*(?:\r\n[ \t][^\r\n]*)*")
+_LOOKED_AT: Final = re.compile(
+    rb"\r\n(?=[abfrsx\xef])(?:\xef\xbb\xbf(?=from))?(received|subject|from|"  # some readers see no byte order mark
+    rb"return-path|authentication-results|x-spam-(?:flag|status)|(?:resent-)?bcc|x-tripost-[!-9;-~]*)" + _COLON
 )
+_HONEST: Final = frozenset({b"received", b"subject", b"from"})
 _OURS: Final = b"x-tripost-"  # so begin names that only we may use
 _SPAM_MARKS: Final = (b"x-spam-flag", b"x-spam-status")
 _BLIND_COPIES: Final = (b"bcc", b"resent-bcc")
@@ -67,22 +65,36 @@ def inspect_header(
     octets stay as they are, since signatures cover them.
     """
     kept, removed = header, 0
-    searched = b"\r\n" + header.lower()
-    if header[:1] in _CONTINUING or _SUSPECT.search(searched):
+    seen = _values_begin(header)
+    if header[:1] in _CONTINUING or seen.keys() - _HONEST:
         fields = list(raw_fields(header))
         unwanted = (b"return-path", *(() if may_mark else _SPAM_MARKS), *(_BLIND_COPIES if is_submitted else ()))
         honest = list(_Sieve(authserv_id, unwanted).honest(fields))
         removed = len(fields) - len(honest)
         kept = b"".join(honest)
-    subjects = _values(_SUBJECT, searched, header, at_most=1)
+    received_fields = len(seen.get(b"received", ()))
+    subject = _values(header, seen.get(b"subject", ())[:1])
     return Inspection(
         kept,
-        len(_RECEIVED.findall(searched)),
-        _readable(subjects[0]) if subjects else "",
+        received_fields,
+        _readable(subject[0]) if subject else "",
         removed,
-        _values(_FROM, searched, header, at_most=2),
-        times_taken_by(header, authserv_id),
+        _values(header, seen.get(b"from", ())[:2]),
+        times_taken_by(header, authserv_id) if received_fields else 0,
     )
+
+
+def _values_begin(header: bytes) -> dict[bytes, list[int]]:
+    """Find the fields that are looked at: by their names in lower case, where their values begin."""
+    seen: dict[bytes, list[int]] = {}
+    for match in _LOOKED_AT.finditer(b"\r\n" + header.lower()):
+        seen.setdefault(match[1], []).append(match.end() - 2)  # what is searched has two octets more
+    return seen
+
+
+def _values(header: bytes, begins: Iterable[int]) -> tuple[bytes, ...]:
+    """Give the raw values that begin there."""
+    return tuple(match[0] for begin in begins if (match := _VALUE.match(header, begin)))
 
 
 class _Sieve:
@@ -115,8 +127,3 @@ class _Sieve:
 
 def _readable(value: bytes) -> str:
     return printable(unfold(value).decode("utf-8", "replace"))[:MAX_SUBJECT_CHARACTERS]
-
-
-def _values(pattern: re.Pattern[bytes], searched: bytes, header: bytes, *, at_most: int) -> tuple[bytes, ...]:
-    """Give the first values that a pattern finds, as the header has them; what is searched has two octets before it."""
-    return tuple(header[match.start(1) - 2 : match.end(1) - 2] for match in islice(pattern.finditer(searched), at_most))
