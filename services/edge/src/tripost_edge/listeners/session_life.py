@@ -42,7 +42,7 @@ class SessionLife(ClientConnection):
         self._instead_of = instead_of
         self._is_dismissed = False
         self._has_ended = False
-        self._state = Session("", Client(""))  # until the client's address is known
+        self._state = Session("", Client(""), limits=self._profile.limits)  # until the client's address is known
 
     async def converse(self) -> None:
         """Run the session until it is closed. Raises SessionOver."""

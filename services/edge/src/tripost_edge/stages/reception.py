@@ -1,8 +1,7 @@
 """The content of one message while it arrives: bounded memory, the header looked at, the rest kept or sent on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from tripost_edge.ports import ContentStore, ContentUnavailable, ContentWriter
 from tripost_edge.session import replies
@@ -16,8 +15,7 @@ MAX_FIELDS: Final = 1000  # honest headers have less than a hundred; each costs 
 _FAULTS: Final = {Fault.BARE_LINE_END: replies.BARE_LINE_END, Fault.NUL: replies.NUL_OCTET}
 
 
-@dataclass(frozen=True, slots=True)
-class ContentLimits:
+class ContentLimits(NamedTuple):
     """What a message may have. Beyond `inline_octets` the content goes to the content store while it arrives."""
 
     size_octets: int = 64 * 1024 * 1024
