@@ -165,6 +165,15 @@ RELAYED = [
     recipient("our domain behind NUL", b"<x@far.example\0.dest.example>", "500 5.5.2"),
     recipient("our domain behind a blank", "<x@far.example .dest.example>", "501 5.1.3"),
     recipient("a port", "<x@far.example:25>", "501 5.1.3"),
+    *(
+        probe(f"{name} at a relayed domain", f"RCPT TO:<{path}@relayed.example>\r\n".encode(), "550 5.7.1", after=UTF8)
+        for name, path in (
+            ("full-width percent sign", "x\uff05far.example"),
+            ("small percent sign", "x\ufe6afar.example"),
+            ("full-width at sign", "x\uff20far.example"),
+            ("full-width exclamation mark", "far.example\uff01x"),
+        )
+    ),
     probe("a look-alike of our domain", "RCPT TO:<ann@d\u0435st.example>\r\n".encode(), "550 5.7.1", after=UTF8),
     probe("our domain full-width is ours", "RCPT TO:<ann@\uff44est.example>\r\n".encode(), "250 2.1.5", after=UTF8),
     probe("an ideographic full stop at its end", "RCPT TO:<x@far.example\u3002>\r\n".encode(), "501 5.1.3", after=UTF8),

@@ -69,6 +69,16 @@ US = "mx.tripost.example"
         pytest.param(
             b"Authentication-Results: ;(" + b"c" * 1100 + b") mx.tripost.example; x=y\r\n", id="semicolon, long comment"
         ),
+        pytest.param(b"ARC-Authentication-Results: i=1; mx.tripost.example; spf=pass\r\n", id="of ARC"),
+        pytest.param(
+            b"arc-authentication-results:\r\n i = 2 (a;b) ;\r\n mx.tripost.example 1; x=y\r\n", id="ARC, folded"
+        ),
+        pytest.param(b"ARC-Authentication-Results: mx.tripost.example; i=1; x=y\r\n", id="of ARC, its number late"),
+        pytest.param(
+            b"ARC-Authentication-Results: i=1;" + b" " * 1100 + b"mx.tripost.example; x=y\r\n", id="ARC, long"
+        ),
+        pytest.param(b"\xef\xbb\xbfAuthentication-Results: mx.tripost.example; x=y\r\n", id="byte order mark"),
+        pytest.param(b"\xef\xbb\xbf" * 2 + b"X-Tripost-Any: y\r\n", id="two byte order marks"),
         pytest.param(b"Return-Path: <evil@b.example>\r\n", id="Return-Path"),
     ],
 )
@@ -91,7 +101,9 @@ def test_fields_that_only_we_may_write_are_taken_out(forged: bytes) -> None:
         b"Authentication-Results: \xff\xfe; none\r\n",
         b"Authentication-Results: ;other.example; none" + b" " * 1100 + b"mx.tripost.example\r\n",
         b"Authentication-Results: other.example; none (" + b"mx.tripost.example; " * 60 + b")\r\n",
-        b"ARC-Authentication-Results: i=1; mx.tripost.example; none\r\n",
+        b"ARC-Authentication-Results: i=1; other.example; spf=pass smtp.helo=mx.tripost.example\r\n",
+        b"ARC-Authentication-Results: i=1; other.example; none (; mx.tripost.example; )\r\n",
+        b"ARC-Seal: i=1; d=mx.tripost.example\r\n",
         b"X-Return-Path: <a@b.example>\r\n",
     ],
 )

@@ -118,6 +118,8 @@ def _domain(text: str) -> str:
     if text.startswith("["):
         return _literal(text)
     if not text.isascii():
+        if len(text) > MAX_DOMAIN_OCTETS:  # no A-labels are shorter
+            raise InvalidAddress(f"domain longer than {MAX_DOMAIN_OCTETS} octets")
         try:
             text = idna.encode(text, uts46=True).decode("ascii")
         except (idna.IDNAError, UnicodeError) as error:

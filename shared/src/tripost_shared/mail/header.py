@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 _FIELD_NAME: Final = re.compile(rb"[\x21-\x39\x3b-\x7e]+")
+_END_OF_FIELD: Final = re.compile(rb"\r\n(?![ \t])")
 # C0 and C1 controls, line and paragraph separators; the marks that turn the direction of writing (UAX #9 §2), by which
 # a text shows itself as another one; surrogates, which no encoder takes.
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -38,14 +39,11 @@ def fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
 def raw_fields(header: bytes) -> Iterator[bytes]:
     """Give each field whole: its first line and the folded ones after it, CRLF included."""
     start = 0
-    length = len(header)
-    while start < length:
-        end = header.find(b"\r\n", start)
-        while end >= 0 and header[end + 2 : end + 3] in (b" ", b"\t"):
-            end = header.find(b"\r\n", end + 2)
-        stop = length if end < 0 else end + 2
-        yield header[start:stop]
-        start = stop
+    for end in _END_OF_FIELD.finditer(header):
+        yield header[start : end.end()]
+        start = end.end()
+    if start < len(header):
+        yield header[start:]
 
 
 def values(header: bytes, name: str) -> list[bytes]:

@@ -17,16 +17,19 @@ MAX_RESULTS_OCTETS: Final = 8 * 1024
 # The pattern is matched against the header in lower case, with a CRLF before it: so it begins with what is found
 # quickly, and one look at the first letter leaves most fields out. That costs 1 µs for a usual header, where `^` and
 # IGNORECASE cost 20. White space before a colon may be folded.
-_COLON: Final = rb"(?:[ \t]|\r\n[ \t])*:"
-_VALUE: Final = re.compile(rb"[^\r\n]*(?:\r\n[ \t][^\r\n]*)*")
+_COLON: Final = rb"[ \t]*+(?:\r\n[ \t]++)*+:"
+_VALUE: Final = re.compile(rb"[^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+")
 _LOOKED_AT: Final = re.compile(
-    rb"\r\n(?=[abfrsx\xef])(?:\xef\xbb\xbf(?=from))?(received|subject|from|"  # some readers see no byte order mark
-    rb"return-path|authentication-results|x-spam-(?:flag|status)|(?:resent-)?bcc|x-tripost-[!-9;-~]*)" + _COLON
+    rb"\r\n(?=[abfrsx\xef])(?:\xef\xbb\xbf)*+(received|subject|from|"  # some readers see no byte order mark
+    rb"return-path|(?:arc-)?authentication-results|x-spam-(?:flag|status)|(?:resent-)?bcc|x-tripost-[!-9;-~]*+)"
+    + _COLON
 )
 _HONEST: Final = frozenset({b"received", b"subject", b"from"})
 _OURS: Final = b"x-tripost-"  # so begin names that only we may use
+_RESULTS: Final = (b"authentication-results", b"arc-authentication-results")
 _SPAM_MARKS: Final = (b"x-spam-flag", b"x-spam-status")
 _BLIND_COPIES: Final = (b"bcc", b"resent-bcc")
+_MARK_OCTETS: Final = b"\xef\xbb\xbf"
 _CONTINUING: Final = (b" ", b"\t")
 
 
@@ -57,12 +60,12 @@ def inspect_header(
     """Count the Received fields, read the Subject, and drop fields that a client must not give.
 
     Those are Return-Path, which the final delivery alone writes (RFC 5321 §4.4), names that begin with X-Tripost-, and
-    Authentication-Results that bear our own authserv-id, which nobody but us may write (RFC 8601 §5). Of these so many
-    are read; those beyond are dropped unread, since nobody could rely on them. X-Spam-Flag and X-Spam-Status are
-    written by the filter, and mail readers act on them: of others only those with `may_mark` may give them. Of mail
-    that `is_submitted` by a user, whose program may rely on it, blind copies are not told to others (RFC 5322 §3.6.3).
-    A header whose first line is a folded one loses that: it would continue the last field that we put on top. All other
-    octets stay as they are, since signatures cover them.
+    Authentication-Results that bear our own authserv-id, which nobody but us may write (RFC 8601 §5); those of ARC as
+    well (RFC 8617 §4.1.1), since we write none. Of these so many are read; those beyond are dropped unread, since
+    nobody could rely on them. X-Spam-Flag and X-Spam-Status are written by the filter, and mail readers act on them: of
+    others only those with `may_mark` may give them. Of mail that `is_submitted` by a user, whose program may rely on
+    it, blind copies are not told to others (RFC 5322 §3.6.3). A header whose first line is a folded one loses that: it
+    would continue the last field that we put on top. All other octets stay as they are, since signatures cover them.
     """
     kept, removed = header, 0
     seen = _values_begin(header)
@@ -111,8 +114,8 @@ class _Sieve:
             if field[:1] in _CONTINUING:
                 continue
             before, colon, value = field.partition(b":")
-            name = before.rstrip(b" \t\r\n").lower() if colon else b""
-            if name == b"authentication-results":
+            name = before.rstrip(b" \t\r\n").lstrip(_MARK_OCTETS).lower() if colon else b""
+            if name in _RESULTS:
                 if self._is_too_much(value) or claims_to_be(self._authserv_id, value):
                     continue
             elif name in self._unwanted or name.startswith(_OURS):

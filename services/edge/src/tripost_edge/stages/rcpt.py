@@ -6,6 +6,7 @@ nothing in the greylist.
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -250,8 +251,10 @@ def _plain_kind(address: str, kind: RecipientKind) -> RecipientKind:
     """Give the kind, FOREIGN where the host of a relayed domain may take the local part for another address.
 
     Such hosts would relay to it for whoever we relay for: `x%far.example@`, `far.example!x@`, `"x@far.example"@`.
+    So may one that makes letters plain (NFKC) of the wide forms of these characters.
     """
-    if kind is RecipientKind.RELAY and _SOURCE_ROUTING.search(address.rpartition("@")[0]):
+    local_part = unicodedata.normalize("NFKC", address.rpartition("@")[0])
+    if kind is RecipientKind.RELAY and _SOURCE_ROUTING.search(local_part):
         return RecipientKind.FOREIGN
     return kind
 
