@@ -10,7 +10,7 @@ from tripost_edge.session.loop import times_taken_by
 from tripost_shared.mail.header import printable, raw_fields, unfold
 
 MAX_SUBJECT_CHARACTERS: Final = 250  # of what goes into the trace
-# Of Authentication-Results that are read for their authserv-id; a hostile octet costs 2 µs.
+# Of Authentication-Results that are read for their authserv-id; a hostile octet costs 0.6 µs.
 MAX_RESULTS: Final = 50
 MAX_RESULTS_OCTETS: Final = 8 * 1024
 
