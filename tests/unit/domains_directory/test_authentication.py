@@ -114,9 +114,21 @@ async def test_a_remembered_success_is_worth_nothing_for_another_password(given:
     assert not (await given.login("ann@dest.example", "other")).accepted
 
 
-async def test_a_refusal_is_not_remembered(given: Given) -> None:
+@pytest.mark.parametrize("username", ["ann@dest.example", "nobody@dest.example"])
+async def test_a_guess_that_is_repeated_costs_one_verification_a_minute(given: Given, username: str) -> None:
+    answers = [await given.login(username, "new one") for _ in range(3)]
+    assert [answer.accepted for answer in answers] == [False] * 3
+    assert len({answer.because for answer in answers}) == 1
+    assert len(given.verifier.asked) == 1
+    given.clock.advance(timedelta(seconds=60))
+    await given.login(username, "new one")
+    assert len(given.verifier.asked) == 2
+
+
+async def test_a_refusal_is_forgotten_with_a_change_of_the_directory(given: Given) -> None:
     await given.login("ann@dest.example", "new one")
     given.records.set_password("ann@dest.example", "hash of new one")
+    given.authenticator.forget()
     assert (await given.login("ann@dest.example", "new one")).accepted
 
 

@@ -17,6 +17,7 @@ from tripost_shared.contracts.domains import AuthenticateAnswer, AuthenticateQue
 from tripost_shared.mail.failures import TransientFailure
 
 LONGEST_PASSWORD_OCTETS: Final = 1024
+FAILURES_FOR: Final = timedelta(seconds=60)
 NOTHING_TO_VERIFY: Final = "no address or no password"
 
 
@@ -28,13 +29,15 @@ class MemoryLimits:
     remember_for: timedelta = timedelta(seconds=90)
 
 
-class _Success(NamedTuple):
+class _Known(NamedTuple):
     answer: AuthenticateAnswer
     until: float  # seconds of the monotonic clock
 
 
 class Authenticator:
-    """Verifies passwords; a success is remembered for a short time, since mail programs log in again and again.
+    """Verifies passwords; what came of it is remembered for a short time, since mail programs log in again and again.
+
+    They do so with a wrong password too, and whoever repeats one on purpose must not keep the processor busy.
 
     Remembered is an HMAC, with a key of this process, of address and password, and of how and from where they came,
     which may decide too. An unknown address takes as long as a wrong password.
@@ -48,7 +51,8 @@ class Authenticator:
         self._clock = clock
         self._limits = limits or MemoryLimits()
         self._key = secrets.token_bytes(32)
-        self._successes: OrderedDict[bytes, _Success] = OrderedDict()
+        self._successes: OrderedDict[bytes, _Known] = OrderedDict()
+        self._failures: OrderedDict[bytes, _Known] = OrderedDict()
         self._under_way: dict[bytes, asyncio.Task[AuthenticateAnswer]] = {}
         self._generation = 0
 
@@ -56,6 +60,7 @@ class Authenticator:
         """Note that mailboxes or passwords have changed; what is being verified now is not remembered."""
         self._generation += 1
         self._successes.clear()
+        self._failures.clear()
         self._under_way.clear()
 
     async def authenticate(self, question: AuthenticateQuestion) -> AuthenticateAnswer:
@@ -67,7 +72,11 @@ class Authenticator:
             self._logins.log_refusal(question, NOTHING_TO_VERIFY)
             return AuthenticateAnswer(accepted=False, because=NOTHING_TO_VERIFY)
         digest = self._digest(question)
-        return self._remembered(digest) or await self._joined(digest, question)
+        failed = self._remembered(self._failures, digest)
+        if failed is not None:
+            self._logins.log_refusal(question, failed.because)
+            return failed
+        return self._remembered(self._successes, digest) or await self._joined(digest, question)
 
     async def _joined(self, digest: bytes, question: AuthenticateQuestion) -> AuthenticateAnswer:
         """Let equal questions at one time share one verification."""
@@ -91,7 +100,10 @@ class Authenticator:
             because = because or ("" if matches else _why_not(login))
         if because:
             self._logins.log_refusal(question, because, login.key)
-            return AuthenticateAnswer(accepted=False, because=because)
+            refused = AuthenticateAnswer(accepted=False, because=because)
+            if generation == self._generation:
+                self._keep(self._failures, digest, refused, FAILURES_FOR.total_seconds())
+            return refused
         answer = AuthenticateAnswer(accepted=True, login=login.key, credential=_credential(login, given))
         if given is not None:
             self._note_use(given)
@@ -124,18 +136,23 @@ class Authenticator:
         text = "\0".join((*facts, question.password))
         return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256")
 
-    def _remembered(self, digest: bytes) -> AuthenticateAnswer | None:
-        success = self._successes.get(digest)
-        return success.answer if success is not None and self._clock.monotonic() < success.until else None
+    def _remembered(self, memory: "OrderedDict[bytes, _Known]", digest: bytes) -> AuthenticateAnswer | None:
+        known = memory.get(digest)
+        return known.answer if known is not None and self._clock.monotonic() < known.until else None
 
     def _remember(self, digest: bytes, answer: AuthenticateAnswer, given: AppPasswordRecord | None) -> None:
         seconds = self._limits.remember_for.total_seconds()
         if given is not None and given.expires_at is not None:
             seconds = min(seconds, (given.expires_at - self._clock.now()).total_seconds())
-        self._successes[digest] = _Success(answer, self._clock.monotonic() + seconds)
-        self._successes.move_to_end(digest)
-        while len(self._successes) > self._limits.at_most:
-            self._successes.popitem(last=False)
+        self._keep(self._successes, digest, answer, seconds)
+
+    def _keep(
+        self, memory: "OrderedDict[bytes, _Known]", digest: bytes, answer: AuthenticateAnswer, seconds: float
+    ) -> None:
+        memory[digest] = _Known(answer, self._clock.monotonic() + seconds)
+        memory.move_to_end(digest)
+        while len(memory) > self._limits.at_most:
+            memory.popitem(last=False)
 
 
 def _credential(login: Login, given: AppPasswordRecord | None) -> str:
