@@ -1,5 +1,7 @@
 """What is to be done for a message's recipients."""
 
+import pytest
+
 from tripost_domains.delivery.plan import Target, plan
 from tripost_domains.directory.model import (
     DeadEnd,
@@ -31,6 +33,34 @@ def test_recipients_of_one_next_hop_go_together() -> None:
 def test_a_mailbox_that_several_recipients_lead_to_gets_one_copy() -> None:
     made = plan([(Recipient("info@dest.example"), local(ANN)), (Recipient("ann@dest.example"), local(ANN))])
     assert [mailbox for _, mailbox in made.mailboxes] == [ANN]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("of_alias", "own", "both"),
+    [
+        pytest.param(("NEVER",), ("FAILURE",), ("FAILURE",), id="nothing beside failure"),
+        pytest.param(("SUCCESS",), (), ("FAILURE",), id="success of the alias beside the default"),
+        pytest.param(("FAILURE",), ("SUCCESS",), ("SUCCESS", "FAILURE"), id="failure beside success"),
+        pytest.param((), ("DELAY",), ("FAILURE", "DELAY"), id="the default beside delay"),
+        pytest.param(("NEVER",), ("NEVER",), ("NEVER",), id="nothing"),
+        pytest.param((), (), (), id="the default"),
+    ],
+)
+def test_what_two_recipients_lead_to_is_told_of_as_either_wished_and_as_the_one_that_was_named(
+    of_alias: tuple[str, ...], own: tuple[str, ...], both: tuple[str, ...], *, turned: bool
+) -> None:
+    bob = RelayDestination("bob@other.example", HOP)
+    expansion = Expansion("list@dest.example", ExpansionKind.ALIAS, (bob.recipient,))
+    given = [
+        (
+            Recipient("list@dest.example", of_alias, "rfc822;list"),
+            Resolution(RecipientKind.LOCAL, (bob,), (expansion,)),
+        ),
+        (Recipient(bob.recipient, own, "rfc822;bob"), local(bob)),
+    ]
+    made = plan(reversed(given) if turned else given)
+    assert made.relays == {HOP: [Target(Recipient(bob.recipient, both, "rfc822;bob"), bob.recipient)]}
 
 
 def test_what_was_settled_before_is_not_done_again() -> None:

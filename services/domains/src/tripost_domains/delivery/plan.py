@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from tripost_domains.delivery.outcome import MAILBOX, Attempted, expanded, failed
 from tripost_domains.directory.model import (
+    Destination,
     Expansion,
     ExpansionKind,
     HopKind,
@@ -45,7 +46,7 @@ class Plan:
 def plan(resolved: Iterable[tuple[Recipient, Resolution]], settled: Collection[str] = ()) -> Plan:
     """Sort the destinations by what is to be done; those in `settled` need nothing any more."""
     made = Plan()
-    known = set(settled)
+    targets: dict[str, tuple[Target, Destination]] = {}
     for recipient, resolution in resolved:
         if recipient.address in settled:
             continue
@@ -62,10 +63,12 @@ def plan(resolved: Iterable[tuple[Recipient, Resolution]], settled: Collection[s
             notify = notify_beyond_alias(notify)
         for destination in resolution.destinations:
             address = destination.address if isinstance(destination, MailboxDestination) else destination.recipient
-            if address not in known:
-                known.add(address)
+            if address not in settled:
                 target = Target(Recipient(address, notify, recipient.original), recipient.address)
-                _add(made, target, destination)
+                former = targets.get(address)
+                targets[address] = (target if former is None else _joined(former[0], target), destination)
+    for target, destination in targets.values():
+        _add(made, target, destination)
     return made
 
 
@@ -74,6 +77,23 @@ def notify_beyond_alias(notify: tuple[str, ...]) -> tuple[str, ...]:
     if not notify:
         return ()
     return tuple(notice for notice in notify if notice != "SUCCESS") or ("NEVER",)
+
+
+def _joined(one: Target, other: Target) -> Target:
+    """Deliver once what two recipients lead to, and tell of it whatever was asked for either (RFC 3461 §4.1).
+
+    It goes by the one that was named itself, if any, else by the first.
+    """
+    kept = other if one.written_to and not other.written_to else one
+    notify = _notify_of_both(one.recipient.notify, other.recipient.notify)
+    return Target(Recipient(kept.recipient.address, notify, kept.recipient.original), kept.source)
+
+
+def _notify_of_both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    if one == other:
+        return one
+    wanted = {*(one or ("FAILURE",)), *(other or ("FAILURE",))}  # what is told of without a wish
+    return tuple(notice for notice in ("SUCCESS", "FAILURE", "DELAY") if notice in wanted)
 
 
 def lost(todo: Plan) -> list[Attempted]:
