@@ -33,7 +33,7 @@ NOT_IMPLEMENTED: Final = frozenset({"EXPN", "TURN", "ETRN", "ATRN", "SEND", "SOM
 WITHOUT_ARGUMENT: Final = frozenset({"DATA", "RSET", "QUIT", "STARTTLS"})
 
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_PATH: Final = r':[ \t]*<((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>((?:[ \t].*)?)'
+_PATH: Final = r':[ \t]*<((?:[^"<>]++|"(?:[^"\\]|\\.)*")*)>((?:[ \t].*)?)'
 _FROM: Final = re.compile("FROM" + _PATH, re.IGNORECASE)
 _TO: Final = re.compile("TO" + _PATH, re.IGNORECASE)
 _KEYWORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
@@ -93,6 +93,8 @@ def parse_rcpt(argument: str) -> PathArgument:
 
 def _parameters(text: str) -> dict[str, str | None]:
     parameters: dict[str, str | None] = {}
+    if not text:
+        return parameters
     for word in filter(None, _BETWEEN_PARAMETERS.split(text)):
         keyword, equals, value = word.partition("=")
         if not _KEYWORD.fullmatch(keyword) or (equals and not value):
