@@ -58,11 +58,12 @@ class BansInForce:
 
     def refusal(self, session: Session) -> SmtpReply | None:
         """Give what to say to a banned client, None to others; cheap unless a ban has changed meanwhile."""
-        if session.bans_known == self.table.generation or not len(self.table) or self.exempts(session):
+        table = self.table
+        if session.bans_known == table.generation or (len(table) and self.exempts(session)):
             return None
-        ban = self.table.holding(session.client.address, self._clock.now())
+        ban = table.holding(session.client.address, self._clock.now()) if len(table) else None
         if ban is None or (ban.is_automatic and session.client.login):
-            session.bans_known = self.table.generation
+            session.bans_known = table.generation
             return None
         metrics.turned_away["ban"].inc()
         return banned(session.client, ban)

@@ -61,7 +61,8 @@ class SmtpSession(ContentTransfer):
         while self._state.phase is not Phase.CLOSED:
             self._end_if_dismissed()
             await self._take_command()
-            await self._hold_back()
+            if self._held_back_seconds:
+                await self._hold_back()
         if self.tarpit_seconds:
             await self.flush()
 
@@ -132,13 +133,13 @@ class SmtpSession(ContentTransfer):
             line = await self.read_line()
         except LineTooLong as error:
             line, is_whole = error.beginning, False
-        limits = self._listener.current.limits
-        self._state.check_author = self._listener.current.check_author
-        if limits is not self._state.limits:
-            self._state.limits = limits
+        state, profile = self._state, self._listener.current
+        limits = profile.limits
+        state.check_author = profile.check_author
+        if limits is not state.limits:
+            state.limits = limits
             self.grant(Patience.of(limits))
-        self._end_if(self._context.bans.refusal(self._state))
-        self._end_if(self._state.tally.command(limits))
+        self._end_if(self._context.bans.refusal(state) or state.tally.command(limits))
         try:
             if not is_whole:
                 raise PermanentFailure(replies.LINE_TOO_LONG, because="command line too long")
@@ -157,10 +158,10 @@ class SmtpSession(ContentTransfer):
     async def _obey(self, command: Command) -> None:
         """Do a command, if it has its place; what breaks in it is a 451."""
         verb, argument = command
-        if is_http(verb):
-            raise self.cut_off(self._state.client.address, "client speaks HTTP", Offence.PROTOCOL)
         event = EVENTS.get(verb)
-        if event is None or verb in NOT_IMPLEMENTED:
+        if event is None:
+            if is_http(verb):
+                raise self.cut_off(self._state.client.address, "client speaks HTTP", Offence.PROTOCOL)
             reply = replies.NOT_IMPLEMENTED if verb in NOT_IMPLEMENTED else replies.NOT_RECOGNISED
             self._refuse_line(verb or argument, reply)
             return
@@ -210,8 +211,7 @@ class SmtpSession(ContentTransfer):
     async def _hold_back(self) -> None:
         """Let a client wait for its replies that makes one slip after another."""
         seconds, self._held_back_seconds = self._held_back_seconds, 0.0
-        if seconds:
-            await self.pause(seconds)
+        await self.pause(seconds)
 
     def _end_if(self, reply: SmtpReply | None) -> None:
         """Record that the client has gone on for too long, and raise SessionOver, where a reply says so."""

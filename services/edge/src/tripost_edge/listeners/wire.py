@@ -59,6 +59,7 @@ class Wire(SMTP):
         self.loop = loop
         self._pace = Pace(patience, loop.time())
         self._inbox = Inbox()
+        self._arrivals = 0  # of octets for it
         self._outbox: list[bytes] = []
         self._outbox_octets = 0
         self._lines_in_a_row = 0  # taken without a wait between them
@@ -88,6 +89,7 @@ class Wire(SMTP):
         if self._is_closing:
             return
         self._inbox.append(data)
+        self._arrivals += 1
         if not self._is_reading_paused and len(self._inbox) > PAUSE_ABOVE_OCTETS and self._connection is not None:
             self._connection.pause_reading()
             self._is_reading_paused = True
@@ -140,9 +142,9 @@ class Wire(SMTP):
 
     async def more(self) -> None:
         """Write what is due, then wait until something has arrived. Raises SessionOver."""
-        had = len(self._inbox)
+        had = self._arrivals
         await self.flush()
-        if len(self._inbox) > had:
+        if self._arrivals > had:
             return
         if self._is_eof:
             raise SessionOver(None, because="client closed the connection")

@@ -50,15 +50,16 @@ class Inbox:
 
         Raises LineTooLong at the end of one that is, EndlessLine when that does not come.
         """
-        end = self._octets.find(CRLF, self._start)
-        size_octets = self._dropped_octets + (len(self) if end < 0 else end - self._start)
+        octets, start = self._octets, self._start
+        end = octets.find(CRLF, start)
+        size_octets = self._dropped_octets + (len(octets) if end < 0 else end) - start
         if size_octets > MAX_AUTH_LINE_OCTETS + MAX_EXCESS_OCTETS:
             raise EndlessLine
         if end < 0:
             if size_octets > MAX_AUTH_LINE_OCTETS + 1:
                 self._drop_the_beginning()
             return None
-        line = self._octets[self._start : end]
+        line = octets[start:end]
         self._start = end + 2
         if size_octets > MAX_AUTH_LINE_OCTETS:
             beginning = self._beginning if self._dropped_octets else line[:KEPT_OCTETS]
