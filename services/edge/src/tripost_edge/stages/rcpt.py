@@ -29,6 +29,8 @@ from tripost_shared.mail.failures import PermanentFailure
 from tripost_shared.mail.reply import TRY_LATER, SmtpReply
 
 TAKEN_FROM_ANYONE = frozenset({RecipientKind.LOCAL, RecipientKind.RELAY})
+_Notices = tuple[tuple[str, ...], str]  # NOTIFY and ORCPT
+_NO_NOTICES: Final[_Notices] = ((), "")
 _SOURCE_ROUTING: Final = re.compile("[%!@]")
 
 
@@ -74,13 +76,12 @@ class Rcpt:
         new = list(given)
         redirected: dict[str, str] = {}
         if has_room:
-            judged, redirected = await self._ruled_and_judged(session, transaction, new)
+            refused, redirected = await self._ruled_and_judged(session, transaction, new)
         else:
-            judged = dict.fromkeys(new, replies.TOO_MANY_RECIPIENTS.with_id(transaction.id))
-        refused = {address: reply for address, reply in judged.items() if not reply.is_positive}
-        for address in new:
+            refused = dict.fromkeys(new, replies.TOO_MANY_RECIPIENTS.with_id(transaction.id))
+        for address, recipient in given.items():
             if address not in refused:
-                recipient, target = given[address], redirected.get(address)
+                target = redirected.get(address)
                 transaction.recipients[address] = replace(recipient, redirected_to=target) if target else recipient
         if refused:
             transaction.refused_recipients += sum(
@@ -94,41 +95,48 @@ class Rcpt:
     async def _ruled_and_judged(
         self, session: Session, transaction: Transaction, new: list[str]
     ) -> tuple[dict[str, SmtpReply], dict[str, str]]:
-        """Give a reply per recipient, and where rules send some of them instead."""
+        """Give the refusals by recipient, and where rules send some of them instead."""
         if not new:
             return {}, {}
         if self._control.is_idle:
-            return await self._judge(session, transaction, new), {}
+            return await self._refusals(session, transaction, new), {}
         said = self._control.at_rcpt(session, transaction, new)
-        judged = dict(said.refused)
-        others = [address for address in new if address not in judged and address not in said.redirected]
+        refused = dict(said.refused)
+        others = [address for address in new if address not in refused and address not in said.redirected]
         if others:
-            judged |= await self._judge(session, transaction, others)
+            refused |= await self._refusals(session, transaction, others)
         if said.redirected:
             targets = list(dict.fromkeys(said.redirected.values()))
-            of_targets = await self._judge(session, transaction, targets, are_targets=True)
-            judged |= {address: of_targets[target] for address, target in said.redirected.items()}
-        taken = [address for address in new if judged[address].is_positive]
-        judged |= await self._control.count_recipients(session, transaction, taken)
-        return judged, said.redirected
+            of_targets = await self._refusals(session, transaction, targets, are_targets=True)
+            refused |= {
+                address: of_targets[target] for address, target in said.redirected.items() if target in of_targets
+            }
+        taken = [address for address in new if address not in refused]
+        refused |= await self._control.count_recipients(session, transaction, taken)
+        return refused, said.redirected
 
-    async def _judge(
+    async def _refusals(
         self, session: Session, transaction: Transaction, new: list[str], *, are_targets: bool = False
     ) -> dict[str, SmtpReply]:
-        """Give a reply per recipient, the refusals recorded. `are_targets`: an operator's rule sends mail there.
+        """Give the refusals by recipient, recorded. `are_targets`: an operator's rule sends mail there.
 
         A client that is refused learns nothing of the directory, and costs it nothing. So the filter is asked about it
         beforehand, unless the directory is not needed: then one question is about the client and its recipients.
         """
-        are_known = all(self._known.get(address) is not None for address in new)
-        and_client = are_known and self._connect.join(session)
+        and_client = not self._unknown(new) and self._connect.join(session)
         refused = {} if and_client else await self._refusal_of_client(session, new)
-        if not refused:
-            refused = await self._refusals_of_directory(session, new, are_targets=are_targets)
-            asked = [address for address in new if address not in refused]
-            if asked:
-                refused |= await self._refusals_of_filter(session, transaction, asked, and_client=and_client)
-        return {address: refused.get(address, replies.RECIPIENT_OK) for address in new}
+        if refused:
+            return refused
+        if unknown := self._unknown(new):
+            refused = await self._refusals_of_directory(session, unknown, are_targets=are_targets)
+        asked = [address for address in new if address not in refused] if refused else new
+        if asked:
+            refused |= await self._refusals_of_filter(session, transaction, asked, and_client=and_client)
+        return refused
+
+    def _unknown(self, addresses: list[str]) -> list[str]:
+        """Give those that the directory is to be asked about."""
+        return [address for address in addresses if self._known.get(address) is None]
 
     async def _refusal_of_client(self, session: Session, new: list[str]) -> dict[str, SmtpReply]:
         try:
@@ -144,11 +152,8 @@ class Rcpt:
         return {}
 
     async def _refusals_of_directory(
-        self, session: Session, new: list[str], *, are_targets: bool
+        self, session: Session, unknown: list[str], *, are_targets: bool
     ) -> dict[str, SmtpReply]:
-        unknown = [address for address in new if self._known.get(address) is None]
-        if not unknown:
-            return {}
         generation = self._known.generation
         try:
             question = ResolveQuestion(tuple(unknown), self._directory.revision)
@@ -214,9 +219,11 @@ def _read(session: Session, transaction: Transaction, argument: str) -> Recipien
     """Give the recipient, or the reply to one that cannot be read."""
     try:
         given = parse_rcpt(argument)
-        if given.parameters and not session.client.esmtp:
-            return replies.UNKNOWN_PARAMETER
-        notify, original = _notices(given.parameters, smtputf8=transaction.smtputf8)
+        notify, original = _NO_NOTICES
+        if given.parameters:
+            if not session.client.esmtp:
+                return replies.UNKNOWN_PARAMETER
+            notify, original = _notices(given.parameters, smtputf8=transaction.smtputf8)
         if not transaction.smtputf8 and not given.path.isascii():
             return replies.NEEDS_SMTPUTF8
         if len(given.path.encode()) + 2 > MAX_PATH_OCTETS:
@@ -232,7 +239,7 @@ def _read(session: Session, transaction: Transaction, argument: str) -> Recipien
     return Recipient(text, notify, original)
 
 
-def _notices(parameters: Mapping[str, str | None], *, smtputf8: bool) -> tuple[tuple[str, ...], str]:
+def _notices(parameters: Mapping[str, str | None], *, smtputf8: bool) -> _Notices:
     """Give NOTIFY and ORCPT; raises PermanentFailure."""
     notify: tuple[str, ...] = ()
     original = ""
