@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 from tripost_edge.session import replies
 from tripost_edge.session.command import PathArgument, parse_mail
 from tripost_edge.session.dsn_parameters import read_envid, read_ret
-from tripost_edge.session.session import Session
+from tripost_edge.session.session import Session, Transaction
 from tripost_edge.stages.control import Control
 from tripost_edge.stages.journal import Journal
 from tripost_edge.stages.rights import Rights
@@ -62,13 +62,13 @@ class Mail:
                 session, "mail", failure.reply, because=failure.because, reverse_path=understood.reverse_path
             )
         if self._control.is_idle:
-            session.begin_transaction(**understood._asdict())
+            _begin(session, understood)
             return replies.SENDER_OK
         announced = int(given.parameters.get("SIZE") or 0)
         opening = await self._control.at_mail(session, understood.reverse_path, announced)
         if opening.refusal is not None:
             return opening.refusal
-        transaction = session.begin_transaction(**understood._asdict())
+        transaction = _begin(session, understood)
         await self._control.opened(session, transaction, opening)
         return replies.SENDER_OK
 
@@ -117,6 +117,10 @@ class Mail:
         if address is None:
             return ""
         return str(address) if address.domain else f"{address}@{self._hostname}"
+
+
+def _begin(session: Session, given: _Given) -> Transaction:
+    return session.begin_transaction(given.reverse_path, smtputf8=given.smtputf8, envid=given.envid, ret=given.ret)
 
 
 def _check_size(value: str | None, most: int) -> None:

@@ -105,7 +105,7 @@ class Reception:
     async def finish(self) -> Content:
         """Give the whole content, durable if stored. Raises MailFailure."""
         if self._failure is None and not self._header_is_done:
-            await self._finish_header(len(self._held))
+            self._failure = self._finish_header(len(self._held))
         if self._failure is not None:
             raise self._failure
         last = self._let_go()
@@ -133,31 +133,30 @@ class Reception:
         self._held += piece
         if self._header_is_done:
             self._kept_octets += len(piece)
-        else:
-            await self._look_for_header_end()
+        elif (failure := self._look_for_header_end()) is not None:
+            await self._fail(failure)
         if len(self._held) > self._limits.inline_octets and self._header_is_done:
             await self._send_on()
 
-    async def _look_for_header_end(self) -> None:
+    def _look_for_header_end(self) -> PermanentFailure | None:
         if self._held.startswith(b"\r\n"):
-            await self._finish_header(0)
-            return
+            return self._finish_header(0)
         end = self._held.find(b"\r\n\r\n", max(0, self._searched_octets - 3))
         if end >= 0:
-            await self._finish_header(end + 2)
+            return self._finish_header(end + 2)
         self._searched_octets = len(self._held)
-        if not self._header_is_done and self._failure is None and self._searched_octets > self._limits.header_octets:
-            await self._fail(PermanentFailure(replies.HEADER_TOO_BIG, because="header larger than the limit"))
+        if self._searched_octets > self._limits.header_octets:
+            return PermanentFailure(replies.HEADER_TOO_BIG, because="header larger than the limit")
+        return None
 
-    async def _finish_header(self, header_octets: int) -> None:
+    def _finish_header(self, header_octets: int) -> PermanentFailure | None:
+        """Look at the header, which is complete; gives what is wrong with it."""
         self._header_is_done = True
         if header_octets > self._limits.header_octets:
-            await self._fail(PermanentFailure(replies.HEADER_TOO_BIG, because="header larger than the limit"))
-            return
+            return PermanentFailure(replies.HEADER_TOO_BIG, because="header larger than the limit")
         header = bytes(self._held[:header_octets])
         if (fields := count_fields(header)) > MAX_FIELDS:
-            await self._fail(PermanentFailure(replies.TOO_MANY_FIELDS, because=f"{fields} header fields"))
-            return
+            return PermanentFailure(replies.TOO_MANY_FIELDS, because=f"{fields} header fields")
         inspection = self._inspect(header)
         self.subject = inspection.subject
         self.from_fields = inspection.from_fields
@@ -166,11 +165,11 @@ class Reception:
             because = f"{inspection.received_fields} Received fields"
             if hosts := hosts_in_loop(header):
                 because += f", taken several times by {hosts}"
-            await self._fail(PermanentFailure(replies.WAS_HERE if was_here else replies.LOOP, because=because))
-            return
+            return PermanentFailure(replies.WAS_HERE if was_here else replies.LOOP, because=because)
         if inspection.removed:
             self._held[:header_octets] = inspection.header
         self._kept_octets = len(self._held)
+        return None
 
     async def _send_on(self) -> None:
         try:
