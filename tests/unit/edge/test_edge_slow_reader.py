@@ -27,6 +27,24 @@ class SlowConnection(SilentTransport):
             return await self._written.get()
 
 
+async def test_who_is_held_back_and_takes_no_last_reply_is_not_waited_for_without_end() -> None:
+    world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    limits = EdgeLimits(greeting_delay_seconds=0, command_timeout_seconds=0.2)
+    session = SmtpSession(
+        asyncio.get_running_loop(),
+        world.edge.context,
+        ProfileInForce(ListenerProfile("mx", ListenerKind.MX, limits=limits)),
+    )
+    connection = SlowConnection(session)
+    session.connection_made(connection)
+    await connection.next_write()
+    session.resume_writing()
+    session.tarpit_seconds = 0.001
+    session.data_received(b"QUIT\r\n")
+    assert (await connection.next_write()).startswith(b"221 ")
+    await world.until_sessions(0)
+
+
 async def test_what_arrives_while_it_takes_none_is_answered_once_it_does() -> None:
     """Nothing more may come: the client has said all, and waits."""
     world = EdgeWorld(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))

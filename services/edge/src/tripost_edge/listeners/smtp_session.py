@@ -64,6 +64,7 @@ class SmtpSession(ContentTransfer):
             if self._held_back_seconds:
                 await self._hold_back()
         if self.tarpit_seconds:
+            self._pace.wait_for_command(self.loop.time())  # the client may take no replies
             await self.flush()
 
     async def _meet(self, client: Client, *, is_announced: bool = False) -> None:
