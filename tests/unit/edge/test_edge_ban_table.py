@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from tripost_edge.firewall.bans import HEARD_COUNTS_SECONDS, BanTable, one_clients_network
 from tripost_shared.clock import FrozenClock
@@ -60,6 +61,18 @@ def test_a_ban_ends_at_its_very_moment_and_the_longest_counts(clock: FrozenClock
     clock.advance(timedelta(microseconds=1))
     assert table.holding("192.0.2.7", clock.now()) is None
     assert table.entry("192.0.2.7") is not None, "what has ended makes the next one longer"
+
+
+def test_an_automatic_ban_that_ends_later_covers_no_other_from_a_login(clock: FrozenClock) -> None:
+    table = BanTable()
+    by_ann = a_ban(clock, "192.0.2.0/24", minutes=1)
+    automatic = replace(a_ban(clock, "192.0.2.7", minutes=2), by="edge a")
+    for ban in (by_ann, automatic):
+        table.hear(ban, clock.monotonic())
+    assert table.holding("192.0.2.7", clock.now()) == automatic
+    assert table.holding("192.0.2.7", clock.now(), has_login=True) == by_ann
+    clock.advance(MINUTE)
+    assert table.holding("192.0.2.7", clock.now(), has_login=True) is None
 
 
 def test_what_was_just_heard_survives_a_reading_that_knows_it_not_yet(clock: FrozenClock) -> None:

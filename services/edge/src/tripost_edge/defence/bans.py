@@ -61,8 +61,9 @@ class BansInForce:
         table = self.table
         if session.bans_known == table.generation or (len(table) and self.exempts(session)):
             return None
-        ban = table.holding(session.client.address, self._clock.now()) if len(table) else None
-        if ban is None or (ban.is_automatic and session.client.login):
+        client = session.client
+        ban = table.holding(client.address, self._clock.now(), has_login=bool(client.login)) if len(table) else None
+        if ban is None:
             session.bans_known = table.generation
             return None
         metrics.turned_away["ban"].inc()

@@ -58,8 +58,11 @@ class BanTable:
         if self._bans != before:
             self.generation += 1
 
-    def holding(self, address: str, now: datetime) -> Ban | None:
-        """Give the ban in force that a client's address is under, the one that ends last; None for none."""
+    def holding(self, address: str, now: datetime, *, has_login: bool = False) -> Ban | None:
+        """Give the ban in force that a client's address is under, the one that ends last; None for none.
+
+        Automatic bans do not concern who has logged in.
+        """
         if not self._count:
             return None
         version, number = _parsed(address)
@@ -68,7 +71,9 @@ class BanTable:
             if of_version == version:
                 shift = BITS[version] - prefix
                 ban = bans.get(number >> shift << shift)
-                if ban is not None and ban.holds_at(now) and (found is None or found.until < ban.until):
+                if ban is None or not ban.holds_at(now) or (has_login and ban.is_automatic):
+                    continue
+                if found is None or found.until < ban.until:
                     found = ban
         return found
 
