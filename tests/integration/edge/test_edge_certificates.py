@@ -120,6 +120,20 @@ async def test_a_broken_pair_is_told_once_and_leaves_the_one_before_in_force(sho
     assert await shown.serial("one.example") == mended
 
 
+async def test_a_certificate_that_cannot_be_understood_is_told_and_the_others_are_followed(shown: Shown) -> None:
+    odd = shown.named("odd", "odd.example")
+    odd.write()
+    other = shown.named("other", "other.example")
+    der = ssl.PEM_cert_to_DER_cert(odd.certificate.read_text().partition("-----END")[0] + "-----END CERTIFICATE-----\n")
+    version_3, version_4 = b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03"
+    odd.certificate.write_text(ssl.DER_cert_to_PEM_cert(der.replace(version_3, version_4, 1)))
+    serial = other.write()
+    shown.certificates.look()
+    (trouble,) = shown.certificates.troubles()
+    assert trouble.startswith(f"{STAYS} ({odd.certificate} and {odd.key} cannot be used: not to be read: ")
+    assert await shown.serial("other.example") == serial
+
+
 async def test_a_certificate_that_ends_within_two_weeks_is_a_trouble(tmp_path: Path, authority: trustme.CA) -> None:
     clock = FrozenClock(SystemClock().now())
     issued = authority.issue_cert(HOSTNAME, not_after=clock.now() + timedelta(days=15))

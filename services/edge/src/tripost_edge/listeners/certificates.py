@@ -100,14 +100,21 @@ class Certificates:
 
     async def follow(self) -> None:
         """Look at all files every LOOK_EVERY_SECONDS, for good."""
-        needed = (self._default.certificate, self._default.key, *([self._folder] if self._folder.exists() else ()))
+        needed = (
+            self._default.certificate,
+            self._default.key,
+            *([self._folder] if _may_be_there(self._folder) else ()),
+        )
         self._closed = frozenset(path for path in needed if not os.access(path, os.R_OK))
         if self._closed:  # what is read at the start was read as root
             closed = sorted(map(str, self._closed))
             log.warning("a renewed TLS certificate needs a restart: its files can be read by root only", files=closed)
         while True:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
-            self.look()
+            try:
+                self.look()
+            except Exception:  # an entrance: one odd file must not end the renewal of all
+                log.exception("TLS certificates could not be looked at")
 
     def look(self) -> None:
         """Put in force what has changed."""
@@ -157,6 +164,14 @@ class Certificates:
         if pair is None:
             raise RuntimeError("no default certificate")  # it was read at first, and is never dropped
         return pair
+
+
+def _may_be_there(folder: Path) -> bool:
+    """Tell whether there is such a folder, or one above it is closed to us."""
+    try:
+        return folder.exists()
+    except PermissionError:
+        return True
 
 
 def _look_at(followed: _Followed) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 
@@ -23,6 +24,10 @@ class UnusablePair(Exception):
 
 class _HasPassPhraseError(Exception):
     """The key is encrypted."""
+
+
+# What `cryptography` says of certificates that it can take apart, and not understand.
+_ODD: Final = (x509.InvalidVersion, x509.UnsupportedGeneralNameType, x509.DuplicateExtension)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class KeyPair:
             pair.context(TlsPolicy())
         except _HasPassPhraseError as error:
             raise UnusablePair(f"{key} has a pass phrase; give the key without one", of_key=True) from error
-        except (ValueError, OSError) as error:  # ssl.SSLError is an OSError
+        except (ValueError, OSError, *_ODD) as error:  # ssl.SSLError is an OSError
             raise UnusablePair(f"{certificate} and {key} cannot be used: {_reason(error)}") from error
         return pair
 
@@ -60,12 +65,12 @@ class KeyPair:
         return self.contexts[policy]
 
 
-def _reason(error: ValueError | OSError) -> object:
+def _reason(error: Exception) -> object:
     if isinstance(error, ssl.SSLError):
         return error.reason or error
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}"
-    return "no certificate in PEM form"
+    return f"not to be read: {error}" if isinstance(error, _ODD) else "no certificate in PEM form"
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:
