@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from admin_api import Api
+from tripost_admin_api.api.merge_patch import merge
 from tripost_admin_api.api.policy import (
     CheckPolicyBody,
     DnsblZoneBody,
     GreylistBody,
     PolicyBody,
-    merge,
 )
 from tripost_admin_api.configuration import documents
 from tripost_admin_api.configuration.documents import read_filter

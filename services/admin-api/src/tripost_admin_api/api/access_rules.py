@@ -5,7 +5,6 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Response
-from pydantic import ValidationError
 
 from tripost_admin_api.api import paging
 from tripost_admin_api.api.access_bodies import (
@@ -16,15 +15,13 @@ from tripost_admin_api.api.access_bodies import (
     AccessRulesIn,
     body_of,
 )
-from tripost_admin_api.api.bodies import Body
 from tripost_admin_api.api.known_listeners import known_listeners
+from tripost_admin_api.api.merge_patch import OBJECT, Patch, patched
 from tripost_admin_api.api.models import Page
 from tripost_admin_api.api.parts import ActorNeeded, Parts, PartsNeeded
 from tripost_admin_api.api.places import MoveIn
-from tripost_admin_api.api.policy import merge
 from tripost_admin_api.api.preconditions import IfMatch, require_match
 from tripost_admin_api.api.problems import Problem, invalid
-from tripost_admin_api.api.wording import problem_of_errors
 from tripost_admin_api.configuration import documents
 from tripost_admin_api.configuration.changes import Change
 from tripost_admin_api.ports import ClusterUnavailable
@@ -97,21 +94,16 @@ async def show_access_rule(name: str, parts: PartsNeeded, response: Response) ->
     return (await _shown(parts, config.rules, listeners))[place]
 
 
-@router.patch(
-    "/{name}",
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
-)
+@router.patch("/{name}", openapi_extra=OBJECT)
 async def change_access_rule(
-    name: str, patch: Body, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
+    name: str, patch: Patch, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
 ) -> AccessRuleOut:
     """Change parts of a rule: a merge patch (RFC 7396), in which null restores a default. Its name stays."""
-    if not isinstance(patch, dict):
-        raise Problem("malformed-request", "The body is no JSON object.")
     async with parts.changing(actor) as change:
         rules = await _to_change(change, if_match)
         place = _found(rules, name)
         present = rules[place]
-        body = _merged(present, patch)
+        body = patched(AccessRuleBody, body_of(present), patch)
         if body.name != name:
             raise invalid("body.name", "a rule keeps its name; add another one, and remove this")
         rules[place] = body.rule(present.made_at)
@@ -163,13 +155,6 @@ async def _write(change: Change, rules: Sequence[AccessRule], response: Response
     await change.write_document(ACCESS_KEY, AccessConfig(rules=tuple(rules)))
     response.headers["ETag"] = _etag(change.revision)
     return await known_listeners(change.session)
-
-
-def _merged(present: AccessRule, patch: dict[str, Any]) -> AccessRuleBody:
-    try:
-        return AccessRuleBody.model_validate(merge(body_of(present), patch))
-    except ValidationError as error:
-        raise problem_of_errors(error.errors(include_url=False, include_input=False), ("body",)) from None
 
 
 def _found(rules: Sequence[AccessRule], name: str) -> int:

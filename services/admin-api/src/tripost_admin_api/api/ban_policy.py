@@ -4,14 +4,11 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from tripost_admin_api.api.bodies import Body
+from tripost_admin_api.api.merge_patch import OBJECT, Patch, merge, patched
 from tripost_admin_api.api.models import Incoming
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
-from tripost_admin_api.api.policy import merge
-from tripost_admin_api.api.problems import Problem
-from tripost_admin_api.api.wording import problem_of_errors
 from tripost_admin_api.configuration import documents
 from tripost_shared.contracts.bans import BansPolicy
 from tripost_shared.contracts.config import EDGE_KEY
@@ -58,14 +55,9 @@ async def show_ban_policy(parts: PartsNeeded) -> BansPolicyBody:
         return _shown((await documents.read_edge(session)).bans)
 
 
-@router.patch(
-    "",
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
-)
-async def change_ban_policy(patch: Body, parts: PartsNeeded, actor: ActorNeeded) -> BansPolicyBody:
+@router.patch("", openapi_extra=OBJECT)
+async def change_ban_policy(patch: Patch, parts: PartsNeeded, actor: ActorNeeded) -> BansPolicyBody:
     """Change parts of it: a merge patch (RFC 7396), in which null restores a default."""
-    if not isinstance(patch, dict):
-        raise Problem("malformed-request", "The body is no JSON object.")
     async with parts.changing(actor) as change:
         edge = await documents.read_edge(change.session)
         before = _shown(edge.bans).model_dump(mode="json")
@@ -82,11 +74,7 @@ async def change_ban_policy(patch: Body, parts: PartsNeeded, actor: ActorNeeded)
 def _merged(present: dict[str, Any], patch: dict[str, Any]) -> BansPolicyBody:
     """Apply the patch to what is in force; what it takes out has its default. Raises Problem."""
     defaults = _shown(BansPolicy()).model_dump(mode="json")
-    merged = merge(defaults, merge(present, patch))
-    try:
-        return BansPolicyBody.model_validate(merged)
-    except ValidationError as error:
-        raise problem_of_errors(error.errors(include_url=False, include_input=False), ("body",)) from None
+    return patched(BansPolicyBody, defaults, merge(present, patch))
 
 
 def _shown(policy: BansPolicy) -> BansPolicyBody:

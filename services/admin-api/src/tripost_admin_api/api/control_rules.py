@@ -6,18 +6,16 @@ from urllib.parse import quote
 
 import msgspec
 from fastapi import APIRouter, Response
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from tripost_admin_api.api import paging
-from tripost_admin_api.api.bodies import Body
 from tripost_admin_api.api.control_bodies import RuleBody, RuleIn, RulesIn
+from tripost_admin_api.api.merge_patch import OBJECT, Patch, patched
 from tripost_admin_api.api.models import Page
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.places import MoveIn
-from tripost_admin_api.api.policy import merge
 from tripost_admin_api.api.preconditions import IfMatch, require_match
 from tripost_admin_api.api.problems import Problem, invalid
-from tripost_admin_api.api.wording import problem_of_errors
 from tripost_admin_api.configuration import documents
 from tripost_admin_api.configuration.changes import Change
 from tripost_shared.contracts.control import CONTROL_KEY, ControlConfig, ControlRule
@@ -92,21 +90,16 @@ async def show_rule(name: str, parts: PartsNeeded, response: Response) -> RuleOu
     return _shown(config, _place(config, name))
 
 
-@router.patch(
-    "/{name}",
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
-)
+@router.patch("/{name}", openapi_extra=OBJECT)
 async def change_rule(
-    name: str, patch: Body, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
+    name: str, patch: Patch, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
 ) -> RuleOut:
     """Change parts of a rule: a merge patch (RFC 7396), in which null restores a default. Its name stays."""
-    if not isinstance(patch, dict):
-        raise Problem("malformed-request", "The body is no JSON object.")
     async with parts.changing(actor) as change:
         config = await _to_change(change, if_match)
         place = _place(config, name)
         present = config.rules[place]
-        body = _merged(present, patch)
+        body = patched(RuleBody, _noted(present), patch)
         if body.name != name:
             raise invalid("body.name", "a rule keeps its name; add another one and remove this")
         rules = [*config.rules[:place], _rule(body), *config.rules[place + 1 :]]
@@ -160,14 +153,6 @@ async def _write(
     await change.write_document(CONTROL_KEY, config)
     response.headers["ETag"] = f'"{change.revision}"'
     return config
-
-
-def _merged(present: ControlRule, patch: dict[str, Any]) -> RuleBody:
-    merged = merge(_noted(present), patch)
-    try:
-        return RuleBody.model_validate(merged)
-    except ValidationError as error:
-        raise problem_of_errors(error.errors(include_url=False, include_input=False), ("body",)) from None
 
 
 def _place(config: ControlConfig, name: str) -> int:

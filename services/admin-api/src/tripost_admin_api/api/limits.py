@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Response
 
-from tripost_admin_api.api.bodies import Body
 from tripost_admin_api.api.limit_values import errors_of_limits
+from tripost_admin_api.api.merge_patch import Patch, in_openapi
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.preconditions import IfMatch, require_match
-from tripost_admin_api.api.problems import Problem, all_invalid
+from tripost_admin_api.api.problems import all_invalid
 from tripost_admin_api.configuration import documents
 from tripost_shared.contracts.config import EDGE_KEY, EdgeConfig
 from tripost_shared.edge_limits import EdgeLimits
@@ -35,18 +35,14 @@ async def show_limits(parts: PartsNeeded, response: Response) -> Limits:
     return _shown(present)
 
 
-@router.patch(
-    "", openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}}
-)
+@router.patch("", openapi_extra=in_openapi(_schema()))
 async def change_limits(
-    patch: Body, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
+    patch: Patch, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
 ) -> Limits:
     """Set limits in all edges at once, in sessions that are open too: a merge patch, in which null restores a default.
 
     What a listener has for itself goes before it.
     """
-    if not isinstance(patch, dict):
-        raise Problem("malformed-request", "The body is no JSON object.")
     wrong = list(errors_of_limits(patch, EdgeLimits, "body"))
     if wrong:
         raise all_invalid(wrong)

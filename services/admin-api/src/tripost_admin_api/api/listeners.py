@@ -7,17 +7,15 @@ from urllib.parse import quote
 
 import msgspec
 from fastapi import APIRouter, Response
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from tripost_admin_api.api import paging
-from tripost_admin_api.api.bodies import Body
 from tripost_admin_api.api.listener_bodies import ListenerBody, ListenerIn, configured, errors_of, others_than
+from tripost_admin_api.api.merge_patch import OBJECT, Patch, patched
 from tripost_admin_api.api.models import Outgoing, Page
 from tripost_admin_api.api.parts import ActorNeeded, Parts, PartsNeeded
-from tripost_admin_api.api.policy import merge
 from tripost_admin_api.api.preconditions import IfMatch, require_match
 from tripost_admin_api.api.problems import Problem, all_invalid
-from tripost_admin_api.api.wording import problem_of_errors
 from tripost_admin_api.configuration import documents
 from tripost_admin_api.configuration.changes import Change
 from tripost_admin_api.ports import ClusterUnavailable
@@ -61,11 +59,6 @@ class ListenerOut(Outgoing):
         description="The edges that have to have it open, and whether they have; null in answers to a change, which "
         "takes a moment to reach them."
     )
-
-
-PATCH: Final[dict[str, Any]] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
-}
 
 
 @router.get("")
@@ -121,21 +114,15 @@ async def replace_listener(
     return _answer(change, wanted, response)
 
 
-@router.patch("/{name}", openapi_extra=PATCH)
+@router.patch("/{name}", openapi_extra=OBJECT)
 async def change_listener(
-    name: str, patch: Body, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
+    name: str, patch: Patch, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
 ) -> ListenerOut:
     """Change parts of a listener: a merge patch (RFC 7396), in which null restores a default."""
-    if not isinstance(patch, dict):
-        raise Problem("malformed-request", "The body is no JSON object.")
     async with parts.changing(actor) as change:
         config = await _to_change(change, if_match)
         present = _found(config, name)
-        try:
-            body = ListenerBody.model_validate(merge(_audited(present), patch))
-        except ValidationError as error:
-            errors = error.errors(include_url=False, include_input=False)
-            raise problem_of_errors(errors, ("body",)) from None
+        body = patched(ListenerBody, _audited(present), patch)
         wanted = configured(name, body)
         await _replace(change, config, present, wanted)
     return _answer(change, wanted, response)

@@ -5,14 +5,14 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Response
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from tripost_admin_api.api.bodies import Body
+from tripost_admin_api.api.merge_patch import OBJECT, Patch, patched
 from tripost_admin_api.api.models import DomainName, ExemptNetwork, Incoming, Score
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
 from tripost_admin_api.api.preconditions import IfMatch, require_match
-from tripost_admin_api.api.problems import Problem, invalid
-from tripost_admin_api.api.wording import problem_of_errors, unknown
+from tripost_admin_api.api.problems import invalid
+from tripost_admin_api.api.wording import unknown
 from tripost_admin_api.configuration import documents
 from tripost_admin_api.configuration.changes import Change
 from tripost_shared.contracts.config import DEFAULT_CHECKS, FILTER_KEY, FilterConfig, OnError, PolicyMode
@@ -123,38 +123,15 @@ async def replace_policy(
         return await _replace(change, present, body, if_match, response)
 
 
-@router.patch(
-    "",
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
-)
+@router.patch("", openapi_extra=OBJECT)
 async def change_policy(
-    patch: Body, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
+    patch: Patch, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
 ) -> PolicyBody:
     """Change parts of the policy: a merge patch (RFC 7396), in which null restores a default."""
-    if not isinstance(patch, dict):
-        raise Problem("malformed-request", "The body is no JSON object.")
     async with parts.changing(actor) as change:
         present = await documents.read_filter(change.session)
-        merged = merge(_shown(present).model_dump(mode="json"), patch)
-        try:
-            body = PolicyBody.model_validate(merged)
-        except ValidationError as error:
-            errors = error.errors(include_url=False, include_input=False)
-            raise problem_of_errors(errors, ("body",)) from None
+        body = patched(PolicyBody, _shown(present).model_dump(mode="json"), patch)
         return await _replace(change, present, body, if_match, response)
-
-
-def merge(target: Any, patch: Any) -> Any:
-    """Apply a merge patch (RFC 7396 §2)."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge(merged.get(name), value)
-    return merged
 
 
 async def _replace(

@@ -6,17 +6,14 @@ from urllib.parse import quote
 
 import msgspec
 from fastapi import APIRouter, Response
-from pydantic import ValidationError
 
 from tripost_admin_api.api import paging
-from tripost_admin_api.api.bodies import Body
+from tripost_admin_api.api.merge_patch import OBJECT, Patch, patched
 from tripost_admin_api.api.models import Page
 from tripost_admin_api.api.parts import ActorNeeded, PartsNeeded
-from tripost_admin_api.api.policy import merge
 from tripost_admin_api.api.preconditions import IfMatch, require_match
 from tripost_admin_api.api.problems import Problem, invalid
 from tripost_admin_api.api.rate_bodies import RateBody
-from tripost_admin_api.api.wording import problem_of_errors
 from tripost_admin_api.configuration import documents
 from tripost_admin_api.configuration.changes import Change
 from tripost_shared.contracts.control import CONTROL_KEY, ControlConfig, Rate
@@ -66,20 +63,15 @@ async def show_rate(name: str, parts: PartsNeeded, response: Response) -> RateBo
     return _shown(_found(config, name))
 
 
-@router.patch(
-    "/{name}",
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
-)
+@router.patch("/{name}", openapi_extra=OBJECT)
 async def change_rate(
-    name: str, patch: Body, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
+    name: str, patch: Patch, parts: PartsNeeded, actor: ActorNeeded, response: Response, if_match: IfMatch = None
 ) -> RateBody:
     """Change parts of a rate: a merge patch (RFC 7396), in which null restores a default. What is counted stays."""
-    if not isinstance(patch, dict):
-        raise Problem("malformed-request", "The body is no JSON object.")
     async with parts.changing(actor) as change:
         config = await _to_change(change, if_match)
         present = _found(config, name)
-        body = _merged(present, patch)
+        body = patched(RateBody, _shown(present).model_dump(mode="json"), patch)
         if body.name != name:
             raise invalid("body.name", "a rate keeps its name; add another one and remove this")
         rate = _rate(body)
@@ -119,14 +111,6 @@ def _found(config: ControlConfig, name: str) -> Rate:
         if rate.name == name:
             return rate
     raise Problem("not-found", f"There is no rate {name}.")
-
-
-def _merged(present: Rate, patch: dict[str, Any]) -> RateBody:
-    merged = merge(_shown(present).model_dump(mode="json"), patch)
-    try:
-        return RateBody.model_validate(merged)
-    except ValidationError as error:
-        raise problem_of_errors(error.errors(include_url=False, include_input=False), ("body",)) from None
 
 
 def _rate(body: RateBody) -> Rate:

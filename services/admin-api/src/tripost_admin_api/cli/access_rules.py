@@ -1,7 +1,7 @@
 """`tripost access`: which clients edge lets in."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -9,7 +9,10 @@ from tripost_admin_api.cli.adding import IfMissing, add
 from tripost_admin_api.cli.client import connect, path
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, Output, column, done, facts, line, note, rows, structured, time_column
+from tripost_admin_api.cli.rule_places import After, Before, Position, move, place
 from tripost_shared.contracts.access import AccessAction
+
+RULES: Final = "access/rules"
 
 access = typer.Typer(help="Rules that say which clients may connect.", no_args_is_help=True)
 
@@ -43,15 +46,12 @@ Enabled = Annotated[bool | None, typer.Option("--enable/--disable", help="Whethe
 Comment = Annotated[str | None, typer.Option("--comment", help="For operators.")]
 Reply = Annotated[str | None, typer.Option("--reply", help="The words of a refusal.")]
 Tarpit = Annotated[float | None, typer.Option("--tarpit-seconds", help="How long each reply is held back.")]
-Position = Annotated[int | None, typer.Option("--position", min=1, help="Its place; 1 is the first.")]
-Before = Annotated[str | None, typer.Option("--before", help="In front of this rule.")]
-After = Annotated[str | None, typer.Option("--after", help="Behind this rule.")]
 
 
 @access.command("list")
 def list_rules(context: typer.Context, output: Output = Form.TABLE) -> None:
     """List the rules in their order, with their hits; what can never match is remarked on."""
-    items = list(connect(context).all("access/rules"))
+    items = list(connect(context).all(RULES))
     columns = [
         column("#", "position"),
         column("NAME", "name"),
@@ -101,15 +101,13 @@ def add_rule(
         comment=comment,
         reply=reply,
         tarpit_seconds=tarpit_seconds,
-        position=position,
-        before=before,
-        after=after,
+        **place(position, before, after),
     )
     added = add(
         output,
         f"Access rule {name}",
-        lambda: client.post("access/rules", body),
-        lambda: client.find(path("access/rules", name)),
+        lambda: client.post(RULES, body),
+        lambda: client.find(f"{RULES}/{path(name)}"),
         if_missing=if_missing,
     )
     _remark([added] if added else [])
@@ -118,7 +116,7 @@ def add_rule(
 @access.command("show")
 def show_rule(context: typer.Context, name: Name, output: Output = Form.TABLE) -> None:
     """Show a rule."""
-    facts(output, connect(context).get(path("access/rules", name)))
+    facts(output, connect(context).get(f"{RULES}/{path(name)}"))
 
 
 @access.command("set")
@@ -159,7 +157,7 @@ def set_rule(
     patch |= {member.value: None for member in clear or ()}
     if not patch:
         raise CommandFailed("Nothing to change; --help lists what there is.", ExitCode.USAGE)
-    changed = connect(context).patch(path("access/rules", name), patch)
+    changed = connect(context).patch(f"{RULES}/{path(name)}", patch)
     done(output, f"Access rule {name} changed.", changed)
     _remark([changed])
 
@@ -174,18 +172,14 @@ def move_rule(
     output: Output = Form.TABLE,
 ) -> None:
     """Put a rule in another place."""
-    body = _given(position=position, before=before, after=after)
-    if len(body) != 1:
-        raise CommandFailed("Give one of --position, --before and --after.", ExitCode.USAGE)
-    moved = connect(context).post(path("access/rules", name, "move"), body)
-    done(output, f"Access rule {name} is number {moved['position']} now.", moved)
+    moved = move(context, RULES, name, place(position, before, after), what="Access rule", form=output)
     _remark([moved])
 
 
 @access.command("remove")
 def remove_rule(context: typer.Context, name: Name, output: Output = Form.TABLE) -> None:
     """Remove a rule."""
-    connect(context).delete(path("access/rules", name))
+    connect(context).delete(f"{RULES}/{path(name)}")
     done(output, f"Access rule {name} removed.", {"removed": name})
 
 

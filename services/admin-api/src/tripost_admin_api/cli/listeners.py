@@ -32,7 +32,7 @@ Proxies = Annotated[
 ]
 Mechanisms = Annotated[list[Mechanism] | None, typer.Option("--mechanism", help="Of SASL; repeatable.")]
 Limits = Annotated[
-    list[str] | None, typer.Option("--limit", metavar="NAME=VALUE", help="What `limits show` calls per listener.")
+    list[str] | None, typer.Option("--limit", metavar="NAME=VALUE", help="What `edge-limit show` calls per listener.")
 ]
 Nodes = Annotated[list[str] | None, typer.Option("--node", help="A replica that opens it; repeatable. Else all do.")]
 Comment = Annotated[str | None, typer.Option("--comment", help="For whoever reads the list.")]

@@ -8,6 +8,7 @@ from tripost_admin_api.cli.adding import IfMissing, add
 from tripost_admin_api.cli.client import connect, path
 from tripost_admin_api.cli.failure import CommandFailed, ExitCode
 from tripost_admin_api.cli.output import Form, Output, cell, column, done, facts, rows
+from tripost_admin_api.cli.rule_places import After, Before, Position, move, place
 from tripost_shared.contracts.control import ControlAction
 
 rule = typer.Typer(help="Control rules: refuse, hold, redirect, mark or limit mail.", no_args_is_help=True)
@@ -32,9 +33,6 @@ To = Annotated[str | None, typer.Option("--to", help="redirect: who gets the mai
 Header = Annotated[str | None, typer.Option("--header", help="add-header: the field, as 'X-Class: bulk'.")]
 RateOption = Annotated[str | None, typer.Option("--rate", help="limit: the rate that counts the mail (tripost limit).")]
 Comment = Annotated[str | None, typer.Option("--comment", help="A remark for operators.")]
-Position = Annotated[int | None, typer.Option("--position", min=1, help="Its place; 1 is the first.")]
-Before = Annotated[str | None, typer.Option("--before", help="In front of this rule.")]
-After = Annotated[str | None, typer.Option("--after", help="Behind this rule.")]
 
 
 @rule.command("list")
@@ -77,13 +75,12 @@ def add_rule(
     """Add a rule: mail that meets all conditions given; of several values of one, any will do."""
     given = _given(reverse_paths, recipients, logins, networks, helo, listeners)
     given |= _members(size_over, text, to, header, rate, comment)
-    place = _place(position, before, after)
     client = connect(context)
     add(
         output,
         f"Rule {name}",
-        lambda: client.post(RULES, {"name": name, "action": action.value} | place | given),
-        lambda: client.find(path("control", "rules", name)),
+        lambda: client.post(RULES, {"name": name, "action": action.value} | place(position, before, after) | given),
+        lambda: client.find(f"{RULES}/{path(name)}"),
         if_missing=if_missing,
     )
 
@@ -91,7 +88,7 @@ def add_rule(
 @rule.command("show")
 def show_rule(context: typer.Context, name: Name, output: Output = Form.TABLE) -> None:
     """Show a rule."""
-    facts(output, connect(context).get(path("control", "rules", name)))
+    facts(output, connect(context).get(f"{RULES}/{path(name)}"))
 
 
 @rule.command("set")
@@ -134,11 +131,7 @@ def move_rule(
     output: Output = Form.TABLE,
 ) -> None:
     """Put a rule in another place."""
-    place = _place(position, before, after)
-    if len(place) != 1:
-        raise CommandFailed("Give one of --position, --before and --after.", ExitCode.USAGE)
-    moved = connect(context).post(path("control", "rules", name, "move"), place)
-    done(output, f"Rule {name} is number {moved['position']} now.", moved)
+    move(context, RULES, name, place(position, before, after), what="Rule", form=output)
 
 
 @rule.command("enable")
@@ -156,17 +149,12 @@ def disable_rule(context: typer.Context, name: Name, output: Output = Form.TABLE
 @rule.command("remove")
 def remove_rule(context: typer.Context, name: Name, output: Output = Form.TABLE) -> None:
     """Remove a rule."""
-    connect(context).delete(path("control", "rules", name))
+    connect(context).delete(f"{RULES}/{path(name)}")
     done(output, f"Rule {name} removed.", {"removed": name})
 
 
 def _change(context: typer.Context, name: str, patch: dict[str, Any], sentence: str, output: Form) -> None:
-    done(output, sentence, connect(context).patch(path("control", "rules", name), patch))
-
-
-def _place(position: int | None, before: str | None, after: str | None) -> dict[str, Any]:
-    wanted = {"position": position, "before": before, "after": after}
-    return {member: value for member, value in wanted.items() if value is not None}
+    done(output, sentence, connect(context).patch(f"{RULES}/{path(name)}", patch))
 
 
 def _given(*lists: list[str] | None) -> dict[str, Any]:
