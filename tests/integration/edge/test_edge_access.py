@@ -247,7 +247,7 @@ async def test_a_proxy_that_speaks_for_others_by_xclient_is_none_of_the_rules_bu
 async def test_clients_that_all_seem_to_have_one_address_are_a_trouble_of_the_edge(
     world: EdgeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tripost_edge.listeners.smtp_session.is_of_this_machine", lambda _: False)
+    monkeypatch.setattr("tripost_edge.listeners.greeting.is_of_this_machine", lambda _: False)
     monkeypatch.setattr("tripost_edge.limits.one_address.SESSIONS", 3)
     monkeypatch.setattr("tripost_edge.limits.one_address.SECONDS", 0.0)
     put(world, rule("bad", networks=("127.0.0.9",)))

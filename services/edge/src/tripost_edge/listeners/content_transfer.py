@@ -58,7 +58,7 @@ class ContentTransfer(SessionLife):
         reception = self._stages.data.receive(self._state)
         try:
             await self._read_to_end_mark(reception)
-        except BaseException:
+        except BaseException:  # a cancellation too must leave no content behind
             await reception.abandon()
             raise
         reply = await self._conclude(reception)
