@@ -18,6 +18,7 @@ from tripost_shared.bans.memory import MemoryBans
 from tripost_shared.bus.memory_telling import MemoryTelling
 from tripost_shared.clock import SystemClock
 from tripost_shared.content.memory import MemoryContentStore
+from tripost_shared.content.port import ContentWriter
 from tripost_shared.contracts.domains import RESOLVE, RecipientKind, ResolveAnswer
 from tripost_shared.contracts.events import Event
 from tripost_shared.contracts.filter import CONNECTION, MESSAGE, RECIPIENTS, Action, RecipientsAnswer, Verdict
@@ -81,7 +82,7 @@ class NullEventLog:
 class NullContentStore(MemoryContentStore):
     """Forgets at once what is written."""
 
-    def writer(self, name: str) -> "NullContentWriter":  # type: ignore[override]  # a writer like any other
+    def writer(self, name: str) -> ContentWriter:
         """Begin an object."""
         return NullContentWriter(name)
 

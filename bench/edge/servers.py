@@ -58,7 +58,7 @@ class Server:
         )
         try:
             wait_until(self._takes_clients, f"{name} takes clients", START_WITHIN_SECONDS)
-        except BaseException:
+        except BaseException:  # an interrupt too must leave no server behind
             self.stop()
             raise
 

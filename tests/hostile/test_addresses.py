@@ -182,19 +182,19 @@ RELAYED = [
 
 @pytest.mark.parametrize("attack", SENDERS)
 def test_reverse_paths(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 @pytest.mark.parametrize("attack", PARAMETERS)
 def test_parameters(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 @pytest.mark.parametrize("attack", RECIPIENTS)
 def test_recipients(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 @pytest.mark.parametrize("attack", RELAYED)
 def test_nobody_relays(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled

@@ -106,7 +106,7 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_authentication(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 def test_known_and_unknown_users_hear_the_same(edge: ProbedEdge) -> None:

@@ -115,9 +115,9 @@ VERBS = [
 
 @pytest.mark.parametrize("attack", ORDER)
 def test_order(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 @pytest.mark.parametrize("attack", VERBS)
 def test_verbs_and_arguments(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled

@@ -56,7 +56,7 @@ HEADERS = [
 
 @pytest.mark.parametrize("attack", HEADERS)
 def test_headers(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 @pytest.mark.parametrize(

@@ -100,17 +100,17 @@ SPLIT_ENDS = [
 
 @pytest.mark.parametrize("attack", FALSE_ENDS)
 def test_false_ends(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 @pytest.mark.parametrize("attack", OTHER_ENDS)
 def test_other_ends(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 @pytest.mark.parametrize("attack", SPLIT_ENDS)
 def test_ends_in_pieces(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 @pytest.mark.parametrize(

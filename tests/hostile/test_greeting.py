@@ -46,7 +46,7 @@ PROBES = [
 
 @pytest.mark.parametrize("attack", PROBES)
 def test_greeting(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 @pytest.mark.parametrize(

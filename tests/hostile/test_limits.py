@@ -93,12 +93,12 @@ IMPATIENT = [
 
 @pytest.mark.parametrize("attack", PROBES)
 def test_limits(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 @pytest.mark.parametrize("attack", IMPATIENT)
 def test_narrow_limits(impatient: ProbedEdge, attack: Probe) -> None:
-    attack.run(impatient)
+    assert len(attack.run(impatient)) == attack.spooled
 
 
 def test_three_hundred_idle_clients_leave_room_for_the_next(edge: ProbedEdge) -> None:

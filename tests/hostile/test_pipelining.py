@@ -148,17 +148,17 @@ CHUNKS = [
 
 @pytest.mark.parametrize("attack", BURSTS)
 def test_bursts(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 @pytest.mark.parametrize("attack", INJECTED)
 def test_injections(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 @pytest.mark.parametrize("attack", CHUNKS)
 def test_chunks(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 def test_octets_before_the_handshake_are_not_in_the_encrypted_session(edge: ProbedEdge) -> None:

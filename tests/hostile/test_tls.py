@@ -39,7 +39,7 @@ HELLOS = {
 
 @pytest.mark.parametrize("attack", UNDER_TLS)
 def test_under_tls(edge: ProbedEdge, attack: Probe) -> None:
-    attack.run(edge)
+    assert len(attack.run(edge)) == attack.spooled
 
 
 @pytest.mark.parametrize("hello", [pytest.param(octets, id=name) for name, octets in HELLOS.items()])

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 from tripost_shared.clock import Clock, SystemClock
-from tripost_shared.content.port import ContentDamaged, ContentMissing, ContentUnavailable, StoredObject
+from tripost_shared.content.port import ContentDamaged, ContentMissing, ContentUnavailable, ContentWriter, StoredObject
 from tripost_shared.mail.content import Content
 
 
@@ -16,7 +16,7 @@ class MemoryContentStore:
         self._clock = clock or SystemClock()
         self._objects: dict[str, tuple[bytes, StoredObject]] = {}
 
-    def writer(self, name: str) -> "MemoryContentWriter":
+    def writer(self, name: str) -> ContentWriter:
         """Begin an object."""
         return MemoryContentWriter(self, name)
 

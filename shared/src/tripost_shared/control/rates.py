@@ -17,7 +17,6 @@ RECIPIENTS: Final = "rate-recipients"
 WARNED: Final = "rate-warned"
 NOUNS: Final[Mapping[str, str]] = MappingProxyType({MESSAGES: "messages", RECIPIENTS: "recipients"})
 WINDOWS: Final[Mapping[int, str]] = MappingProxyType({60: "a minute", 3600: "an hour", 86_400: "a day"})
-WARN_AT: Final = 0.8
 _GROUPS: Final[Mapping[RateScope, str]] = MappingProxyType(
     {RateScope.LOGIN: OURS, RateScope.CLIENT: CLIENTS, RateScope.SENDER_DOMAIN: DOMAINS}
 )

@@ -87,17 +87,15 @@ class Crowd:
         """The others, by their names."""
         return self._of_workers
 
-    def enter(self, network: str, *, has_begun: bool = True) -> Standing:
-        """Count a session; one that takes over another one's place has begun already."""
+    def enter(self, network: str) -> Standing:
+        """Count a session, which begins."""
         self._turn()
         share = self._share()
         keys = _keys(network)
         for key in keys:
             self._own[key] += 1
-            if has_begun:
-                self._own_rate.add(key, 1)
-        if has_begun:
-            self._begun[network] += 1
+            self._own_rate.add(key, 1)
+        self._begun[network] += 1
         self._changed.add(network)
         return Standing(
             network, tuple(self._own[key] for key in keys), tuple(self._own_rate.of(key, share) for key in keys)
