@@ -10,7 +10,8 @@ from typing import Final
 
 from spooled import is_clean
 from tripost_domains.delivery.relay.stuffing import DotStuffer
-from tripost_domains.sasl.scram_messages import ClientFinal, ClientFirst, Malformed
+from tripost_domains.sasl.malformed import Malformed
+from tripost_domains.sasl.scram_messages import ClientFinal, ClientFirst
 from tripost_edge.listeners.proxy_protocol import Announcement, MalformedHeader, read_header
 from tripost_edge.session import dsn_parameters
 from tripost_edge.session.author_field import NoAuthors, authors_of

@@ -11,9 +11,10 @@ from tripost_domains.adapters.memory_directory import MemoryDirectoryRecords
 from tripost_domains.directory.logins import Logins
 from tripost_domains.sasl import scram_messages as messages
 from tripost_domains.sasl.cram_md5 import CramMd5
+from tripost_domains.sasl.malformed import Malformed
 from tripost_domains.sasl.questions import SaslQuestions
 from tripost_domains.sasl.scram import Scram
-from tripost_domains.sasl.scram_messages import ClientFinal, ClientFirst, Malformed
+from tripost_domains.sasl.scram_messages import ClientFinal, ClientFirst
 from tripost_domains.sasl.stored import StoredSecrets
 from tripost_shared.clock import FrozenClock
 from tripost_shared.contracts.sasl import Mechanism, SaslAnswer, SaslOutcome, SaslQuestion

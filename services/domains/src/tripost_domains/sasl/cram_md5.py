@@ -6,7 +6,7 @@ import secrets
 
 from tripost_domains.directory.logins import Logins, name_of
 from tripost_domains.sasl.answerer import accepted, challenge, refused
-from tripost_domains.sasl.scram_messages import Malformed
+from tripost_domains.sasl.malformed import Malformed
 from tripost_domains.sasl.stored import StoredSecrets
 from tripost_shared.contracts.sasl import Mechanism, SaslAnswer, SaslQuestion
 

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from tripost_domains.directory.logins import KERBEROS_CREDENTIAL, Logins
 from tripost_domains.sasl.answerer import accepted, is_oneself, refused
-from tripost_domains.sasl.scram_messages import Malformed
+from tripost_domains.sasl.malformed import Malformed
 from tripost_shared.clock import Clock
 from tripost_shared.contracts.sasl import Mechanism, SaslAnswer, SaslOutcome, SaslQuestion
 from tripost_shared.mail.failures import TransientFailure

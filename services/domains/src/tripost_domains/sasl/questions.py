@@ -5,7 +5,7 @@ from typing import Final
 
 from tripost_domains.directory.logins import Logins
 from tripost_domains.sasl.answerer import Answerer, refused
-from tripost_domains.sasl.scram_messages import Malformed
+from tripost_domains.sasl.malformed import Malformed
 from tripost_shared.contracts.sasl import (
     MOST_STEPS,
     Mechanism,

@@ -10,10 +10,10 @@ from base64 import urlsafe_b64encode
 
 from tripost_domains.directory.logins import Login, Logins, name_of
 from tripost_domains.sasl.answerer import accepted, challenge, is_oneself, refused
+from tripost_domains.sasl.malformed import Malformed
 from tripost_domains.sasl.scram_messages import (
     ClientFinal,
     ClientFirst,
-    Malformed,
     auth_message,
     client_key,
     is_right,

@@ -12,6 +12,7 @@ from binascii import Error as NotBase64
 from dataclasses import dataclass
 from typing import Final
 
+from tripost_domains.sasl.malformed import Malformed
 from tripost_shared.logins.scram import ScramSecret
 
 MOST_OCTETS: Final = 4096  # of one message
@@ -25,10 +26,6 @@ _CLIENT_FINAL: Final = re.compile(
     rf"(?P<without_proof>c=(?P<binding>[A-Za-z0-9+/=]+),r=(?P<nonce>{_PRINTABLE}+)(?:,[A-Za-z]=[^\0,]+)*)"
     r",p=(?P<proof>[A-Za-z0-9+/=]+)"
 )
-
-
-class Malformed(ValueError):
-    """It is not what the mechanism has at this place."""
 
 
 @dataclass(frozen=True, slots=True)
